@@ -1,0 +1,71 @@
+// Names for addresses: what the rest of the addon sees of symbolization.
+//
+// A Symbolizer belongs to one session and is used by one thread at a time (the drain thread maps addresses to
+// frames, the symbol thread names them; see the thread notes on each method). It never throws for bad input:
+// a file that cannot be read or parsed gives frames without names.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lowflame {
+
+enum class FrameKind : uint8_t { kKernel = 0, kBpf = 1, kUser = 2, kJit = 3, kVdso = 4, kUnknown = 5 };
+
+// Where an address lies: a module and an offset that stay valid after the process is gone.
+struct Location {
+  uint32_t module = 0;  // id from the module table; 0 = none
+  uint64_t offset = 0;  // file offset for kUser and kVdso; address for kKernel, kBpf, kJit and kUnknown
+  FrameKind kind = FrameKind::kUnknown;
+};
+
+struct ModuleInfo {
+  uint32_t id = 0;
+  std::string path;      // as the process sees it; "[kernel]", "[bpf]", "[vdso]", "[jit]", "[unknown]", "[ext4]"
+  std::string build_id;  // hex, "" if none
+};
+
+struct SymbolStats {
+  uint64_t files_opened = 0, files_failed = 0, names_found = 0, names_missing = 0;
+  uint64_t processes_gone = 0;  // processes that had exited before their mappings could be read
+  uint64_t cache_bytes = 0;     // estimate of memory held
+};
+
+class Symbolizer {
+ public:
+  static std::unique_ptr<Symbolizer> Create();
+  virtual ~Symbolizer() = default;
+
+  // --- drain thread -------------------------------------------------------------------------------------------
+  // Kernel address (kernel text, module or BPF program). Cheap: a binary search.
+  virtual Location LocateKernel(uint64_t address) = 0;
+  // User address in a process identified by (pid, start time). Reads /proc/PID/maps on first sight of the process
+  // and again (at most every 100 ms a process) when an address is in no known mapping. Opens each new executable file
+  // through /proc/PID/root or map_files at once, so that it can be named after the process's exit.
+  virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address) = 0;
+  // exec: forget the mappings of that process.
+  virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns) = 0;
+  // exit: mappings may be dropped after the last samples of it were located (the caller says when).
+  virtual void ProcessGone(uint32_t pid, uint64_t start_time_ns) = 0;
+  // Modules that are new since the last call.
+  virtual std::vector<ModuleInfo> TakeNewModules() = 0;
+
+  // --- symbol thread (runs at the same time as the drain thread) ----------------------------------------------
+  // Full demangled name, or "" if none is known. pid is used only for JIT frames (perf maps).
+  virtual std::string Name(const Location& location, uint32_t pid) = 0;
+  // Re-reads /proc/kallsyms (BPF programs loaded since). Called at the start and at the end of a recording.
+  virtual void RefreshKernel() = 0;
+
+  virtual SymbolStats Stats() = 0;
+};
+
+// C++ and Rust (legacy and v0) names; anything else comes back as it is.
+std::string Demangle(const std::string& name);
+
+// Address of an exact kernel symbol in /proc/kallsyms, 0 if absent or hidden (kptr_restrict).
+uint64_t KernelSymbolAddress(std::string_view name);
+
+}  // namespace lowflame

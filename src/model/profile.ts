@@ -1,0 +1,82 @@
+// The model: what every report is made from. Pure data by column; where it came from or goes is not known here.
+import type {
+  FinalFacts,
+  FrameKind,
+  ProcessRow,
+  SourceName,
+  StartFacts,
+  ThreadRow,
+} from "../capture/binding.js";
+import type { Nanoseconds } from "./units.js";
+
+/** Facts about the machine and the command, kept in the capture. */
+export interface RecordingFacts {
+  readonly toolVersion: string;
+  readonly host: {
+    readonly hostname: string;
+    readonly kernel: string;
+    readonly arch: string;
+    readonly cpuModel: string;
+    readonly cpus: number;
+    readonly memoryBytes: number;
+  };
+  /** The command line of lowflame, as typed. */
+  readonly command: readonly string[];
+  readonly sources: readonly SourceName[];
+  readonly frequencyHz: number;
+  /** Human sentences, e.g. "pid 4711"; empty = the whole machine. */
+  readonly filters: readonly string[];
+  /** Why the recording ended: "duration", "interrupted", "command exited", "target exited", "error: …", "truncated". */
+  readonly endReason: string;
+}
+
+/** Functions: frames of one name and module merged. Index 0 is unused. Columns. */
+export interface FunctionTable {
+  readonly count: number;
+  readonly name: readonly string[];
+  /** Module path. */
+  readonly module: readonly string[];
+  readonly kind: readonly FrameKind[];
+}
+
+/** Prefix tree over functions, root first (user entry point first, kernel leaf last). Node 0 is the root; parent < node. */
+export interface StackTree {
+  readonly count: number;
+  readonly parent: Uint32Array;
+  readonly func: Uint32Array;
+}
+
+/** Weights of one source: one row per distinct (thread, node, state, syscall, truncated). */
+export interface WeightTable {
+  readonly source: SourceName;
+  readonly count: number;
+  readonly thread: Uint32Array;
+  readonly node: Uint32Array;
+  readonly weightNs: Float64Array;
+  /** Number of samples merged into the row. */
+  readonly samples: Uint32Array;
+  /** Longest single wait in the row, ns (0 for cpu). */
+  readonly maxNs: Float64Array;
+  readonly state: Uint8Array;
+  readonly syscall: Int32Array;
+  /** OR of the SampleFlag bits. */
+  readonly flags: Uint32Array;
+}
+
+export interface Profile {
+  readonly facts: RecordingFacts;
+  readonly start: StartFacts;
+  /** null when the capture was cut before its end. */
+  readonly final: FinalFacts | null;
+  readonly durationNs: Nanoseconds;
+  /** By id; index = id. */
+  readonly processes: readonly (ProcessRow | undefined)[];
+  readonly threads: readonly (ThreadRow | undefined)[];
+  readonly functions: FunctionTable;
+  readonly tree: StackTree;
+  readonly weights: readonly WeightTable[];
+  /** User stacks seen and those that ended early (no known thread entry point at their root), in samples. */
+  readonly userStacks: { readonly total: number; readonly truncated: number };
+  /** Sentences to show the reader, e.g. that the capture was cut. */
+  readonly notes: readonly string[];
+}
