@@ -1,0 +1,300 @@
+// Builds capture events without a kernel: say who ran what for how long, get the events a real capture would give.
+// For tests of everything from src/model/ on. Rows, ids and the prefix tree are made here as the addon makes them.
+import {
+  type Batch,
+  type FinalFacts,
+  FRAME_KINDS,
+  type FrameKind,
+  type ModuleRow,
+  type NameRow,
+  OFFCPU_STATES,
+  type OffCpuState,
+  type ProcessRow,
+  type SampleColumns,
+  type SourceName,
+  type StartFacts,
+  type ThreadRow,
+} from "../../../src/capture/binding.js";
+import type { CaptureEvent } from "../../../src/capture/events.js";
+import type { RecordingFacts } from "../../../src/model/profile.js";
+import { bytes, ns } from "../../../src/model/units.js";
+
+/** One frame of a stack. `name` undefined = no name is ever sent; "" = searched, none found. */
+export interface FakeFrame {
+  readonly kind: FrameKind;
+  readonly module: string;
+  readonly name: string | undefined;
+  /** Absent: one made up from the name, so that one name is one frame. */
+  readonly offset?: bigint;
+  readonly buildId?: string;
+}
+
+/** Kernel frame. */
+export const k = (name: string | undefined, offset?: bigint): FakeFrame =>
+  frame("kernel", "[kernel]", name, offset);
+/** Frame of a BPF program: `b("bpf_prog_0123456789abcdef_name")`. */
+export const b = (name: string | undefined, offset?: bigint): FakeFrame =>
+  frame("bpf", "[bpf]", name, offset);
+/** User frame in a file. */
+export const u = (name: string | undefined, module = "/usr/sbin/nginx", offset?: bigint): FakeFrame =>
+  frame("user", module, name, offset);
+/** JIT frame (perf map). */
+export const j = (name: string | undefined, offset?: bigint): FakeFrame =>
+  frame("jit", "[jit]", name, offset);
+
+function frame(kind: FrameKind, module: string, name: string | undefined, offset?: bigint): FakeFrame {
+  return offset === undefined ? { kind, module, name } : { kind, module, name, offset };
+}
+
+/** How one call of `cpu` or `offcpu` differs from the usual. */
+export interface FakeSampleOptions {
+  /** Number of equal samples; default 1. */
+  readonly times?: number;
+  readonly cpu?: number;
+  readonly weightNs?: number;
+  readonly durationNs?: number;
+  readonly state?: OffCpuState;
+  readonly syscall?: number;
+  readonly flags?: number;
+}
+
+interface PendingSample {
+  readonly source: SourceName;
+  readonly thread: number;
+  readonly stack: number;
+  readonly options: FakeSampleOptions;
+}
+
+const HZ = 99;
+
+export const fakeStart = (over: Partial<StartFacts> = {}): StartFacts => ({
+  startMonotonicNs: 5_000_000_000_123n,
+  startWallNs: 1_760_000_000_123_456_789n,
+  cpuEvent: "cpu-clock",
+  onlineCpus: [0, 1, 2, 3],
+  programs: [
+    { name: "lf_switch", tag: "00112233445566ff", id: 900, type: "tracing", attachedTo: "sched_switch" },
+  ],
+  maps: [],
+  notes: [],
+  ...over,
+});
+
+export const fakeFacts = (over: Partial<RecordingFacts> = {}): Omit<RecordingFacts, "endReason"> => ({
+  toolVersion: "0.1.0",
+  host: {
+    hostname: "edge-1",
+    kernel: "6.18.0",
+    arch: "x86_64",
+    cpuModel: "Fake CPU",
+    cpus: 4,
+    memoryBytes: 8e9,
+  },
+  command: ["lowflame", "record", "-d", "10s"],
+  sources: ["cpu", "offcpu"],
+  frequencyHz: HZ,
+  filters: [],
+  ...over,
+});
+
+export const fakeFinal = (over: Partial<FinalFacts> = {}): FinalFacts => ({
+  endMonotonicNs: 5_010_000_000_123n,
+  losses: [],
+  cost: {
+    programs: [],
+    agentUserNs: ns(20e6),
+    agentSystemNs: ns(10e6),
+    peakRssBytes: bytes(90e6),
+    kernelMemoryBytes: bytes(8e6),
+  },
+  cpuTimesStart: [],
+  cpuTimesEnd: [],
+  samplesPerCpu: [],
+  offcpuTotals: [],
+  runQueue: [],
+  otherPrograms: [],
+  offcpuThresholdMaxNs: ns(1e6),
+  ...over,
+});
+
+/** A recording being made up. Use `process`, `thread`, `cpu`, `offcpu`, then `events`. */
+export class FakeCapture {
+  #processes: ProcessRow[] = [];
+  #threads: ThreadRow[] = [];
+  #modules = new Map<string, ModuleRow>();
+  #frames: { module: number; offset: bigint; kind: number }[] = [];
+  #frameIds = new Map<string, number>();
+  #nodes: { parent: number; frame: number }[] = [];
+  #nodeIds = new Map<string, number>();
+  #names: NameRow[] = [];
+  #samples: PendingSample[] = [];
+  #batches: Batch[] = [];
+  #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0 };
+  #time = 0;
+
+  /** Adds a process and its main thread. */
+  process(pid: number, comm: string, over: Partial<ProcessRow> = {}): { process: number; thread: number } {
+    const id = this.#processes.length + 1;
+    this.#processes.push({
+      id,
+      pid,
+      startTimeNs: BigInt(pid) * 1_000_000n,
+      comm,
+      kernelThread: false,
+      self: false,
+      ...over,
+    });
+    return { process: id, thread: this.thread(id, pid, comm) };
+  }
+
+  /** Adds a thread to a process; returns its id. */
+  thread(process: number, tid: number, comm: string): number {
+    const id = this.#threads.length + 1;
+    this.#threads.push({ id, tid, process, comm });
+    return id;
+  }
+
+  /** CPU samples of a stack, root (entry point) first. Default weight: one period at 99 Hz. */
+  cpu(thread: number, stack: readonly FakeFrame[], options: FakeSampleOptions = {}): this {
+    this.#samples.push({ source: "cpu", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Waits with a stack, root first. Default: 10 ms, interruptible. */
+  offcpu(thread: number, stack: readonly FakeFrame[], options: FakeSampleOptions = {}): this {
+    this.#samples.push({ source: "offcpu", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Interns a stack (root first); returns its node id. */
+  stack(frames: readonly FakeFrame[]): number {
+    let node = 0;
+    for (const f of frames) {
+      const frameId = this.#frame(f);
+      const key = `${node}/${frameId}`;
+      let next = this.#nodeIds.get(key);
+      if (next === undefined) {
+        this.#nodes.push({ parent: node, frame: frameId });
+        next = this.#nodes.length;
+        this.#nodeIds.set(key, next);
+      }
+      node = next;
+    }
+    return node;
+  }
+
+  /** Closes the current batch: what is added later goes into the next one. `names: false` holds names back. */
+  flush(options: { names?: boolean } = {}): this {
+    const sent = this.#sent;
+    const frames = this.#frames.slice(sent.frames);
+    const nodes = this.#nodes.slice(sent.nodes);
+    const modules = [...this.#modules.values()];
+    const withNames = options.names ?? true;
+    this.#batches.push({
+      tables: {
+        processes: this.#processes.slice(sent.processes),
+        threads: this.#threads.slice(sent.threads),
+        modules: modules.slice(sent.modules),
+        frames: {
+          firstId: sent.frames + 1,
+          count: frames.length,
+          module: Uint32Array.from(frames, (f) => f.module),
+          offset: BigUint64Array.from(frames, (f) => f.offset),
+          kind: Uint8Array.from(frames, (f) => f.kind),
+        },
+        stacks: {
+          firstId: sent.nodes + 1,
+          count: nodes.length,
+          parent: Uint32Array.from(nodes, (n) => n.parent),
+          frame: Uint32Array.from(nodes, (n) => n.frame),
+        },
+        names: withNames ? this.#names.slice(sent.names) : [],
+      },
+      samples: (["cpu", "offcpu"] as const)
+        .map((source) => this.#columns(source))
+        .filter((columns) => columns.count > 0),
+    });
+    this.#sent = {
+      processes: this.#processes.length,
+      threads: this.#threads.length,
+      modules: modules.length,
+      frames: this.#frames.length,
+      nodes: this.#nodes.length,
+      names: withNames ? this.#names.length : sent.names,
+    };
+    this.#samples = [];
+    return this;
+  }
+
+  /** All batches so far; what is still open is closed first. */
+  batches(): readonly Batch[] {
+    if (this.#samples.length > 0 || this.#sent.names < this.#names.length || this.#batches.length === 0)
+      this.flush();
+    return this.#batches;
+  }
+
+  /** Header, batches, end. */
+  events(
+    over: {
+      start?: Partial<StartFacts>;
+      facts?: Partial<RecordingFacts>;
+      final?: Partial<FinalFacts>;
+      endReason?: string;
+    } = {},
+  ): CaptureEvent[] {
+    return [
+      { type: "header", facts: fakeFacts(over.facts), start: fakeStart(over.start) },
+      ...this.batches().map((batch) => ({ type: "batch", batch }) as const),
+      { type: "end", final: fakeFinal(over.final), endReason: over.endReason ?? "duration" },
+    ];
+  }
+
+  #frame(f: FakeFrame): number {
+    const key = JSON.stringify([f.kind, f.module, f.name ?? null, String(f.offset ?? "")]);
+    const known = this.#frameIds.get(key);
+    if (known !== undefined) return known;
+    let module = this.#modules.get(f.module);
+    if (module === undefined) {
+      module = { id: this.#modules.size + 1, path: f.module, buildId: f.buildId ?? "" };
+      this.#modules.set(f.module, module);
+    }
+    const id = this.#frames.length + 1;
+    const base = f.kind === "kernel" || f.kind === "bpf" ? 0xffffffff81000000n : 0x1000n;
+    this.#frames.push({
+      module: module.id,
+      offset: f.offset ?? base + BigInt(id) * 64n,
+      kind: FRAME_KINDS.indexOf(f.kind),
+    });
+    this.#frameIds.set(key, id);
+    if (f.name !== undefined) this.#names.push({ frame: id, name: f.name });
+    return id;
+  }
+
+  #columns(source: SourceName): SampleColumns {
+    const rows = this.#samples
+      .filter((s) => s.source === source)
+      .flatMap((s) => Array.from({ length: s.options.times ?? 1 }, () => s));
+    const period = Math.round(1e9 / HZ);
+    const duration = (s: PendingSample) => (source === "cpu" ? 0 : (s.options.durationNs ?? 10_000_000));
+    const state = source === "cpu" ? "none" : "interruptible";
+    return {
+      source,
+      count: rows.length,
+      timeNs: Float64Array.from(rows, () => {
+        this.#time += 1_000_000;
+        return this.#time;
+      }),
+      cpu: Uint32Array.from(rows, (s) => s.options.cpu ?? 0),
+      thread: Uint32Array.from(rows, (s) => s.thread),
+      stack: Uint32Array.from(rows, (s) => s.stack),
+      weightNs: Float64Array.from(
+        rows,
+        (s) => s.options.weightNs ?? (source === "cpu" ? period : duration(s)),
+      ),
+      durationNs: Float64Array.from(rows, duration),
+      state: Uint8Array.from(rows, (s) => OFFCPU_STATES.indexOf(s.options.state ?? state)),
+      syscall: Int32Array.from(rows, (s) => s.options.syscall ?? -1),
+      flags: Uint32Array.from(rows, (s) => s.options.flags ?? 0),
+    };
+  }
+}
