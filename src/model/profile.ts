@@ -37,6 +37,8 @@ export interface FunctionTable {
   /** Module path. */
   readonly module: readonly string[];
   readonly kind: readonly FrameKind[];
+  /** Hex build ID of the module, "" where it has none or where one path stands for several builds. */
+  readonly buildId?: readonly string[];
 }
 
 /** Prefix tree over functions, root first (user entry point first, kernel leaf last). Node 0 is the root; parent < node. */

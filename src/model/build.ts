@@ -1,0 +1,171 @@
+// Capture events in, profile out. Streams: memory grows with distinct stacks, threads and names, not with samples.
+// Names may come after the samples they belong to, so functions are made at the end.
+import type { FinalFacts, SourceName, StartFacts } from "../capture/binding.js";
+import { SOURCES } from "../capture/binding.js";
+import type { CaptureEvent } from "../capture/events.js";
+import { Accounts } from "./accounts.js";
+import { FrameTable } from "./frame-table.js";
+import { FrameTree } from "./frame-tree.js";
+import { FunctionInterner } from "./function-table.js";
+import { InvalidCounts } from "./invalid.js";
+import type { Profile, RecordingFacts, WeightTable } from "./profile.js";
+import { StackMerger } from "./stack-merge.js";
+import { ns } from "./units.js";
+import { MAX_ROWS, NO_THREAD, WeightAccumulator } from "./weights.js";
+
+export interface ProfileBuilderOptions {
+  /** Rows of weights a source may have before the rest goes into "[other]". */
+  readonly maxRows?: number;
+}
+
+export class ProfileBuilder {
+  readonly #frames = new FrameTable();
+  readonly #stacks = new FrameTree();
+  readonly #accounts = new Accounts();
+  readonly #invalid = new InvalidCounts();
+  readonly #weights = new Map<SourceName, WeightAccumulator>();
+  readonly #notes: string[] = [];
+  readonly #maxRows: number;
+  #facts: Omit<RecordingFacts, "endReason"> | undefined;
+  #start: StartFacts | undefined;
+  #final: FinalFacts | null = null;
+  #endReason: string | undefined;
+  #damage: string | undefined;
+
+  constructor(options: ProfileBuilderOptions = {}) {
+    this.#maxRows = options.maxRows ?? MAX_ROWS;
+  }
+
+  /** Takes the next event. Events may come in any order that a capture can have; damage is remembered, not thrown. */
+  add(event: CaptureEvent): void {
+    switch (event.type) {
+      case "header":
+        if (this.#start !== undefined) {
+          this.#notes.push("The capture has a second header, which was ignored: two captures in one file?");
+          return;
+        }
+        this.#facts = event.facts;
+        this.#start = event.start;
+        this.#notes.push(...event.start.notes);
+        return;
+      case "batch": {
+        const { tables, samples } = event.batch;
+        this.#accounts.addProcesses(tables.processes, this.#invalid);
+        this.#accounts.addThreads(tables.threads, this.#invalid);
+        this.#frames.addModules(tables.modules, this.#invalid);
+        this.#frames.addFrames(tables.frames, this.#invalid);
+        this.#stacks.add(tables.stacks, this.#invalid);
+        this.#frames.addNames(tables.names, this.#invalid);
+        for (const columns of samples) this.#source(columns.source).addColumns(columns, this.#invalid);
+        return;
+      }
+      case "end":
+        this.#final = event.final;
+        this.#endReason = event.endReason;
+        return;
+      case "damage":
+        this.#damage ??= event.message;
+        this.#notes.push(`The capture is not whole: ${event.message}`);
+        return;
+    }
+  }
+
+  /**
+   * The profile of all that was added. Throws a one-sentence Error when no header came: without it nothing is known
+   * about the machine or the time.
+   */
+  build(): Profile {
+    if (this.#start === undefined || this.#facts === undefined)
+      throw new Error(
+        `The capture has no header${this.#damage === undefined ? "" : ` (${this.#damage})`}: nothing in it can be read; record again.`,
+      );
+    const functions = new FunctionInterner();
+    const merger = new StackMerger(this.#frames, this.#stacks, functions);
+    const { processes, threads, unknownThread } = this.#accounts.build(this.#invalid);
+    const knownThreads = threads.length;
+    const userStacks = { total: 0, truncated: 0 };
+    const notes = [...this.#notes];
+    const weights: WeightTable[] = [];
+    let lastTimeNs = 0;
+
+    for (const source of SOURCES) {
+      const raw = this.#weights.get(source);
+      if (raw === undefined) continue;
+      const merged = new WeightAccumulator(source, Number.POSITIVE_INFINITY);
+      for (let row = 0; row < raw.rows; row++) {
+        const samples = raw.samples[row]!;
+        let thread = raw.thread[row]!;
+        if (thread === NO_THREAD) {
+          merged.addRow(raw, row, unknownThread(), merger.other());
+          continue;
+        }
+        if (thread >= knownThreads || threads[thread] === undefined) {
+          this.#invalid.add("threads", samples);
+          thread = unknownThread();
+        }
+        const stack = merger.find(raw.stack[row]!, raw.variant[row]!);
+        if (!stack.known) this.#invalid.add("stacks", samples);
+        if (stack.user !== "none") userStacks.total += samples;
+        if (stack.user === "truncated") userStacks.truncated += samples;
+        merged.addRow(raw, row, thread, stack.node);
+      }
+      if (raw.overflowed > 0)
+        notes.push(
+          `${raw.overflowed} ${source} samples had a stack too many and are shown as [other]: narrow the recording with --pid, --comm or --cgroup.`,
+        );
+      lastTimeNs = Math.max(lastTimeNs, raw.lastTimeNs);
+      weights.push(weightTable(merged));
+    }
+
+    const invalid = this.#invalid.note();
+    if (invalid !== undefined) notes.push(invalid);
+    if (this.#final === null && this.#damage === undefined)
+      notes.push(
+        "The capture has no end: the recording was killed, or the file was cut. What came before is shown.",
+      );
+    const final = this.#final;
+    return {
+      facts: {
+        ...this.#facts,
+        endReason: this.#endReason ?? `truncated: ${this.#damage ?? "no end in the capture"}`,
+      },
+      start: this.#start,
+      final,
+      durationNs: ns(
+        final === null ? lastTimeNs : Number(final.endMonotonicNs - this.#start.startMonotonicNs),
+      ),
+      processes,
+      threads,
+      functions: functions.table(),
+      tree: merger.tree(),
+      weights,
+      userStacks,
+      notes,
+    };
+  }
+
+  #source(source: SourceName): WeightAccumulator {
+    let weights = this.#weights.get(source);
+    if (weights === undefined) {
+      weights = new WeightAccumulator(source, this.#maxRows);
+      this.#weights.set(source, weights);
+    }
+    return weights;
+  }
+}
+
+function weightTable(rows: WeightAccumulator): WeightTable {
+  const count = rows.rows;
+  return {
+    source: rows.source,
+    count,
+    thread: rows.thread.slice(0, count),
+    node: rows.stack.slice(0, count),
+    weightNs: rows.weightNs.slice(0, count),
+    samples: rows.samples.slice(0, count),
+    maxNs: rows.maxNs.slice(0, count),
+    state: rows.state.slice(0, count),
+    syscall: rows.syscall.slice(0, count),
+    flags: rows.flags.slice(0, count),
+  };
+}

@@ -1,0 +1,196 @@
+// Sums samples into one row per distinct (thread, stack, state, system call, variant): open addressing over typed
+// arrays, so that two million samples a second cost no objects and memory grows with stacks, not with samples.
+import type { SampleColumns, SourceName } from "../capture/binding.js";
+import { OFFCPU_STATES, SampleFlag } from "../capture/binding.js";
+import { grownFloat64, grownInt32, grownUint8, grownUint32 } from "./growable.js";
+import type { InvalidCounts } from "./invalid.js";
+
+/** Why the user half of a stack is not whole; part of the key, since it changes where the stack hangs. */
+export const Variant = { whole: 0, userTruncated: 1, userMissing: 2 } as const;
+
+/** Rows of one source; above it weight goes into one row without thread and stack. 4 M rows take about 200 MB. */
+export const MAX_ROWS = 1 << 22;
+/** Thread id of the overflow row: no capture has so many threads. */
+export const NO_THREAD = 0xffffffff;
+
+const FIRST_ROWS = 1024;
+const STATE_OTHER = OFFCPU_STATES.indexOf("other");
+const MISSING = SampleFlag.userMissing | SampleFlag.userUnreadable;
+
+export class WeightAccumulator {
+  readonly source: SourceName;
+  readonly #maxRows: number;
+  #rows = 0;
+  #slots = new Uint32Array(FIRST_ROWS * 2); // row + 1, 0 = free
+  #thread = new Uint32Array(FIRST_ROWS);
+  #stack = new Uint32Array(FIRST_ROWS);
+  #state = new Uint8Array(FIRST_ROWS);
+  #variant = new Uint8Array(FIRST_ROWS);
+  #syscall = new Int32Array(FIRST_ROWS);
+  #weight = new Float64Array(FIRST_ROWS);
+  #max = new Float64Array(FIRST_ROWS);
+  #samples = new Uint32Array(FIRST_ROWS);
+  #flags = new Uint32Array(FIRST_ROWS);
+  #overflowed = 0;
+  #lastTime = 0;
+
+  constructor(source: SourceName, maxRows = MAX_ROWS) {
+    this.source = source;
+    this.#maxRows = maxRows;
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+  /** Samples whose row found no room and went into the overflow row. */
+  get overflowed(): number {
+    return this.#overflowed;
+  }
+  /** Latest time of a sample, ns since the start of the recording. */
+  get lastTimeNs(): number {
+    return this.#lastTime;
+  }
+  get thread(): Uint32Array {
+    return this.#thread;
+  }
+  get stack(): Uint32Array {
+    return this.#stack;
+  }
+  get state(): Uint8Array {
+    return this.#state;
+  }
+  get variant(): Uint8Array {
+    return this.#variant;
+  }
+  get syscall(): Int32Array {
+    return this.#syscall;
+  }
+  get weightNs(): Float64Array {
+    return this.#weight;
+  }
+  get maxNs(): Float64Array {
+    return this.#max;
+  }
+  get samples(): Uint32Array {
+    return this.#samples;
+  }
+  get flags(): Uint32Array {
+    return this.#flags;
+  }
+
+  /** Adds a batch's columns. Rows shorter than `count` and impossible weights are counted into `invalid`. */
+  addColumns(columns: SampleColumns, invalid: InvalidCounts): void {
+    const { thread, stack, state, syscall, weightNs, durationNs, flags, timeNs } = columns;
+    const lengths = [thread, stack, state, syscall, weightNs, durationNs, flags, timeNs].map((c) => c.length);
+    const count = Math.min(columns.count, ...lengths);
+    if (count < columns.count) invalid.add("columns");
+    let impossible = 0;
+    let last = this.#lastTime;
+    for (let i = 0; i < count; i++) {
+      let weight = weightNs[i]!;
+      if (!(weight >= 0 && weight < 2 ** 63)) {
+        impossible++;
+        weight = 0; // NaN or a negative would poison every sum above it
+      }
+      const time = timeNs[i]!;
+      if (time > last) last = time;
+      const bits = flags[i]!;
+      const variant =
+        (bits & SampleFlag.userTruncated) !== 0
+          ? Variant.userTruncated
+          : (bits & MISSING) !== 0
+            ? Variant.userMissing
+            : Variant.whole;
+      const code = state[i]!;
+      const row = this.#row(
+        thread[i]!,
+        stack[i]!,
+        code < OFFCPU_STATES.length ? code : STATE_OTHER,
+        variant,
+        syscall[i]!,
+      );
+      this.#weight[row]! += weight;
+      this.#samples[row]! += 1;
+      this.#flags[row]! |= bits;
+      const duration = durationNs[i]!;
+      if (duration > this.#max[row]!) this.#max[row] = duration;
+    }
+    if (Number.isFinite(last)) this.#lastTime = last;
+    invalid.add("samples", impossible);
+  }
+
+  /** Adds a row that is itself a sum (used when stacks of frames merge into stacks of functions). */
+  addRow(from: WeightAccumulator, index: number, thread: number, stack: number): void {
+    const row = this.#row(thread, stack, from.state[index]!, Variant.whole, from.syscall[index]!);
+    this.#weight[row]! += from.weightNs[index]!;
+    this.#samples[row]! += from.samples[index]!;
+    this.#flags[row]! |= from.flags[index]!;
+    if (from.maxNs[index]! > this.#max[row]!) this.#max[row] = from.maxNs[index]!;
+  }
+
+  #row(thread: number, stack: number, state: number, variant: number, syscall: number): number {
+    const mask = this.#slots.length - 1;
+    let slot = hash(thread, stack, (state << 2) | variant, syscall) & mask;
+    for (;;) {
+      const found = this.#slots[slot]!;
+      if (found === 0) break;
+      const row = found - 1;
+      if (
+        this.#stack[row] === stack &&
+        this.#thread[row] === thread &&
+        this.#syscall[row] === syscall &&
+        this.#state[row] === state &&
+        this.#variant[row] === variant
+      )
+        return row;
+      slot = (slot + 1) & mask;
+    }
+    if (this.#rows >= this.#maxRows && thread !== NO_THREAD) {
+      this.#overflowed++;
+      return this.#row(NO_THREAD, 0, state, Variant.whole, -1);
+    }
+    const row = this.#rows++;
+    if (row >= this.#thread.length) this.#growRows();
+    this.#slots[slot] = row + 1;
+    this.#thread[row] = thread;
+    this.#stack[row] = stack;
+    this.#state[row] = state;
+    this.#variant[row] = variant;
+    this.#syscall[row] = syscall;
+    if (this.#rows * 2 > this.#slots.length) this.#rehash();
+    return row;
+  }
+
+  #growRows(): void {
+    const needed = this.#thread.length * 2;
+    this.#thread = grownUint32(this.#thread, needed);
+    this.#stack = grownUint32(this.#stack, needed);
+    this.#state = grownUint8(this.#state, needed);
+    this.#variant = grownUint8(this.#variant, needed);
+    this.#syscall = grownInt32(this.#syscall, needed);
+    this.#weight = grownFloat64(this.#weight, needed);
+    this.#max = grownFloat64(this.#max, needed);
+    this.#samples = grownUint32(this.#samples, needed);
+    this.#flags = grownUint32(this.#flags, needed);
+  }
+
+  #rehash(): void {
+    const slots = new Uint32Array(this.#slots.length * 2);
+    const mask = slots.length - 1;
+    for (let row = 0; row < this.#rows; row++) {
+      const meta = (this.#state[row]! << 2) | this.#variant[row]!;
+      let slot = hash(this.#thread[row]!, this.#stack[row]!, meta, this.#syscall[row]!) & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = row + 1;
+    }
+    this.#slots = slots;
+  }
+}
+
+function hash(a: number, b: number, c: number, d: number): number {
+  let h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca77);
+  h ^= Math.imul(c + 1, 0xc2b2ae3d) ^ Math.imul(d + 2, 0x27d4eb2f);
+  h ^= h >>> 15;
+  h = Math.imul(h, 0x2c1b3c6d);
+  return (h ^ (h >>> 13)) >>> 0;
+}
