@@ -1,0 +1,120 @@
+// Cuts a batch that is too long for one member into several: table rows first, then samples, in their order, so that
+// a reader's memory stays bounded and a cut file loses little. Most batches come out as they went in.
+import type { Batch, FrameColumns, NameRow, SampleColumns, StackColumns, Tables } from "../binding.js";
+import { SPLIT_COLUMN_ROWS, SPLIT_TABLE_ROWS, SPLIT_TEXT_UNITS } from "./limits.js";
+
+const NO_FRAMES: FrameColumns = {
+  firstId: 0,
+  count: 0,
+  module: new Uint32Array(0),
+  offset: new BigUint64Array(0),
+  kind: new Uint8Array(0),
+};
+const NO_STACKS: StackColumns = {
+  firstId: 0,
+  count: 0,
+  parent: new Uint32Array(0),
+  frame: new Uint32Array(0),
+};
+const NO_TABLES: Tables = {
+  processes: [],
+  threads: [],
+  modules: [],
+  frames: NO_FRAMES,
+  stacks: NO_STACKS,
+  names: [],
+};
+
+/** The batch itself where it is short enough, else parts that mean the same in this order. */
+export function* splitBatch(batch: Batch): Generator<Batch> {
+  if (fits(batch)) {
+    yield batch;
+    return;
+  }
+  const { processes, threads, modules, frames, stacks, names } = batch.tables;
+  const tables = (part: Partial<Tables>): Batch => ({ tables: { ...NO_TABLES, ...part }, samples: [] });
+  for (const part of pieces(processes)) yield tables({ processes: part });
+  for (const part of pieces(threads)) yield tables({ threads: part });
+  for (const part of pieces(modules)) yield tables({ modules: part });
+  for (const [from, to] of ranges(frames.count)) yield tables({ frames: sliceFrames(frames, from, to) });
+  for (const [from, to] of ranges(stacks.count)) yield tables({ stacks: sliceStacks(stacks, from, to) });
+  for (const part of namePieces(names)) yield tables({ names: part });
+  for (const samples of batch.samples) {
+    for (const [from, to] of ranges(samples.count)) {
+      yield { tables: NO_TABLES, samples: [sliceSamples(samples, from, to)] };
+    }
+  }
+}
+
+function fits({ tables, samples }: Batch): boolean {
+  const { processes, threads, modules, frames, stacks, names } = tables;
+  const columnRows = samples.reduce((sum, { count }) => sum + count, frames.count + stacks.count);
+  const tableRows = processes.length + threads.length + modules.length + names.length;
+  return (
+    columnRows <= SPLIT_COLUMN_ROWS &&
+    tableRows <= SPLIT_TABLE_ROWS &&
+    names.reduce((sum, { name }) => sum + name.length, 0) <= SPLIT_TEXT_UNITS
+  );
+}
+
+function* ranges(count: number): Generator<readonly [from: number, to: number]> {
+  for (let from = 0; from < count; from += SPLIT_COLUMN_ROWS)
+    yield [from, Math.min(from + SPLIT_COLUMN_ROWS, count)];
+}
+
+function* pieces<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < rows.length; at += SPLIT_TABLE_ROWS) yield rows.slice(at, at + SPLIT_TABLE_ROWS);
+}
+
+function* namePieces(names: readonly NameRow[]): Generator<readonly NameRow[]> {
+  let from = 0;
+  let units = 0;
+  for (let at = 0; at < names.length; at++) {
+    units += names[at]!.name.length;
+    if (at > from && (units > SPLIT_TEXT_UNITS || at - from >= SPLIT_TABLE_ROWS)) {
+      yield names.slice(from, at);
+      from = at;
+      units = names[at]!.name.length;
+    }
+  }
+  if (from < names.length) yield names.slice(from);
+}
+
+function sliceFrames(
+  { firstId, module, offset, kind }: FrameColumns,
+  from: number,
+  to: number,
+): FrameColumns {
+  return {
+    firstId: firstId + from,
+    count: to - from,
+    module: module.subarray(from, to),
+    offset: offset.subarray(from, to),
+    kind: kind.subarray(from, to),
+  };
+}
+
+function sliceStacks({ firstId, parent, frame }: StackColumns, from: number, to: number): StackColumns {
+  return {
+    firstId: firstId + from,
+    count: to - from,
+    parent: parent.subarray(from, to),
+    frame: frame.subarray(from, to),
+  };
+}
+
+function sliceSamples(samples: SampleColumns, from: number, to: number): SampleColumns {
+  return {
+    source: samples.source,
+    count: to - from,
+    timeNs: samples.timeNs.subarray(from, to),
+    cpu: samples.cpu.subarray(from, to),
+    thread: samples.thread.subarray(from, to),
+    stack: samples.stack.subarray(from, to),
+    weightNs: samples.weightNs.subarray(from, to),
+    durationNs: samples.durationNs.subarray(from, to),
+    state: samples.state.subarray(from, to),
+    syscall: samples.syscall.subarray(from, to),
+    flags: samples.flags.subarray(from, to),
+  };
+}
