@@ -30,13 +30,15 @@ export interface ReportSource {
   readonly source: SourceName;
   readonly title: string; // "CPU", "Off-CPU"
   readonly unit: "ns";
-  /** One row per (thread, node, state): columns of equal length. */
+  /** One row per (thread, node, state, system call): columns of equal length. */
   readonly thread: readonly number[];
   readonly node: readonly number[];
   readonly weight: readonly number[];
   /** Index into `states`; all 0 for cpu. */
   readonly state: readonly number[];
   readonly states: readonly string[];
+  /** Indexes into `states` that the page hides until asked for (idle kernel threads would drown everything else). */
+  readonly hiddenStates: readonly number[];
   /** Index into `ReportDocument.syscalls`, -1 none. */
   readonly syscall: readonly number[];
   /** Extra tables under the flame graph (run-queue wait, off-CPU totals by process). */

@@ -1,0 +1,189 @@
+// From the model to the document that is embedded in the report: rows merged, ids made dense, strings interned.
+import type { Finding } from "../../analysis/finding.js";
+import { FRAME_KINDS, OFFCPU_STATES } from "../../capture/binding.js";
+import type { Profile, WeightTable } from "../../model/profile.js";
+import { syscallName } from "../../model/syscalls.js";
+import { costOf } from "./cost.js";
+import {
+  REPORT_DOCUMENT_VERSION,
+  type ReportDocument,
+  type ReportHeader,
+  type ReportSource,
+  type ReportTable,
+} from "./document.js";
+import {
+  cpuTable,
+  offCpuTotalsTable,
+  otherProgramsTable,
+  runQueueTable,
+  sleepingSyscallsTable,
+} from "./tables.js";
+
+/** States of the off-CPU source: the kernel's, and one of our own for kernel threads that wait for work. */
+const KERNEL_THREAD_ASLEEP = OFFCPU_STATES.length;
+const INTERRUPTIBLE = OFFCPU_STATES.indexOf("interruptible");
+const IDLE = OFFCPU_STATES.indexOf("idle");
+const REPORT_STATES = [...OFFCPU_STATES, "kernel thread asleep"];
+
+const TITLES = { cpu: "CPU", offcpu: "Off-CPU" } as const;
+
+/** Gives each distinct key the next number. */
+class Interner<Key> {
+  readonly keys: Key[] = [];
+  readonly #ids = new Map<Key, number>();
+
+  id(key: Key): number {
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const id = this.keys.length;
+    this.keys.push(key);
+    this.#ids.set(key, id);
+    return id;
+  }
+}
+
+interface Interners {
+  readonly threads: Interner<number>;
+  readonly syscalls: Interner<number>;
+}
+
+function isKernelThread(profile: Profile, thread: number): boolean {
+  const row = profile.threads[thread];
+  return row !== undefined && profile.processes[row.process]?.kernelThread === true;
+}
+
+/** Merges the rows of one source by (thread, node, state, system call); weights become whole nanoseconds. */
+function mergeRows(profile: Profile, table: WeightTable, interners: Interners) {
+  const thread: number[] = [];
+  const node: number[] = [];
+  const weight: number[] = [];
+  const state: number[] = [];
+  const syscall: number[] = [];
+  const rowOf = new Map<number, number>();
+  const nodes = profile.tree.count + 1;
+  for (let row = 0; row < table.count; row++) {
+    const kernelSleep = table.state[row] === INTERRUPTIBLE && isKernelThread(profile, table.thread[row]!);
+    const rowState = table.source === "cpu" ? 0 : kernelSleep ? KERNEL_THREAD_ASLEEP : table.state[row]!;
+    const call = table.syscall[row]!;
+    const rowCall = call < 0 ? -1 : interners.syscalls.id(call);
+    const rowThread = interners.threads.id(table.thread[row]!);
+    // Stays below 2^53 for 65,536 threads, 2^24 nodes, 16 states and 512 calls.
+    const key = ((rowThread * nodes + table.node[row]!) * 16 + rowState) * 512 + rowCall + 1;
+    const known = rowOf.get(key);
+    if (known !== undefined) {
+      weight[known] = weight[known]! + table.weightNs[row]!;
+      continue;
+    }
+    rowOf.set(key, thread.length);
+    thread.push(rowThread);
+    node.push(table.node[row]!);
+    weight.push(table.weightNs[row]!);
+    state.push(rowState);
+    syscall.push(rowCall);
+  }
+  return { thread, node, weight: weight.map(Math.round), state, syscall };
+}
+
+function sourceOf(profile: Profile, table: WeightTable, interners: Interners): ReportSource {
+  const offcpu = table.source === "offcpu";
+  const tables: (ReportTable | null)[] = offcpu
+    ? [runQueueTable(profile), offCpuTotalsTable(profile), sleepingSyscallsTable(profile, table)]
+    : [otherProgramsTable(profile), cpuTable(profile)];
+  return {
+    source: table.source,
+    title: TITLES[table.source],
+    unit: "ns",
+    ...mergeRows(profile, table, interners),
+    states: offcpu ? REPORT_STATES : ["running"],
+    hiddenStates: offcpu ? [IDLE, KERNEL_THREAD_ASLEEP] : [],
+    tables: tables.filter((row) => row !== null),
+  };
+}
+
+function headerOf(profile: Profile): ReportHeader {
+  const { facts, start } = profile;
+  return {
+    title: `lowflame: ${facts.host.hostname}`,
+    startedAt: new Date(Number(start.startWallNs / 1_000_000n)).toISOString(),
+    durationNs: profile.durationNs,
+    host: facts.host.hostname,
+    kernel: facts.host.kernel,
+    cpus: start.onlineCpus.length || facts.host.cpus,
+    command: facts.command.join(" "),
+    filters: facts.filters,
+    endReason: facts.endReason,
+    frequencyHz: facts.frequencyHz,
+    toolVersion: facts.toolVersion,
+  };
+}
+
+function notesOf(profile: Profile): string[] {
+  const notes = [...profile.notes, ...profile.start.notes];
+  if (!profile.final) {
+    notes.push(
+      "The capture ends before its last message: what was lost, what lowflame cost and the exact totals are not known.",
+    );
+  }
+  const { total, truncated } = profile.userStacks;
+  if (truncated > 0) {
+    const share = ((100 * truncated) / Math.max(1, total)).toFixed(1);
+    notes.push(
+      `${truncated.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} user stacks (${share} %) end early: ` +
+        "their functions were compiled without frame pointers, so callers are missing below them.",
+    );
+  }
+  return notes;
+}
+
+/**
+ * Makes the report document. Pure: neither clock nor files are read.
+ * Weights are nanoseconds; only processes, threads and system calls that carry weight are kept.
+ */
+export function toDocument(profile: Profile, findings: readonly Finding[]): ReportDocument {
+  const interners: Interners = { threads: new Interner(), syscalls: new Interner() };
+  const sources = profile.weights.map((table) => sourceOf(profile, table, interners));
+
+  const processes = new Interner<number>();
+  const threads = interners.threads.keys.map((id) => {
+    const row = profile.threads[id];
+    return {
+      tid: row?.tid ?? 0,
+      comm: row?.comm ?? `(thread ${id}, not in the tables)`,
+      process: processes.id(row?.process ?? -1),
+    };
+  });
+
+  const strings = new Interner<string>();
+  strings.id("");
+  const { functions, tree } = profile;
+  const intern = (values: readonly string[]): number[] =>
+    Array.from({ length: functions.count }, (_, index) => strings.id(values[index] ?? ""));
+
+  return {
+    version: REPORT_DOCUMENT_VERSION,
+    header: headerOf(profile),
+    findings,
+    losses: profile.final?.losses ?? [],
+    cost: costOf(profile),
+    notes: notesOf(profile),
+    functions: {
+      name: intern(functions.name),
+      module: intern(functions.module),
+      kind: Array.from({ length: functions.count }, (_, index) =>
+        FRAME_KINDS.indexOf(functions.kind[index] ?? "unknown"),
+      ),
+    },
+    strings: strings.keys,
+    tree: {
+      parent: Array.from(tree.parent.subarray(0, tree.count)),
+      func: Array.from(tree.func.subarray(0, tree.count)),
+    },
+    threads,
+    processes: processes.keys.map((id) => {
+      const row = profile.processes[id];
+      return { pid: row?.pid ?? -1, comm: row?.comm ?? "(unknown process)", self: row?.self ?? false };
+    }),
+    syscalls: interners.syscalls.keys.map((number) => syscallName(profile.facts.host.arch, number)),
+    sources,
+  };
+}

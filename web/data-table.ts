@@ -1,0 +1,134 @@
+// Tables: sortable by their column heads, drawn in portions, saying how much of them is shown.
+import { button, el } from "./dom.js";
+import { plainNumber, visible } from "./text.js";
+
+export type Cell = string | number;
+
+export interface Column {
+  readonly title: string;
+  readonly numeric: boolean;
+  /** How a cell is shown; the plain value otherwise. */
+  readonly format?: (cell: Cell) => string;
+}
+
+export interface TableOptions {
+  readonly caption: string;
+  readonly columns: readonly Column[];
+  /** Column to sort by at first, largest first; absent = as the rows come. */
+  readonly sortBy?: number;
+  /** Rows that are drawn at a time. */
+  readonly portion: number;
+  readonly onRow?: (row: readonly Cell[]) => void;
+  /** What a row does, for its tooltip. */
+  readonly rowHint?: string;
+  /** Shown in place of rows when there are none. */
+  readonly empty: string;
+}
+
+/** A table whose rows can be replaced. */
+export class DataTable {
+  readonly element: HTMLElement;
+  readonly #body = el("tbody");
+  readonly #status = el("p", { class: "table-status", "aria-live": "polite" });
+  readonly #heads: HTMLTableCellElement[];
+  #rows: readonly (readonly Cell[])[] = [];
+  #shown: number;
+  #sort: { column: number; descending: boolean } | null;
+
+  constructor(readonly options: TableOptions) {
+    this.#shown = options.portion;
+    this.#sort = options.sortBy === undefined ? null : { column: options.sortBy, descending: true };
+    this.#heads = options.columns.map((column, index) =>
+      el(
+        "th",
+        { scope: "col", class: column.numeric ? "number" : undefined },
+        button(column.title, () => this.#sortBy(index), { class: "head" }),
+      ),
+    );
+    this.element = el(
+      "div",
+      { class: "table" },
+      el(
+        "div",
+        { class: "scroll-x" },
+        el(
+          "table",
+          {},
+          el("caption", {}, options.caption),
+          el("thead", {}, el("tr", {}, ...this.#heads)),
+          this.#body,
+        ),
+      ),
+      this.#status,
+    );
+  }
+
+  /** Replaces the rows and goes back to the first portion. */
+  setRows(rows: readonly (readonly Cell[])[]): void {
+    this.#rows = rows;
+    this.#shown = this.options.portion;
+    this.#draw();
+  }
+
+  #sortBy(column: number): void {
+    const numeric = this.options.columns[column]!.numeric;
+    const same = this.#sort?.column === column;
+    this.#sort = { column, descending: same ? !this.#sort!.descending : numeric };
+    this.#draw();
+  }
+
+  #sorted(): readonly (readonly Cell[])[] {
+    const sort = this.#sort;
+    if (!sort) return this.#rows;
+    const sign = sort.descending ? -1 : 1;
+    return this.#rows.toSorted((left, right) => {
+      const [a, b] = [left[sort.column]!, right[sort.column]!];
+      if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+      const [x, y] = [String(a), String(b)];
+      return sign * (x < y ? -1 : x > y ? 1 : 0);
+    });
+  }
+
+  #draw(): void {
+    this.#heads.forEach((head, index) => {
+      if (this.#sort?.column !== index) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", this.#sort.descending ? "descending" : "ascending");
+    });
+    const rows = this.#sorted();
+    this.#body.replaceChildren(...rows.slice(0, this.#shown).map((row) => this.#row(row)));
+    this.#status.replaceChildren();
+    if (rows.length === 0) this.#status.append(this.options.empty);
+    if (rows.length > this.#shown) {
+      this.#status.append(
+        `${this.#shown.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")} rows are shown. `,
+        button(`Show ${Math.min(this.options.portion * 4, rows.length - this.#shown)} more`, () => {
+          this.#shown += this.options.portion * 4;
+          this.#draw();
+        }),
+      );
+    }
+  }
+
+  #row(row: readonly Cell[]): HTMLTableRowElement {
+    const { columns, onRow, rowHint } = this.options;
+    const cells = columns.map((column, index) => {
+      const cell = row[index] ?? "";
+      const numeric = column.numeric || typeof cell === "number";
+      const text = column.format
+        ? column.format(cell)
+        : typeof cell === "number"
+          ? plainNumber(cell)
+          : visible(cell);
+      return el(
+        "td",
+        { class: numeric ? "number" : undefined, title: text.length > 80 ? text : undefined },
+        text,
+      );
+    });
+    if (onRow && cells[0]) {
+      const action = button(cells[0].textContent ?? "", () => onRow(row), { class: "link", title: rowHint });
+      cells[0].replaceChildren(action);
+    }
+    return el("tr", {}, ...cells);
+  }
+}

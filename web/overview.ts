@@ -1,0 +1,184 @@
+// The top of the page: what was recorded, what was found, what was lost, what it cost.
+import type { Finding } from "../src/analysis/finding.js";
+import type { ReportDocument } from "../src/export/html/document.js";
+import { DataTable } from "./data-table.js";
+import { copyButton, el } from "./dom.js";
+import { linkTo } from "./place.js";
+import { duration, percent, visible } from "./text.js";
+
+const SEVERITY_WORDS = { critical: "Critical", warning: "Warning", info: "Worth knowing" } as const;
+const SEVERITY_ORDER = { critical: 0, warning: 1, info: 2 } as const;
+const CONTRIBUTORS_SHOWN = 8;
+
+function fact(name: string, value: string): HTMLElement {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, value));
+}
+
+/** Title and facts of the recording. */
+export function headerSection(report: ReportDocument): HTMLElement {
+  const { header } = report;
+  const sampling = report.sources.some((source) => source.source === "cpu");
+  return el(
+    "header",
+    {},
+    el("h1", {}, el("span", { class: "brand" }, "lowflame"), ` ${visible(header.host)}`),
+    el(
+      "dl",
+      { class: "facts" },
+      fact("Recorded", `${header.startedAt.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`),
+      fact("For", `${duration(header.durationNs)} (ended: ${visible(header.endReason)})`),
+      fact(
+        "Watched",
+        header.filters.length > 0 ? header.filters.map(visible).join(", ") : "the whole machine",
+      ),
+      fact("Machine", `${header.cpus} CPUs, Linux ${visible(header.kernel)}`),
+      sampling ? fact("Sampling", `${header.frequencyHz} times a second on each CPU`) : el("span"),
+      fact("Command", visible(header.command)),
+    ),
+  );
+}
+
+function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
+  const tab = report.sources.find((source) => source.source === finding.tab);
+  const link =
+    tab && finding.tab
+      ? el(
+          "a",
+          { class: "go", href: linkTo({ tab: finding.tab, search: finding.search ?? "" }) },
+          `Show it in the ${tab.title} graph`,
+        )
+      : null;
+  const contributors = finding.contributors.slice(0, CONTRIBUTORS_SHOWN);
+  const rest = finding.contributors.length - contributors.length;
+  return el(
+    "article",
+    { class: `finding ${finding.severity}`, "data-rule": finding.rule },
+    el(
+      "h3",
+      {},
+      el("span", { class: "severity" }, SEVERITY_WORDS[finding.severity]),
+      " ",
+      visible(finding.title),
+    ),
+    el("p", {}, visible(finding.detail)),
+    contributors.length > 0
+      ? el(
+          "table",
+          { class: "contributors" },
+          el("caption", {}, "What makes it up"),
+          el(
+            "tbody",
+            {},
+            ...contributors.map((row) => {
+              const bar = el("meter", { min: 0, max: 1, value: row.share, "aria-hidden": "true" });
+              return el(
+                "tr",
+                {},
+                el("td", { class: "number" }, percent(row.share)),
+                el("td", { class: "bar" }, bar),
+                el("td", { class: "name" }, visible(row.name)),
+              );
+            }),
+          ),
+        )
+      : null,
+    rest > 0 ? el("p", { class: "quiet" }, `and ${rest} smaller`) : null,
+    finding.next.length > 0
+      ? el(
+          "ul",
+          { class: "next", "aria-label": "Next steps" },
+          ...finding.next.map((step) =>
+            el(
+              "li",
+              {},
+              el("code", {}, visible(step)),
+              copyButton("Copy", () => visible(step)),
+            ),
+          ),
+        )
+      : null,
+    link,
+  );
+}
+
+/** The findings, gravest first. */
+export function findingsSection(report: ReportDocument): HTMLElement {
+  const findings = report.findings.toSorted(
+    (a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity],
+  );
+  return el(
+    "section",
+    { class: "findings", "aria-labelledby": "findings-title" },
+    el("h2", { id: "findings-title" }, findings.length > 0 ? `Findings (${findings.length})` : "Findings"),
+    ...(findings.length > 0
+      ? findings.map((finding) => findingCard(finding, report))
+      : [el("p", { class: "quiet" }, "None of lowflame's rules found anything wrong in this recording.")]),
+  );
+}
+
+/** Notes, losses and cost: short lines, with the whole tables folded away. */
+export function honestySection(report: ReportDocument): HTMLElement {
+  const lost = report.losses.filter((row) => row.count > 0).sort((a, b) => b.count - a.count);
+  const losses = new DataTable({
+    caption: "Every way to lose data, and how often it happened",
+    columns: [
+      { title: "Counter", numeric: false },
+      { title: "Count", numeric: true },
+      { title: "Meaning", numeric: false },
+    ],
+    portion: 100,
+    empty: "The capture holds no counters.",
+  });
+  losses.setRows(
+    report.losses.toSorted((a, b) => b.count - a.count).map((row) => [row.id, row.count, row.meaning]),
+  );
+  const summary =
+    report.losses.length === 0
+      ? "Lost: not known"
+      : lost.length === 0
+        ? `Lost: nothing (${report.losses.length} counters, all zero)`
+        : `Lost: ${lost.length} of ${report.losses.length} counters are not zero`;
+  const cost = report.cost;
+  return el(
+    "section",
+    { class: "honesty", "aria-label": "Notes, losses and cost" },
+    report.notes.length > 0
+      ? el("ul", { class: "notes" }, ...report.notes.map((note) => el("li", {}, visible(note))))
+      : null,
+    lost.length > 0
+      ? el(
+          "ul",
+          { class: "lost" },
+          ...lost.map((row) =>
+            el(
+              "li",
+              {},
+              el("strong", {}, row.count.toLocaleString("en-US")),
+              ` ${visible(row.id)}: ${visible(row.meaning)}`,
+            ),
+          ),
+        )
+      : null,
+    el("details", { class: "losses" }, el("summary", {}, summary), losses.element),
+    cost
+      ? el("details", { class: "cost" }, el("summary", {}, visible(cost.text)), plainTable(cost.rows))
+      : el("p", { class: "quiet" }, "What lowflame cost is not known: the capture ends too early."),
+  );
+}
+
+/** A table of the document, as it is. */
+export function plainTable(table: ReportDocument["sources"][number]["tables"][number]): HTMLElement {
+  const view = new DataTable({
+    caption: table.title,
+    columns: table.columns.map((title, index) => ({
+      title,
+      numeric:
+        table.rows.length > 0 &&
+        table.rows.every((row) => row[index] === "" || typeof row[index] === "number"),
+    })),
+    portion: 15,
+    empty: "Nothing.",
+  });
+  view.setRows(table.rows);
+  return view.element;
+}

@@ -1,0 +1,68 @@
+// The page as a whole. `mount` is the boundary: the report calls it with an unpacked document, a live page would call
+// it with one that it fetched.
+import type { ReportDocument } from "../src/export/html/document.js";
+import { el } from "./dom.js";
+import { functionNames } from "./labels.js";
+import { findingsSection, headerSection, honestySection } from "./overview.js";
+import { placeIn } from "./place.js";
+import { SourcePanel } from "./source-panel.js";
+import { TabBar } from "./tabs.js";
+
+export interface MountedPage {
+  /** Takes the page away, with all its listeners. */
+  destroy(): void;
+}
+
+/** Shows a document in `root`, replacing what is there. */
+export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
+  const names = functionNames(report);
+  const listeners = new AbortController();
+  const panels = new Map<string, SourcePanel>();
+  const tabs = new TabBar(
+    report.sources.map((source) => ({ id: source.source, title: source.title })),
+    (id, holder) => {
+      const source = report.sources.find((candidate) => candidate.source === id);
+      if (!source || panels.has(id)) return;
+      const panel = new SourcePanel(report, source, names);
+      panels.set(id, panel);
+      holder.append(panel.element);
+      panel.start();
+    },
+  );
+  root.replaceChildren(
+    headerSection(report),
+    findingsSection(report),
+    honestySection(report),
+    report.sources.length > 0
+      ? tabs.element
+      : el("p", { class: "empty" }, "This recording has no source: nothing was watched."),
+  );
+
+  const go = (hash: string): void => {
+    const place = placeIn(hash);
+    if (!place || !tabs.activate(place.tab)) return;
+    panels.get(place.tab)?.search(place.search);
+    tabs.element.scrollIntoView({ block: "start" });
+  };
+  const { signal } = listeners;
+  window.addEventListener("hashchange", () => go(location.hash), { signal });
+  // A second click on the link of a finding changes no hash.
+  root.addEventListener(
+    "click",
+    (event) => {
+      const link = (event.target as Element).closest("a.go");
+      if (link instanceof HTMLAnchorElement && link.hash === location.hash) go(link.hash);
+    },
+    { signal },
+  );
+  if (report.sources[0]) tabs.activate(report.sources[0].source);
+  go(location.hash);
+
+  return {
+    destroy: () => {
+      listeners.abort();
+      for (const panel of panels.values()) panel.destroy();
+      root.replaceChildren();
+    },
+  };
+}
