@@ -1,0 +1,146 @@
+// What `--json` prints: one document, typed here and explained field by field in docs/json.md.
+// Times are nanoseconds, sizes bytes, shares 0 to 1, moments ISO 8601 in UTC. New fields may come within a version.
+import type { Finding } from "../analysis/finding.js";
+import type { FrameKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
+import type { FormatName } from "../export/index.js";
+
+/** Raised when a field goes away or changes its meaning. */
+export const JSON_VERSION = 1;
+
+export interface FunctionJson {
+  readonly name: string;
+  readonly module: string;
+  readonly kind: FrameKind;
+  readonly selfNs: number;
+  readonly totalNs: number;
+  readonly selfShare: number;
+  readonly totalShare: number;
+}
+
+export interface CpuJson {
+  readonly samples: number;
+  readonly weightNs: number;
+  /** Part of weightNs that lowflame's own process used. */
+  readonly lowflameNs: number;
+  readonly expectedSamples: number | null;
+  readonly receivedSamples: number | null;
+  readonly functions: readonly FunctionJson[];
+}
+
+export interface SleeperJson {
+  readonly pid: number;
+  readonly process: string;
+  readonly threadCount: number;
+  readonly state: OffCpuState;
+  readonly syscall: string | null;
+  readonly place: string;
+  readonly weightNs: number;
+  readonly longestNs: number;
+  readonly samples: number;
+}
+
+export interface RunQueueJson {
+  readonly pid: number | null;
+  readonly process: string;
+  readonly waits: number;
+  readonly sumNs: number;
+  readonly p50Ns: number;
+  readonly p90Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+}
+
+export interface OffCpuJson {
+  readonly samples: number;
+  readonly weightNs: number;
+  readonly sleepers: readonly SleeperJson[];
+  readonly runQueue: readonly RunQueueJson[];
+}
+
+export interface CostJson {
+  readonly programsNs: number;
+  readonly agentUserNs: number;
+  readonly agentSystemNs: number;
+  readonly shareOfMachine: number;
+  readonly peakRssBytes: number;
+  readonly kernelMemoryBytes: number;
+  readonly programs: readonly { readonly name: string; readonly runs: number; readonly ns: number }[];
+}
+
+export interface FileJson {
+  readonly path: string;
+  readonly format: FormatName;
+  readonly source: SourceName | null;
+  readonly bytes: number | null;
+}
+
+export interface RecordingJson {
+  readonly startedAt: string;
+  readonly durationNs: number;
+  readonly endReason: string;
+  /** False when the capture was cut or damaged. */
+  readonly complete: boolean;
+  readonly toolVersion: string;
+  readonly host: {
+    readonly hostname: string;
+    readonly kernel: string;
+    readonly arch: string;
+    readonly cpuModel: string;
+    readonly cpus: number;
+    readonly memoryBytes: number;
+  };
+  readonly command: readonly string[];
+  readonly sources: readonly SourceName[];
+  readonly frequencyHz: number;
+  readonly cpuEvent: string;
+  readonly filters: readonly string[];
+}
+
+/** Of `record --json` and `report --json` when a result was written. */
+export interface ResultJson {
+  readonly version: typeof JSON_VERSION;
+  readonly tool: "record" | "report";
+  readonly ok: boolean;
+  readonly exitCode: number;
+  /** Set where something failed but a result was still written (a full disk, a damaged capture). */
+  readonly error: ErrorBody | null;
+  readonly recording: RecordingJson;
+  readonly findings: readonly Finding[];
+  readonly cpu: CpuJson | null;
+  readonly offcpu: OffCpuJson | null;
+  readonly userStacks: { readonly total: number; readonly truncated: number };
+  readonly losses: readonly LossRow[];
+  readonly cost: CostJson | null;
+  readonly notes: readonly string[];
+  readonly files: readonly FileJson[];
+  /** The command after `--`, once it has ended. */
+  readonly childCommand: {
+    readonly command: readonly string[];
+    readonly exitCode: number;
+    readonly signal: string | null;
+  } | null;
+}
+
+export interface DoctorJson {
+  readonly version: typeof JSON_VERSION;
+  readonly tool: "doctor";
+  /** True when `record` will work here with its default sources. */
+  readonly ok: boolean;
+  readonly exitCode: number;
+  readonly rows: readonly ProbeRow[];
+}
+
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Of any command that failed without a result. */
+export interface FailureJson {
+  readonly version: typeof JSON_VERSION;
+  readonly tool: string;
+  readonly ok: false;
+  readonly exitCode: number;
+  readonly error: ErrorBody;
+}

@@ -1,0 +1,65 @@
+// Where the command line talks to: two streams, what may be coloured on them, and readers that go away early.
+import type { Writable } from "node:stream";
+import pico from "picocolors";
+
+/** A stream that may be a terminal. */
+export type TextStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+export interface Terminal {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Palette {
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+  readonly red: (text: string) => string;
+  readonly yellow: (text: string) => string;
+  readonly green: (text: string) => string;
+}
+
+export const PLAIN: Palette = pico.createColors(false);
+
+/** Colours for one stream: NO_COLOR (no-color.org) wins, then FORCE_COLOR, then only a terminal that can. */
+export function paletteFor(stream: TextStream, env: Terminal["env"]): Palette {
+  return pico.createColors(wantsColour(stream, env));
+}
+
+function wantsColour(stream: TextStream, env: Terminal["env"]): boolean {
+  if (env.NO_COLOR) return false;
+  if (env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "") return env.FORCE_COLOR !== "0";
+  return stream.isTTY === true && env.TERM !== "dumb";
+}
+
+/**
+ * Keeps the process alive when a reader goes away (`| head`) or the terminal does (SIGHUP): the files that are being
+ * written matter more than the text. Other errors of the streams are real and still thrown.
+ */
+export function tolerateClosedStreams(terminal: Pick<Terminal, "stdout" | "stderr">): void {
+  for (const stream of [terminal.stdout, terminal.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE" && error.code !== "EIO" && error.code !== "ERR_STREAM_DESTROYED")
+        throw error;
+    });
+  }
+}
+
+/**
+ * Makes text from outside (process names, symbols, paths) safe for a terminal: control characters and the marks that
+ * reorder text are shown as \xNN or \u{NNNN}; what is longer than `limit` characters is cut in its middle.
+ */
+export function printable(text: string, limit = 200): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  const shown = text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
+    const code = c.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+  });
+  if (shown.length <= limit) return shown;
+  const half = Math.floor((limit - 1) / 2);
+  return `${shown.slice(0, half)}…${shown.slice(-half)}`;
+}
+
+/** Width of a terminal in characters; 100 where there is none. */
+export const widthOf = (stream: TextStream): number =>
+  stream.isTTY && stream.columns ? Math.max(40, stream.columns) : 100;
