@@ -1,0 +1,128 @@
+// Starts the test programs of known behaviour (test/programs) and gives what they counted themselves, typed.
+import { join } from "node:path";
+import { buildPrograms, Child } from "./children.js";
+import { programsDir } from "./paths.js";
+
+/** Times in nanoseconds; see the head of each program for its options. */
+export interface Results {
+  "known-cpu": KnownCpuResult;
+  "known-cpu-nofp": KnownCpuResult;
+  "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
+  "known-runq": {
+    readonly wallNs: number;
+    readonly spinners: readonly { tid: number; cpuNs: number; runDelayNs: number; slices: number }[];
+  };
+  "many-threads": {
+    readonly threads: number;
+    readonly wakes: number;
+    wallNs: number;
+    voluntarySwitches: number;
+  };
+  "page-fault": {
+    readonly pagesTouched: number;
+    readonly minorFaults: number;
+    cpuNs: number;
+    touchNs: number;
+  };
+  "exits-fast": { readonly processes: number; readonly wallNs: number; readonly childrenCpuNs: number };
+  "sleeper-forever": { readonly sleepers: readonly { name: string; tid: number; asleepNs: number }[] };
+  "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
+  "getppid-loop": { readonly calls: number; readonly wallNs: number; readonly cpuNs: number };
+  /** `commHex`: the bytes given to the kernel as the thread's name. */
+  "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
+}
+export type ProgramName = keyof Results;
+
+export interface KnownCpuResult {
+  readonly threads: number;
+  readonly wallNs: number;
+  readonly cpuNs: number;
+  /** CPU time by function, entry to exit; together a little less than cpuNs. */
+  readonly functions: { burn_half: number; burn_thirty_percent: number; burn_fifth: number };
+}
+
+export interface SleeperResult {
+  /** The thread's comm. */
+  readonly name: string;
+  /** The function that sleeps; it is on the user stack. */
+  readonly function: string;
+  readonly state: "interruptible" | "uninterruptible" | "stopped";
+  readonly pid: number;
+  readonly tid: number;
+  readonly count: number;
+  readonly lengthNs: number;
+  /** Sum by CLOCK_MONOTONIC around the call, so with the wait for a CPU after it. */
+  readonly measuredNs: number;
+  readonly minNs: number;
+  readonly maxNs: number;
+  readonly voluntarySwitches: number;
+}
+
+export interface Program<Name extends ProgramName> {
+  readonly pid: number;
+  readonly child: Child;
+  /** Path of the binary, for symbol checks. */
+  readonly path: string;
+  /** Lets a held program run. */
+  go(): void;
+  /** What the program counted; rejects when it fails. Waits for its end. */
+  result(timeoutMs?: number): Promise<Results[Name]>;
+  /** Ends it (SIGTERM, for sleeper-forever the way to its result). */
+  stop(): Promise<void>;
+}
+
+export interface ProgramOptions {
+  /** Options of the program, e.g. ["--ms", "500"]. */
+  readonly args?: readonly string[];
+  /** Wait for `go()` after the set-up. */
+  readonly hold?: boolean;
+  /** Words to put before the command, e.g. ["taskset", "-c", "1"]; they must exec it. */
+  readonly wrap?: readonly string[];
+}
+
+export function programPath(name: ProgramName): string {
+  return join(programsDir(), name);
+}
+
+/** Builds (if needed) and starts one program; resolves once it says that it is ready. */
+export async function startProgram<Name extends ProgramName>(
+  name: Name,
+  options: ProgramOptions = {},
+): Promise<Program<Name>> {
+  buildPrograms();
+  const path = programPath(name);
+  const command = [
+    ...(options.wrap ?? []),
+    path,
+    ...(options.args ?? []),
+    ...(options.hold ? ["--hold"] : []),
+  ];
+  const child = Child.start(command);
+  await child.until(() => child.stdout.includes("\n"), 30_000, "ready line");
+  return {
+    pid: child.pid,
+    child,
+    path,
+    go: () => child.write("go\n"),
+    async result(timeoutMs = 60_000) {
+      await child.until(() => !child.running, timeoutMs, "result");
+      const line = child.stdout.trim().split("\n").at(-1) ?? "";
+      if (!line.startsWith('{"event":"result"'))
+        throw new Error(
+          `${name} gave no result. It said: ${child.stderr.trim() || child.stdout.trim() || "nothing"}`,
+        );
+      return JSON.parse(line) as Results[Name];
+    },
+    async stop() {
+      await child.stop();
+    },
+  };
+}
+
+/** Starts a program, waits for its end, gives what it counted. */
+export async function runProgram<Name extends ProgramName>(
+  name: Name,
+  ...args: string[]
+): Promise<Results[Name]> {
+  return (await startProgram(name, { args })).result();
+}
