@@ -1,0 +1,53 @@
+// Folded stacks, as flame graph scripts read them: `process;outer function;…;inner function weight`, one line a
+// stack, weight in nanoseconds.
+import type { SourceName } from "../capture/binding.js";
+import type { Profile, WeightTable } from "../model/profile.js";
+import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
+
+/** UTF-8 text, one line for each distinct (process name, stack); empty when the source saw nothing. */
+export function writeFolded(profile: Profile, source: SourceName): Uint8Array {
+  return utf8(foldedChunks(profile, source));
+}
+
+/** The same in pieces of about 64 KiB. */
+export function foldedChunks(profile: Profile, source: SourceName): Iterable<string> {
+  const table = weightsOf(profile, source);
+  return table === undefined ? [] : inPieces(lines(profile, table));
+}
+
+/** The format has no escapes: what separates frames or lines is replaced by what looks most like it. */
+export function foldedName(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what breaks the lines.
+  return name.replace(/;/g, ":").replace(/[\u0000-\u001f\u007f\u2028\u2029]/g, " ");
+}
+
+function* lines(profile: Profile, table: WeightTable): Generator<string> {
+  const names = profile.functions.name.map(foldedName);
+  const path: number[] = [];
+  for (const [comm, byNode] of weightByProcessName(profile, table)) {
+    for (const [node, weight] of byNode) {
+      const rounded = Math.round(weight);
+      if (rounded === 0) continue;
+      functionsLeafFirst(profile.tree, node, path);
+      let line = foldedName(comm);
+      for (let i = path.length - 1; i >= 0; i--) line += `;${names[path[i]!]!}`;
+      yield `${line} ${rounded}\n`;
+    }
+  }
+}
+
+/** Process name -> node -> weight, ns: workers of one program become one stack. */
+function weightByProcessName(profile: Profile, table: WeightTable): Map<string, Map<number, number>> {
+  const result = new Map<string, Map<number, number>>();
+  for (let row = 0; row < table.count; row++) {
+    const comm = ownerOf(profile, table.thread[row]!).process;
+    let byNode = result.get(comm);
+    if (byNode === undefined) {
+      byNode = new Map();
+      result.set(comm, byNode);
+    }
+    const node = table.node[row]!;
+    byNode.set(node, (byNode.get(node) ?? 0) + table.weightNs[row]!);
+  }
+  return result;
+}

@@ -1,0 +1,61 @@
+// What the text and binary exports share: the rows of a source, and walks over the prefix tree without recursion.
+import type { SourceName } from "../capture/binding.js";
+import type { Profile, StackTree, WeightTable } from "../model/profile.js";
+
+/** Weights of a source; undefined when it was not recorded or saw nothing. */
+export function weightsOf(profile: Profile, source: SourceName): WeightTable | undefined {
+  return profile.weights.find((table) => table.source === source);
+}
+
+/** Functions on the path to a node, leaf first, put into `out` (which is emptied): no allocation a row. */
+export function functionsLeafFirst(tree: StackTree, node: number, out: number[]): void {
+  out.length = 0;
+  for (let id = node; id !== 0; id = tree.parent[id]!) out.push(tree.func[id]!);
+}
+
+/** Ids of the functions that stacks of this table go through. */
+export function usedFunctions(profile: Profile, table: WeightTable): Uint8Array {
+  const { tree } = profile;
+  const seenNode = new Uint8Array(tree.count);
+  const used = new Uint8Array(profile.functions.count);
+  for (let row = 0; row < table.count; row++) {
+    // Stop at the first node seen: all above it was marked with it.
+    for (let id = table.node[row]!; id !== 0 && seenNode[id] === 0; id = tree.parent[id]!) {
+      seenNode[id] = 1;
+      used[tree.func[id]!] = 1;
+    }
+  }
+  return used;
+}
+
+/** Thread and process of a row as the exports show them. */
+export function ownerOf(profile: Profile, thread: number) {
+  const row = profile.threads[thread];
+  const process = row === undefined ? undefined : profile.processes[row.process];
+  return {
+    pid: process?.pid ?? -1,
+    process: process?.comm ?? "[unknown]",
+    tid: row?.tid ?? -1,
+    comm: row?.comm ?? "[unknown]",
+  };
+}
+
+/** Joins pieces of text into UTF-8 without a JavaScript string of the whole (V8 allows 512 MiB, a profile may be more). */
+export function utf8(chunks: Iterable<string>): Buffer {
+  const parts: Buffer[] = [];
+  for (const chunk of chunks) parts.push(Buffer.from(chunk, "utf8"));
+  return Buffer.concat(parts);
+}
+
+/** Collects small strings into pieces of about 64 KiB. */
+export function* inPieces(lines: Iterable<string>): Generator<string> {
+  let piece = "";
+  for (const line of lines) {
+    piece += line;
+    if (piece.length >= 1 << 16) {
+      yield piece;
+      piece = "";
+    }
+  }
+  if (piece !== "") yield piece;
+}

@@ -1,0 +1,154 @@
+// pprof: read back by the reference reader (`go tool pprof`) and field by field with an independent schema.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import protobuf from "protobufjs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { writePprof } from "../../src/export/pprof.js";
+import { buildProfile, HOSTILE_NAMES } from "./helpers/build-profile.js";
+import { FakeCapture, type FakeFrame, k, u } from "./helpers/fake-capture.js";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "lowflame-pprof-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What `go tool pprof` makes of a profile. It fails (and so does the test) when the profile is not valid. */
+async function goPprof(
+  profile: Parameters<typeof writePprof>[0],
+  source: "cpu" | "offcpu",
+  ...args: string[]
+) {
+  const file = join(folder, `${source}.pb.gz`);
+  writeFileSync(file, await writePprof(profile, source));
+  return execFileSync("go", ["tool", "pprof", ...args, file], {
+    encoding: "utf8",
+    env: { ...process.env, HOME: folder, PPROF_TMPDIR: folder },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+// The published field numbers, written down a second time so that a slip in src/export/pprof-schema.ts is seen.
+const schema = protobuf
+  .parse(`
+  syntax = "proto3";
+  message Profile {
+    repeated ValueType sample_type = 1; repeated Sample sample = 2; repeated Mapping mapping = 3;
+    repeated Location location = 4; repeated Function function = 5; repeated string string_table = 6;
+    int64 time_nanos = 9; int64 duration_nanos = 10; ValueType period_type = 11; int64 period = 12;
+    repeated int64 comment = 13; int64 default_sample_type = 14;
+  }
+  message ValueType { int64 type = 1; int64 unit = 2; }
+  message Sample { repeated uint64 location_id = 1; repeated int64 value = 2; repeated Label label = 3; }
+  message Label { int64 key = 1; int64 str = 2; int64 num = 3; }
+  message Mapping { uint64 id = 1; int64 filename = 5; int64 build_id = 6; bool has_functions = 7; }
+  message Location { uint64 id = 1; uint64 mapping_id = 2; repeated Line line = 4; }
+  message Line { uint64 function_id = 1; }
+  message Function { uint64 id = 1; int64 name = 2; int64 system_name = 3; int64 filename = 4; }
+`)
+  .root.lookupType("Profile");
+
+interface Decoded {
+  sampleType: { type: string; unit: string }[];
+  sample: { locationId: string[]; value: string[]; label: { key: string; str: string; num: string }[] }[];
+  mapping: { id: string; filename: string; buildId: string }[];
+  function: { id: string; name: string }[];
+  stringTable: string[];
+  timeNanos: string;
+  durationNanos: string;
+  period: string;
+  periodType: { type: string; unit: string };
+}
+
+async function decode(profile: Parameters<typeof writePprof>[0], source: "cpu" | "offcpu") {
+  const message = schema.decode(gunzipSync(await writePprof(profile, source)));
+  return schema.toObject(message, { longs: String, defaults: true }) as Decoded;
+}
+
+const nginx: FakeFrame = { ...u("ngx_process_events"), buildId: "0123456789abcdef0123456789abcdef01234567" };
+
+function recording() {
+  const capture = new FakeCapture();
+  const { process } = capture.process(4711, "nginx");
+  const thread = capture.thread(process, 4712, "nginx-aio");
+  capture.cpu(thread, [nginx, k("do_syscall_64"), k("tcp_sendmsg")], { times: 3, weightNs: 10_101_010 });
+  capture.offcpu(thread, [u("_start"), k("schedule")], { durationNs: 2e9, state: "uninterruptible" });
+  return buildProfile(capture.events());
+}
+
+test("go tool pprof lists functions with their times", async () => {
+  const top = await goPprof(recording(), "cpu", "-top", "-unit=ns");
+  expect(top).toContain("Type: cpu");
+  expect(top).toMatch(/30303030ns\s+100%\s+100%\s+30303030ns\s+100%\s+tcp_sendmsg/);
+  expect(top).toMatch(/0\s+0%\s+100%\s+30303030ns\s+100%\s+ngx_process_events/);
+  expect(await goPprof(recording(), "offcpu", "-top")).toMatch(/Type: offcpu[\s\S]*2s\s+100%.*schedule/);
+});
+
+test("go tool pprof shows stacks leaf first, labels, mappings and build IDs", async () => {
+  const raw = await goPprof(recording(), "cpu", "-raw");
+  expect(raw).toContain("samples/count cpu/nanoseconds");
+  expect(raw).toContain("/usr/sbin/nginx 0123456789abcdef0123456789abcdef01234567");
+  expect(raw).toMatch(/comm:\[nginx-aio\]/);
+  expect(raw).toMatch(/pid:\[4711/);
+  expect(raw).toMatch(/tid:\[4712/);
+  const offcpu = await goPprof(recording(), "offcpu", "-raw");
+  expect(offcpu).toContain("offcpu_samples/count offcpu/nanoseconds");
+  expect(offcpu).toMatch(/state:\[uninterruptible\]/);
+  const { sample, function: functions, stringTable } = await decode(recording(), "cpu");
+  const nameOf = new Map(functions.map((f) => [f.id, stringTable[Number(f.name)]]));
+  expect(sample[0]!.locationId.map((id) => nameOf.get(id))).toEqual([
+    "tcp_sendmsg",
+    "do_syscall_64",
+    "ngx_process_events",
+    "[truncated]",
+  ]);
+});
+
+test("times are exact to the nanosecond", async () => {
+  const decoded = await decode(recording(), "cpu");
+  expect(decoded.timeNanos).toBe("1760000000123456789"); // above 2^53: a double would end in 784
+  expect(decoded.durationNanos).toBe("10000000000");
+  expect(decoded.period).toBe(String(Math.round(1e9 / 99)));
+  expect(decoded.sample[0]!.value).toEqual(["3", "30303030"]);
+});
+
+test("a file holds only the functions of its own source", async () => {
+  const decoded = await decode(recording(), "offcpu");
+  expect(decoded.function.map((f) => decoded.stringTable[Number(f.name)])).toEqual(["_start", "schedule"]);
+});
+
+test("hostile names survive, and what is not Unicode becomes U+FFFD", async () => {
+  const capture = new FakeCapture();
+  const names = [...HOSTILE_NAMES, "lone \uD800 surrogate"];
+  for (const [i, name] of names.entries())
+    capture.cpu(capture.process(i + 1, name).thread, [u("_start"), u(name, `/srv/${name}`)]);
+  const profile = buildProfile(capture.events());
+  const decoded = await decode(profile, "cpu");
+  for (const name of HOSTILE_NAMES) expect(decoded.stringTable).toContain(name);
+  expect(decoded.stringTable).toContain("lone \uFFFD surrogate");
+  const raw = await goPprof(profile, "cpu", "-raw");
+  expect(raw).toContain("__proto__");
+});
+
+test("a source that saw nothing gives a valid profile without samples", async () => {
+  const profile = buildProfile(new FakeCapture().events());
+  expect((await decode(profile, "cpu")).sample).toEqual([]);
+  expect(await goPprof(profile, "cpu", "-raw")).toContain("samples/count cpu/nanoseconds");
+});
+
+test("profiles larger than one piece come out whole", async () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(1, "go");
+  const frames = Array.from({ length: 120 }, (_, i) => u(`runtime.function_with_a_long_name_${i}`));
+  for (let i = 0; i < 6000; i++)
+    capture.cpu(thread, [...frames.slice(0, 119), u(`leaf_${i}_${"x".repeat(100)}`)], { weightNs: 1 });
+  const profile = buildProfile(capture.events());
+  expect(gunzipSync(await writePprof(profile, "cpu")).length).toBeGreaterThan(1.5 * 2 ** 20);
+  const { sample } = await decode(profile, "cpu");
+  expect(sample).toHaveLength(6000);
+  expect(new Set(sample.map((s) => s.locationId.length))).toEqual(new Set([121]));
+  expect(await goPprof(profile, "cpu", "-top", "-unit=ns", "-nodecount=1")).toContain("6000ns total");
+});
