@@ -69,11 +69,14 @@ function eventOf({ header, batch, end }: MemberMessage, version: number): Writab
     if (header.formatVersion !== version) {
       throw new Error(`its header says format version ${header.formatVersion}, its extra field ${version}`);
     }
-    return headerEvent(present(header.facts, "facts"), present(header.start, "start"));
+    return headerEvent(
+      present(header.facts, "facts of command and host"),
+      present(header.start, "facts of the start"),
+    );
   }
   if (batch) return { type: "batch", batch: batchOf(batch.tables, batch.samples) };
   if (end) {
-    const final = present(end.final, "final");
+    const final = present(end.final, "final facts");
     return {
       type: "end",
       final: {

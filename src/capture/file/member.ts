@@ -66,7 +66,7 @@ export async function buildMember(
   return member;
 }
 
-/** Whether these first bytes of something (12 or more are enough to be sure of a no) are those of a capture. */
+/** Whether something begins like a capture, told from its first bytes (24 are enough, fewer are never a capture). */
 export function isCapture(firstBytes: Uint8Array): boolean {
   const head = Buffer.from(firstBytes.buffer, firstBytes.byteOffset, firstBytes.byteLength);
   return isGzip(head) && hasSubfield(head);
@@ -91,14 +91,14 @@ function isGzip(head: Buffer): boolean {
   return head.length >= 3 && head[0] === 0x1f && head[1] === 0x8b && head[2] === 8;
 }
 
-// A later writer may add subfields behind ours and other gzip flags; ours is always the first.
+// A later writer may add subfields behind ours; ours is always the first and never changes its layout.
 function hasSubfield(head: Buffer): boolean {
   if (head.length < GZIP_HEADER_BYTES + 6 + MAGIC.length || (head[FLAGS_AT]! & FEXTRA) === 0) return false;
   const at = GZIP_HEADER_BYTES + 2;
   return (
     head.readUInt16LE(GZIP_HEADER_BYTES) >= EXTRA_BYTES &&
     head.toString("latin1", at, at + 2) === SUBFIELD_ID &&
-    head.readUInt16LE(at + 2) >= SUBFIELD_BYTES &&
+    head.readUInt16LE(at + 2) === SUBFIELD_BYTES &&
     head.toString("latin1", at + 4, at + 4 + MAGIC.length) === MAGIC
   );
 }
