@@ -113,6 +113,17 @@ describe("fields that come and go", () => {
     });
   });
 
+  test("a header or an end without its facts is damage: there is no honest default for those", async () => {
+    const [header] = await membersOf(SMALL_CAPTURE);
+    const end = await buildMember(plain({ end: { endReason: "duration" } }), "end", 0n);
+    expect((await readAll(Buffer.concat([header!, end]))).at(-1)).toMatchObject({
+      type: "damage",
+      message: expect.stringContaining("its final facts are missing"),
+    });
+    const bare = await buildMember(plain({ header: { formatVersion: 1 } }), "header", 0n);
+    await expect(readAll(bare)).rejects.toThrow("its facts of command and host are missing");
+  });
+
   test("samples of a source that this version does not know are left out, and the notes say so", async () => {
     if (HEADER?.type !== "header" || SECOND?.type !== "batch")
       throw new Error("not the capture that was expected");

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Batch } from "../../src/capture/binding.js";
 import { PENDING_BYTES } from "../../src/capture/file/limits.js";
-import { skimCapture } from "../../src/capture/file/reader.js";
+import { readCapture, skimCapture } from "../../src/capture/file/reader.js";
 import { CaptureWriter, type WritableEvent } from "../../src/capture/file/writer.js";
 import { SMALL_CAPTURE } from "../fixtures/captures/events.js";
 import { membersOf, readAll } from "../fixtures/captures/io.js";
@@ -197,4 +197,21 @@ test("a named pipe carries a capture from a writer to a reader", async () => {
   for (const event of SMALL_CAPTURE) await writer.event(event);
   await writer.close();
   expect(await reading).toStrictEqual(SMALL_CAPTURE);
+});
+
+test("each event is delivered before the next is read: memory holds one member, however long the file", async () => {
+  const path = join(folder, "slow-fifo");
+  execFileSync("mkfifo", [path]);
+  const events = readCapture(path);
+  const first = events.next();
+  const writer = await CaptureWriter.open(path);
+  await writer.event(HEADER);
+  expect((await first).value).toStrictEqual(HEADER);
+  // Only now does the second exist.
+  const second = events.next();
+  await writer.event(FIRST);
+  expect((await second).value).toStrictEqual(FIRST);
+  await writer.close();
+  expect((await events.next()).value).toMatchObject({ type: "damage" });
+  expect((await events.next()).done).toBe(true);
 });
