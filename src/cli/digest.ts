@@ -91,16 +91,20 @@ function digestOffCpu(profile: Profile, limit: number): OffCpuJson | null {
   return { samples, weightNs, sleepers, runQueue: digestRunQueue(profile, limit) };
 }
 
-/** The function that a sleep is named after: nearest to its end and not the scheduler's own. "" for an empty stack. */
+/**
+ * The function that a sleep is named after: nearest to its end and not the scheduler's own. Where a thread went to sleep
+ * with nothing of the kernel between, the scheduler's outermost function still tells more (io_schedule). "" for an empty stack.
+ */
 function sleepingPlace(profile: Profile, node: number): string {
   const { parent, func } = profile.tree;
-  let first = "";
+  let scheduler = "";
   for (let at = node; at > 0; at = parent[at]!) {
     const name = profile.functions.name[func[at]!] ?? "";
-    first ||= name;
-    if (name !== "" && !SCHEDULER.test(name)) return name;
+    if (name === "") continue;
+    if (SCHEDULER.test(name)) scheduler = name;
+    else return scheduler !== "" && profile.functions.kind[func[at]!] !== "kernel" ? scheduler : name;
   }
-  return first;
+  return scheduler;
 }
 
 function digestRunQueue(profile: Profile, limit: number): readonly RunQueueJson[] {

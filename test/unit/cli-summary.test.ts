@@ -1,0 +1,170 @@
+// The summary and the digest behind it: who is named, what is counted, and that hostile names stay text.
+import { describe, expect, it } from "vitest";
+import type { Finding } from "../../src/analysis/finding.js";
+import { digest } from "../../src/cli/digest.js";
+import { summaryLines } from "../../src/cli/summary.js";
+import { paletteFor, printable } from "../../src/cli/terminal.js";
+import { ns, ratio } from "../../src/model/units.js";
+import { buildProfile } from "./helpers/build-profile.js";
+import { MemoryStream } from "./helpers/cli-harness.js";
+import { FakeCapture, k, u } from "./helpers/fake-capture.js";
+
+const finding: Finding = {
+  rule: "foreign-bpf",
+  severity: "critical",
+  title: "61.2 % of busy CPU time is in the BPF program slowtool",
+  detail: "…",
+  contributors: [{ name: "sys_enter", share: ratio(0.6) }],
+  next: ["bpftool prog show id 12"],
+};
+
+function profile(over: Parameters<FakeCapture["events"]>[0] = {}) {
+  const capture = new FakeCapture();
+  const nginx = capture.process(4711, "nginx");
+  const own = capture.process(99, "lowflame", { self: true });
+  const kworker = capture.process(30, "kworker/0:1", { kernelThread: true });
+  capture.cpu(nginx.thread, [u("main"), u("parse"), u("parse"), k("memcpy")], { times: 30 });
+  capture.cpu(nginx.thread, [u("main"), u("parse")], { times: 10 });
+  capture.cpu(own.thread, [u("main"), u("uv_run")], { times: 60 });
+  capture.offcpu(nginx.thread, [u("main"), k("do_epoll_wait"), k("schedule"), k("__schedule")], {
+    durationNs: 3e9,
+    syscall: 232,
+  });
+  capture.offcpu(nginx.thread, [u("main"), k("do_epoll_wait"), k("schedule"), k("__schedule")], {
+    durationNs: 1e9,
+    syscall: 232,
+  });
+  capture.offcpu(nginx.thread, [u("main"), k("io_schedule")], { durationNs: 5e9, state: "uninterruptible" });
+  capture.offcpu(own.thread, [u("main")], { durationNs: 9e9 });
+  capture.offcpu(kworker.thread, [k("worker_thread"), k("schedule")], { durationNs: 9e9 });
+  capture.offcpu(kworker.thread, [k("kthreadd")], { durationNs: 9e9, state: "idle" });
+  return buildProfile(capture.events(over));
+}
+
+describe("the digest", () => {
+  it("counts self and total time without lowflame's own, and recursion once", () => {
+    const { cpu } = digest(profile());
+    expect(cpu?.samples).toBe(100);
+    expect(cpu?.functions.map((row) => [row.name, row.selfShare, row.totalShare])).toEqual([
+      ["memcpy", 0.75, 0.75],
+      ["parse", 0.25, 1],
+    ]);
+    expect(cpu!.lowflameNs / cpu!.weightNs).toBeCloseTo(0.6, 6);
+  });
+
+  it("groups sleepers by process, state and place, and leaves out who only waits for work", () => {
+    const { offcpu } = digest(profile());
+    expect(offcpu?.sleepers).toEqual([
+      expect.objectContaining({
+        process: "nginx",
+        state: "uninterruptible",
+        place: "io_schedule",
+        weightNs: 5e9,
+      }),
+      expect.objectContaining({
+        process: "nginx",
+        state: "interruptible",
+        syscall: "epoll_wait",
+        place: "do_epoll_wait",
+        weightNs: 4e9,
+        longestNs: 3e9,
+        samples: 2,
+        threadCount: 1,
+      }),
+    ]);
+  });
+
+  it("gives run-queue percentiles by process, the longest sum first", () => {
+    const buckets = new Array<number>(56).fill(0);
+    buckets[0] = 98;
+    buckets[21] = 2; // from 1.05 ms on
+    const row = { process: 1, count: 100, sumNs: ns(3e6), maxNs: ns(1.4e6), buckets };
+    const { offcpu } = digest(profile({ final: { runQueue: [row] } }));
+    expect(offcpu?.runQueue[0]).toMatchObject({ process: "nginx", pid: 4711, waits: 100, maxNs: 1.4e6 });
+    expect(offcpu!.runQueue[0]!.p50Ns).toBeLessThan(1_024);
+    expect(offcpu!.runQueue[0]!.p99Ns).toBeGreaterThan(1e6);
+  });
+});
+
+describe("the summary", () => {
+  const text = (...args: Parameters<typeof summaryLines>) => summaryLines(...args).join("\n");
+  const context = { files: [], childCommand: null };
+
+  it("starts with the findings, before any table", () => {
+    const lines = summaryLines(profile(), [finding], context);
+    expect(lines.findIndex((line) => line.includes("61.2 %"))).toBeLessThan(
+      lines.findIndex((line) => line.startsWith("CPU:")),
+    );
+    expect(lines.join("\n")).toContain("next: bpftool prog show id 12");
+  });
+
+  it("says that nothing was lost, or exactly what", () => {
+    expect(text(profile(), [], context)).toContain("Lost: nothing.");
+    const losses = [
+      { id: "cpu.ring_full", count: 1234, meaning: "samples did not fit: record fewer sources." },
+      { id: "perf.lost", count: 0, meaning: "unused" },
+    ];
+    const lossy = text(profile({ final: { losses } }), [], context);
+    expect(lossy).toContain("Lost: 1,234 (cpu.ring_full). samples did not fit: record fewer sources.");
+    expect(lossy).not.toContain("perf.lost");
+  });
+
+  it("tells a shortfall of samples", () => {
+    const samplesPerCpu = [{ cpu: 0, expected: 990, received: 495, idle: 0 }];
+    expect(text(profile({ final: { samplesPerCpu } }), [], context)).toContain(
+      "495 of 990 expected arrived (50.0 % short)",
+    );
+  });
+
+  it("does not claim that nothing was lost when the capture was cut", () => {
+    const events = new FakeCapture().events();
+    expect(text(buildProfile(events.slice(0, -1)), [], context)).toContain("Lost: not known");
+  });
+
+  it("tells its own cost as a share of the machine", () => {
+    // 30 ms of agent time in 10 s of 4 CPUs.
+    expect(text(profile(), [], context)).toContain("Cost of lowflame: 0.075 % of the machine");
+  });
+
+  it("has no escape sequence from a hostile name", () => {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(1, "\u001b[31mevil\u202e");
+    capture.cpu(thread, [u("a\u001b]0;owned\u0007b"), u("<script>")]);
+    capture.offcpu(thread, [u("\r\nLost: nothing.")]);
+    for (const line of summaryLines(buildProfile(capture.events()), [], context)) {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: that they are absent is the point
+      expect(line).not.toMatch(/[\u0000-\u001f\u202e]/);
+    }
+  });
+
+  it("keeps lines short however long a name is", () => {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(1, "cxx");
+    capture.cpu(thread, [u(`std::map<${"std::string, ".repeat(300)}int>`)]);
+    for (const line of summaryLines(buildProfile(capture.events()), [], { ...context, width: 80 })) {
+      if (line.includes("std::")) expect(line.length).toBeLessThanOrEqual(80);
+    }
+  });
+});
+
+describe("colour", () => {
+  const stream = (isTTY: boolean) => Object.assign(new MemoryStream(), { isTTY });
+  const coloured = (isTTY: boolean, env: Record<string, string>) =>
+    paletteFor(stream(isTTY), env).red("x") !== "x";
+  it("is for terminals only, unless NO_COLOR or FORCE_COLOR say otherwise", () => {
+    expect(coloured(true, {})).toBe(true);
+    expect(coloured(false, {})).toBe(false);
+    expect(coloured(true, { NO_COLOR: "1" })).toBe(false);
+    expect(coloured(false, { FORCE_COLOR: "1" })).toBe(true);
+    expect(coloured(true, { FORCE_COLOR: "0" })).toBe(false);
+    expect(coloured(true, { NO_COLOR: "1", FORCE_COLOR: "1" })).toBe(false);
+    expect(coloured(true, { TERM: "dumb" })).toBe(false);
+  });
+});
+
+describe("printable", () => {
+  it("shows control characters and cuts in the middle", () => {
+    expect(printable("a\u001bb\n")).toBe("a\\x1bb\\x0a");
+    expect(printable("x".repeat(50), 11)).toBe("xxxxx…xxxxx");
+  });
+});
