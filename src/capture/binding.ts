@@ -143,6 +143,8 @@ export interface SessionConfig {
   readonly threadSlots?: number;
   /** Bytes of each ring (a power of two of pages); absent = default. */
   readonly ringBytes?: Bytes;
+  /** Kernel features to do without, as on an older kernel: "sched_exit_tp", "hrtimer_expire_entry". */
+  readonly without?: readonly string[];
 }
 
 export interface ProgramFacts {

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel types that lowflame's programs look into, and no more: CO-RE relocates each access to the running
+ * kernel's layout, so only names matter here, not order or size. Kept by hand because a generated vmlinux.h is
+ * 3 MB and takes four times as long to compile.
+ */
+#ifndef LOWFLAME_CORE_H
+#define LOWFLAME_CORE_H
+
+typedef signed char __s8;
+typedef unsigned char __u8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void*)0)
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum {
+	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_RDONLY_PROG = 1U << 7,
+	BPF_F_MMAPABLE = 1U << 10,
+};
+enum { BPF_F_USER_STACK = 1ULL << 8 };
+enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
+
+/* task->flags */
+#define PF_KTHREAD 0x00200000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct sched_info {
+	unsigned long pcount;
+	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
+struct mm_struct;
+
+struct rq {
+	__u64 clock;
+};
+struct cfs_rq {
+	struct rq* rq; /* with CONFIG_FAIR_GROUP_SCHED */
+};
+struct sched_entity {
+	struct cfs_rq* cfs_rq; /* likewise */
+};
+
+struct task_struct {
+	unsigned int flags;
+	unsigned int __state;
+	int on_cpu;
+	int exit_state;
+	int pid;
+	int tgid;
+	__u64 start_time;
+	char comm[16];
+	struct task_struct* group_leader;
+	struct mm_struct* mm;
+	struct sched_entity se;
+	struct sched_info sched_info;
+};
+
+struct hrtimer {
+	void* function;
+};
+
+struct hw_perf_event {
+	struct hrtimer hrtimer;
+};
+
+struct perf_event {
+	struct hw_perf_event hw;
+	__u64 id;
+};
+
+/* x86-64; programs read it through the accessors in stack.bpf.h only */
+struct pt_regs {
+	unsigned long bp;
+	unsigned long orig_ax;
+	unsigned long ip;
+	unsigned long sp;
+	unsigned long di;
+};
+
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file* seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta* meta;
+	struct task_struct* task;
+};
+
+#pragma clang attribute pop
+
+struct linux_binprm;
+struct bpf_perf_event_data;
+
+#endif

@@ -1,0 +1,19 @@
+// From the addon's structs to JavaScript values of the shapes in src/capture/binding.ts, and back for the
+// configuration.
+#pragma once
+
+#include <napi.h>
+
+#include "../session/session.h"
+
+namespace lowflame {
+
+SessionConfig ConfigFromJs(const Napi::Object& js);
+Napi::Object ToJs(Napi::Env env, const StartFacts& facts);
+Napi::Object ToJs(Napi::Env env, const FinalFacts& facts);
+Napi::Object ToJs(Napi::Env env, Batch& batch);
+
+// Throws a JavaScript Error with the property `code`.
+Napi::Error JsError(Napi::Env env, const std::string& code, const std::string& message);
+
+}  // namespace lowflame

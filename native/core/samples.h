@@ -1,0 +1,91 @@
+// Samples by column, as they go to JavaScript, and the table rows that they refer to. Shapes and units are those of
+// SampleColumns and Tables in src/capture/binding.ts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lowflame {
+
+enum class Source : uint8_t { kCpu = 0, kOffCpu = 1 };
+
+struct Sample {
+  double time_ns;  // since the start of the recording
+  uint32_t cpu;
+  uint32_t thread;
+  uint32_t stack;
+  double weight_ns;
+  double duration_ns;
+  uint8_t state;
+  int32_t syscall;
+  uint32_t flags;
+};
+
+struct Samples {
+  std::vector<double> time_ns, weight_ns, duration_ns;
+  std::vector<uint32_t> cpu, thread, stack, flags;
+  std::vector<uint8_t> state;
+  std::vector<int32_t> syscall;
+
+  size_t size() const { return time_ns.size(); }
+  void Add(const Sample& s) {
+    time_ns.push_back(s.time_ns);
+    weight_ns.push_back(s.weight_ns);
+    duration_ns.push_back(s.duration_ns);
+    cpu.push_back(s.cpu);
+    thread.push_back(s.thread);
+    stack.push_back(s.stack);
+    flags.push_back(s.flags);
+    state.push_back(s.state);
+    syscall.push_back(s.syscall);
+  }
+};
+
+struct ProcessRow {
+  uint32_t id, pid;
+  uint64_t start_time_ns;
+  std::string comm;
+  bool kernel_thread, self;
+};
+
+struct ThreadRow {
+  uint32_t id, tid, process;
+  std::string comm;
+};
+
+struct ModuleRow {
+  uint32_t id;
+  std::string path, build_id;
+};
+
+struct NameRow {
+  uint32_t frame;
+  std::string name;
+};
+
+// New rows since the last batch. Ids of frames and stack nodes are consecutive from first_*.
+struct Tables {
+  std::vector<ProcessRow> processes;
+  std::vector<ThreadRow> threads;
+  std::vector<ModuleRow> modules;
+  uint32_t first_frame = 1;
+  std::vector<uint32_t> frame_module;
+  std::vector<uint64_t> frame_offset;
+  std::vector<uint8_t> frame_kind;
+  uint32_t first_node = 1;
+  std::vector<uint32_t> node_parent, node_frame;
+  std::vector<NameRow> names;
+
+  bool empty() const {
+    return processes.empty() && threads.empty() && modules.empty() && frame_module.empty() && node_parent.empty() &&
+           names.empty();
+  }
+};
+
+struct Batch {
+  Tables tables;
+  Samples cpu, offcpu;
+};
+
+}  // namespace lowflame

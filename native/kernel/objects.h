@@ -1,0 +1,123 @@
+// The BPF objects as the session uses them: open -> configure -> load -> fill -> attach -> activate, one method a step.
+// Everything dies with its file descriptors.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../../bpf/events.h"
+#include "../core/unique_fd.h"
+
+struct bpf_object;
+struct bpf_program;
+struct bpf_link;
+struct bpf_map;
+struct ring_buffer;
+
+namespace lowflame {
+
+struct Filters {
+  std::vector<uint32_t> pids;
+  std::vector<std::string> comms, cgroups;
+  std::vector<int> cpus;
+};
+
+struct ObjectConfig {
+  Filters filters;
+  uint64_t swevent_function = 0;
+  uint64_t threshold_ns = 0;
+  uint32_t slot_sets = 0;
+  uint32_t ring_bytes = 0;
+  int possible_cpus = 1;
+};
+
+struct ProgramInfo {
+  std::string name, tag, type, attached_to;
+  uint32_t id = 0;
+};
+struct MapInfo {
+  std::string name, type;
+  uint64_t bytes = 0;
+  bool written = false;
+};
+
+// What BTF says of this kernel: asked, never guessed from its version.
+struct KernelFeatures {
+  bool btf = false;
+  bool sched_exit = false;      // tracepoint sched_exit_tp
+  bool switch_state = false;    // sched_switch hands over prev_state (v5.18)
+  bool hrtimer_expire = false;  // tracepoint hrtimer_expire_entry
+  bool sched_info = false;      // task_struct.sched_info
+};
+KernelFeatures AskKernel();
+
+// One object with its per-CPU areas (memory that one CPU writes) and rings.
+class Object {
+ public:
+  enum class Kind { kCpu, kOffCpu, kProc };
+
+  explicit Object(Kind kind);
+  ~Object();
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+
+  // Before load. `programs`: those to load.
+  void Configure(const ObjectConfig& config, const std::vector<std::string>& programs);
+  void ShareMap(const char* name, int fd);
+  void Load();
+  void FillFilters(const ObjectConfig& config);
+  // Creates area and ring of a CPU.
+  void AddCpu(int cpu, uint32_t ring_bytes);
+  void Attach();
+  void AttachToPerfEvent(const char* program, int perf_fd);
+  void Activate(uint64_t since_ns);  // 0 = off
+  void Detach();
+
+  using Receiver = std::function<void(const lf_record*, size_t)>;
+  void SetReceiver(Receiver receiver) { receiver_ = std::move(receiver); }
+  // Hands all records in the rings to the receiver. Returns how many.
+  int Drain();
+  // The area of a CPU, nullptr if it has none. Shared with the kernel: counters only grow.
+  template <class Area>
+  Area* AreaOf(int cpu) const {
+    return static_cast<Area*>(AreaAt(cpu));
+  }
+  int MapFd(const char* name) const;
+  // fd of a started iterator over `program`; throws.
+  UniqueFd StartIterator(const char* program);
+  std::vector<ProgramInfo> Programs() const;
+  std::vector<MapInfo> Maps() const;
+  uint64_t MemoryBytes() const;
+  struct Cost {
+    std::string name;
+    uint64_t runs, ns, recursion_misses;
+  };
+  std::vector<Cost> Costs() const;
+
+ private:
+  struct CpuPart {
+    int cpu;
+    UniqueFd area, ring;
+    void* memory;
+  };
+  void* AreaAt(int cpu) const;
+  static int OnRecord(void* self, void* data, size_t size);
+
+  Kind kind_;
+  bpf_object* object_ = nullptr;
+  const char *areas_map_, *rings_map_;
+  size_t area_bytes_;
+  std::vector<CpuPart> cpus_;
+  std::vector<bpf_link*> links_;
+  ring_buffer* rings_ = nullptr;
+  Receiver receiver_;
+};
+
+// Sends libbpf's messages to a buffer of this thread instead of stderr; the last lines go into errors.
+void QuietLibbpf();
+std::string TakeLibbpfLog();
+
+}  // namespace lowflame

@@ -1,0 +1,35 @@
+// BPF programs of others: what they cost during the recording and which processes hold them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lowflame {
+
+// A reading of the kernel's statistics of one program.
+struct OtherProgramRaw {
+  uint32_t id = 0;
+  std::string name, tag, type;
+  uint64_t runs = 0, ns = 0, recursion_misses = 0;
+};
+
+struct ProgramOwner {
+  int pid;
+  std::string comm;
+};
+
+struct OtherProgram {
+  OtherProgramRaw program;  // differences over the recording
+  std::vector<ProgramOwner> owners;
+};
+
+// All programs loaded now but those in `own_ids`. Needs CAP_SYS_ADMIN or CAP_BPF; empty without.
+std::vector<OtherProgramRaw> ReadOtherPrograms(const std::vector<uint32_t>& own_ids);
+
+// end - start, never below zero; programs that appeared in between count in full. Looks owners up in /proc/*/fdinfo
+// for those that ran.
+std::vector<OtherProgram> DiffOtherPrograms(const std::vector<OtherProgramRaw>& start,
+                                            const std::vector<OtherProgramRaw>& end);
+
+}  // namespace lowflame

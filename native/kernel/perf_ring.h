@@ -1,0 +1,67 @@
+// One CPU's clock samples: a plain perf event with kernel call chains in its own mmap ring. No BPF program is attached
+// to it, because the kernel would turn that program (and the sample with it) away inside other tools' BPF programs.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../core/unique_fd.h"
+
+namespace lowflame {
+
+// What a perf record said, decoded. `chain` is leaf first, without context markers.
+struct PerfSample {
+  uint64_t time_ns;
+  uint64_t ip;
+  uint32_t pid, tid;
+  bool user_mode;
+  bool chain_truncated;
+  uint32_t chain_begin, chain_length;  // in PerfDrain::addresses
+};
+
+struct PerfDrain {
+  std::vector<PerfSample> samples;
+  std::vector<uint64_t> addresses;
+  uint64_t lost = 0;       // PERF_RECORD_LOST, samples
+  uint64_t throttled = 0;  // PERF_RECORD_THROTTLE, times
+  void Clear() {
+    samples.clear();
+    addresses.clear();
+    lost = throttled = 0;
+  }
+};
+
+class PerfRing {
+ public:
+  // Opens a disabled event on `cpu`: hardware cycles if `hardware`, else cpu-clock. Throws Error.
+  PerfRing(int cpu, uint32_t frequency_hz, bool hardware, size_t ring_bytes);
+  ~PerfRing();
+  PerfRing(const PerfRing&) = delete;
+  PerfRing& operator=(const PerfRing&) = delete;
+
+  void Enable();
+  void Disable();
+  // Appends all records up to the head at the time of the call.
+  void Drain(PerfDrain* out);
+  int cpu() const { return cpu_; }
+  int fd() const { return fd_.get(); }
+  uint64_t id() const { return id_; }
+  size_t bytes() const { return map_bytes_; }
+  // Opens a second event in this event's group for a BPF program. Throws Error.
+  int OpenGroupMember(bool hardware, uint32_t frequency_hz);
+
+ private:
+  void Decode(const uint8_t* record, PerfDrain* out);
+
+  int cpu_;
+  UniqueFd fd_, member_;
+  uint64_t id_ = 0;
+  uint8_t* map_ = nullptr;
+  size_t map_bytes_ = 0, data_bytes_ = 0;
+  std::vector<uint8_t> scratch_;
+};
+
+// True if the machine counts hardware cycles for us.
+bool HardwareCyclesAvailable();
+
+}  // namespace lowflame

@@ -1,0 +1,30 @@
+// The compiled BPF objects: see skeletons.h. Only the object bytes of the generated skeletons are used.
+#include "skeletons.h"
+
+#include <bpf/libbpf.h>
+
+#include "lowflame_cpu.skel.h"
+#include "lowflame_offcpu.skel.h"
+#include "lowflame_proc.skel.h"
+
+namespace lowflame {
+
+SkeletonData SkeletonBytes(Object::Kind kind) {
+  size_t size = 0;
+  switch (kind) {
+    case Object::Kind::kCpu: {
+      const void* bytes = lowflame_cpu::elf_bytes(&size);
+      return {"lowflame_cpu", bytes, size, "lf_cpu_areas", "lf_cpu_rings", sizeof(lf_cpu_area)};
+    }
+    case Object::Kind::kOffCpu: {
+      const void* bytes = lowflame_offcpu::elf_bytes(&size);
+      return {"lowflame_offcpu", bytes, size, "lf_off_areas", "lf_off_rings", sizeof(lf_off_area)};
+    }
+    default: {
+      const void* bytes = lowflame_proc::elf_bytes(&size);
+      return {"lowflame_proc", bytes, size, "lf_proc_areas", "lf_proc_rings", sizeof(lf_proc_area)};
+    }
+  }
+}
+
+}  // namespace lowflame

@@ -1,0 +1,342 @@
+// The drain thread: empties the rings, joins the two halves of CPU samples, interns, hands batches over.
+#include <algorithm>
+#include <cstring>
+
+#include "session.h"
+
+namespace lowflame {
+namespace {
+
+constexpr auto kInterval = std::chrono::milliseconds(10);
+constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
+constexpr uint64_t kWakeupIntervalNs = 50000000ull;
+// What JavaScript may leave lying here; beyond it samples are dropped and counted.
+constexpr size_t kMaxPendingSamples = 2u << 20;
+constexpr size_t kMaxAhead = 65536;
+
+template <class V>
+void Append(V* to, V* from) {
+  if (to->empty()) {
+    to->swap(*from);
+  } else {
+    to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
+    from->clear();
+  }
+}
+
+void AppendSamples(Samples* to, Samples* from) {
+  Append(&to->time_ns, &from->time_ns);
+  Append(&to->weight_ns, &from->weight_ns);
+  Append(&to->duration_ns, &from->duration_ns);
+  Append(&to->cpu, &from->cpu);
+  Append(&to->thread, &from->thread);
+  Append(&to->stack, &from->stack);
+  Append(&to->flags, &from->flags);
+  Append(&to->state, &from->state);
+  Append(&to->syscall, &from->syscall);
+}
+
+}  // namespace
+
+void Session::DrainLoop() {
+  uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs;
+  std::unique_lock<std::mutex> lock(stop_mutex_);
+  while (!stop_) {
+    stop_wake_.wait_for(lock, kInterval, [this] { return stop_; });
+    if (stop_) break;
+    lock.unlock();
+    DrainOnce(false);
+    if (MonotonicNs() >= next_hotplug) {
+      WatchHotplug();
+      next_hotplug = MonotonicNs() + kHotplugIntervalNs;
+    }
+    lock.lock();
+  }
+}
+
+void Session::DrainOnce(bool last) {
+  proc_object_->Drain();
+  if (cpu_object_) DrainCpu();
+  if (off_object_) off_object_->Drain();
+  lost_ = CountLost();
+  stacks_ = interner_->nodes();
+
+  std::vector<FrameToName> to_name;
+  interner_->TakeNew(&work_.tables, &to_name);
+  symbol_thread_->Add(&to_name);
+  std::vector<NameRow> names = symbol_thread_->Take();
+  Append(&work_.tables.names, &names);
+
+  std::function<void()> wakeup;
+  {
+    std::lock_guard<std::mutex> lock(pending_mutex_);
+    size_t coming = work_.cpu.size() + work_.offcpu.size();
+    if (coming && pending_.cpu.size() + pending_.offcpu.size() + coming > kMaxPendingSamples) {
+      queue_full_ += coming;
+      work_.cpu = Samples();
+      work_.offcpu = Samples();
+    }
+    AppendSamples(&pending_.cpu, &work_.cpu);
+    AppendSamples(&pending_.offcpu, &work_.offcpu);
+    Tables &to = pending_.tables, &from = work_.tables;
+    if (to.frame_module.empty()) to.first_frame = from.first_frame;
+    if (to.node_parent.empty()) to.first_node = from.first_node;
+    Append(&to.processes, &from.processes);
+    Append(&to.threads, &from.threads);
+    Append(&to.modules, &from.modules);
+    Append(&to.frame_module, &from.frame_module);
+    Append(&to.frame_offset, &from.frame_offset);
+    Append(&to.frame_kind, &from.frame_kind);
+    Append(&to.node_parent, &from.node_parent);
+    Append(&to.node_frame, &from.node_frame);
+    Append(&to.names, &from.names);
+    uint64_t now = MonotonicNs();
+    bool something = pending_.cpu.size() || pending_.offcpu.size() || !to.empty();
+    if (something && wakeup_ && (last || (!signalled_ && now - last_wakeup_ns_ >= kWakeupIntervalNs))) {
+      signalled_ = true;
+      last_wakeup_ns_ = now;
+      wakeup = wakeup_;
+    }
+  }
+  if (wakeup) wakeup();
+}
+
+void Session::DrainCpu() {
+  // The perf rings first: whatever they hold by now has its user half in the other ring already.
+  std::vector<std::pair<CpuState*, PerfDrain>> drained;
+  for (auto& [cpu, state] : cpus_) {
+    if (!state.ring) continue;
+    scratch_.Clear();
+    state.ring->Drain(&scratch_);
+    perf_lost_ += scratch_.lost;
+    perf_throttled_ += scratch_.throttled;
+    if (!scratch_.samples.empty()) drained.emplace_back(&state, std::move(scratch_));
+    scratch_ = PerfDrain();
+  }
+  cpu_object_->Drain();
+  for (auto& [state, drain] : drained) JoinCpu(state, drain);
+}
+
+void Session::OnCpuRecord(const lf_record* r, size_t size) {
+  auto it = cpus_.find(static_cast<int>(r->cpu));
+  if (it == cpus_.end() || size < sizeof(lf_record) + r->user_frames * sizeof(uint64_t)) return;
+  CpuState& state = it->second;
+  auto begin = static_cast<uint32_t>(state.half_frames.size());
+  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
+  state.half_frames.insert(state.half_frames.end(), frames, frames + r->user_frames);
+  state.halves.push_back({*r, begin});
+}
+
+bool Session::InSoftirq(const PerfDrain& drain, const PerfSample& s) const {
+  for (uint32_t i = 0; i < s.chain_length; i++)
+    for (const KernelRange& r : softirq_ranges_)
+      if (r.contains(drain.addresses[s.chain_begin + i])) return true;
+  return false;
+}
+
+void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
+  const bool filtered =
+      !config_.filters.pids.empty() || !config_.filters.comms.empty() || !config_.filters.cgroups.empty();
+  const double period = 1e9 / config_.frequency_hz;
+  size_t next = 0;
+  for (const PerfSample& s : drain.samples) {
+    cpu->received++;
+    // The user half was written a moment before its sample, in the same interrupt: between the sample before and this.
+    while (next < cpu->halves.size() && cpu->halves[next].h.time_ns <= cpu->last_sample_ns) next++, halves_orphaned_++;
+    cpu->last_sample_ns = s.time_ns;
+    const UserHalf* half = nullptr;
+    while (next < cpu->halves.size() && cpu->halves[next].h.time_ns <= s.time_ns) {
+      if (half) halves_orphaned_++;
+      half = &cpu->halves[next++];
+    }
+    if (half && half->h.tid != s.tid) {
+      halves_orphaned_++;
+      half = nullptr;
+    }
+
+    Sample out{};
+    out.flags = s.chain_truncated ? LF_KERNEL_TRUNCATED : 0;
+    out.syscall = -1;
+    RawStack raw;
+    raw.kernel = drain.addresses.data() + s.chain_begin;
+    raw.kernel_frames = s.chain_length;
+    uint32_t process;
+    if (s.tid == 0) {
+      // the idle task: only work done on top of it, in interrupt context, is time that somebody used
+      if (filtered || !InSoftirq(drain, s)) {
+        cpu->idle++;
+        continue;
+      }
+      process = interner_->Process(0, 0, "idle/softirq", true);
+      out.thread = interner_->Thread(0, process, "idle/softirq");
+      out.flags |= LF_SOFTIRQ_ON_IDLE;
+    } else if (half) {
+      bool kernel_thread = half->h.task_flags & 0x00200000;  // PF_KTHREAD
+      process = interner_->Process(half->h.tgid, half->h.start_time_ns, half->h.leader_comm, kernel_thread);
+      out.thread = interner_->Thread(half->h.tid, process, half->h.comm);
+      out.flags |= half->h.flags;
+      out.syscall = s.user_mode ? -1 : half->h.syscall;
+      raw.user = cpu->half_frames.data() + half->begin;
+      raw.user_frames = half->h.user_frames;
+    } else if (filtered) {
+      continue;  // not ours; a half that was lost has its own counter
+    } else {
+      halves_missing_++;
+      process = interner_->Process(s.pid, 0, "?", false);
+      out.thread = interner_->Thread(s.tid, process, "?");
+      out.flags |= LF_USER_MISSING;
+      if (s.user_mode) {
+        raw.user = &s.ip;
+        raw.user_frames = 1;
+      }
+    }
+    out.time_ns = static_cast<double>(s.time_ns - std::min(s.time_ns, start_.start_monotonic_ns));
+    out.cpu = static_cast<uint32_t>(cpu->cpu);
+    out.weight_ns = period;
+    out.stack = interner_->Stack(process, raw);
+    Emit(Source::kCpu, out);
+  }
+  // halves whose sample is still to come stay for the next drain
+  cpu->halves.erase(cpu->halves.begin(), cpu->halves.begin() + static_cast<long>(next));
+  if (cpu->halves.empty()) {
+    cpu->half_frames.clear();
+  } else {
+    uint32_t first = cpu->halves.front().begin;
+    cpu->half_frames.erase(cpu->half_frames.begin(), cpu->half_frames.begin() + first);
+    for (UserHalf& h : cpu->halves) h.begin -= first;
+  }
+}
+
+void Session::Emit(Source source, const Sample& sample) {
+  (source == Source::kCpu ? work_.cpu : work_.offcpu).Add(sample);
+  samples_++;
+}
+
+// How many frames at the leaf are ours (the program and its trampoline) or the scheduler's own.
+size_t Session::SchedulerFrames(const uint64_t* frames, size_t count) const {
+  auto scheduler = [this](uint64_t address) {
+    for (const KernelRange& r : schedule_ranges_)
+      if (r.contains(address - 1)) return true;
+    return false;
+  };
+  constexpr size_t kDeepestTrampoline = 8;
+  for (size_t i = 0; i < count && i < kDeepestTrampoline; i++) {
+    if (!scheduler(frames[i])) continue;
+    while (i < count && scheduler(frames[i])) i++;
+    return i;
+  }
+  return 0;
+}
+
+// A wait whose stacks are in `frames`: kernel half, then user half.
+void Session::AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags) {
+  bool kernel_thread = r->task_flags & 0x00200000;  // PF_KTHREAD
+  uint32_t process = interner_->Process(r->tgid, r->start_time_ns, r->leader_comm, kernel_thread);
+  Sample out{};
+  out.time_ns = static_cast<double>(r->time_ns - std::min<uint64_t>(r->time_ns, start_.start_monotonic_ns));
+  out.cpu = r->cpu;
+  out.thread = interner_->Thread(r->tid, process, r->comm);
+  out.weight_ns = static_cast<double>(r->weight_ns);
+  out.duration_ns = static_cast<double>(r->duration_ns);
+  out.state = static_cast<uint8_t>(r->state);
+  out.syscall = r->syscall;
+  out.flags = r->flags | flags;
+  RawStack raw;
+  size_t skip = SchedulerFrames(frames, r->kernel_frames);
+  raw.kernel = frames + skip;
+  raw.kernel_frames = r->kernel_frames - skip;
+  raw.user = frames + r->kernel_frames;
+  raw.user_frames = r->user_frames;
+  raw.kernel_leaf_is_return = true;
+  out.stack = interner_->Stack(process, raw);
+  Emit(Source::kOffCpu, out);
+}
+
+void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
+  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
+  if (size < sizeof(lf_record) + (r->kernel_frames + r->user_frames) * sizeof(uint64_t)) return;
+  switch (r->kind) {
+    case LF_RECORD_WAIT:
+      AddWait(r, frames, 0);
+      return;
+    case LF_RECORD_WAIT_STACK: {
+      // emitted as a sample only when its wait ends: a zero-weight copy gives the ids
+      if (ahead_.size() >= kMaxAhead && !ahead_.count(r->tid)) {
+        ahead_orphaned_++;
+        return;
+      }
+      AddWait(r, frames, 0);
+      Sample s{};
+      s.thread = work_.offcpu.thread.back();
+      s.stack = work_.offcpu.stack.back();
+      Samples& w = work_.offcpu;
+      for (auto* v : {&w.time_ns, &w.weight_ns, &w.duration_ns}) v->pop_back();
+      for (auto* v : {&w.cpu, &w.thread, &w.stack, &w.flags}) v->pop_back();
+      w.state.pop_back();
+      w.syscall.pop_back();
+      samples_--;
+      ahead_[r->tid] = {static_cast<uint32_t>(r->weight_ns), s.stack, s.thread, r->flags, r->syscall, r->time_ns};
+      return;
+    }
+    case LF_RECORD_WAIT_END: {
+      // the sequence number travels in syscall_arg0
+      auto it = ahead_.find(r->tid);
+      if (it == ahead_.end() || it->second.seq != static_cast<uint32_t>(r->syscall_arg0)) {
+        ahead_orphaned_++;
+        return;
+      }
+      Sample out{};
+      out.time_ns = static_cast<double>(r->time_ns - std::min<uint64_t>(r->time_ns, start_.start_monotonic_ns));
+      out.cpu = r->cpu;
+      out.thread = it->second.thread;
+      out.stack = it->second.stack;
+      out.weight_ns = static_cast<double>(r->weight_ns);
+      out.duration_ns = static_cast<double>(r->duration_ns);
+      out.state = static_cast<uint8_t>(r->state);
+      out.syscall = it->second.syscall;
+      out.flags = it->second.flags;
+      ahead_.erase(it);
+      Emit(Source::kOffCpu, out);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void Session::OnProcRecord(const lf_record* r, size_t) {
+  if (r->kind == LF_RECORD_EXEC) interner_->ProcessExec(r->tgid, r->start_time_ns);
+}
+
+void Session::WatchHotplug() {
+  std::vector<int> online = OnlineCpus();
+  if (online.empty()) return;
+  uint64_t now = MonotonicNs();
+  for (auto& [cpu, state] : cpus_) {
+    bool here = std::find(online.begin(), online.end(), cpu) != online.end();
+    if (!here && state.online_since_ns) {
+      // the kernel has taken the event off the CPU for good: a new one is needed when it returns
+      hotplug_++;
+      state.online_ns += now - state.online_since_ns;
+      state.online_since_ns = 0;
+      state.ring.reset();
+    }
+  }
+  for (int cpu : online) {
+    auto it = cpus_.find(cpu);
+    if (it != cpus_.end() && it->second.online_since_ns) continue;
+    try {
+      OpenCpu(cpu);
+    } catch (const std::exception&) {
+      continue;  // it went again: next time
+    }
+    it = cpus_.find(cpu);
+    if (it == cpus_.end()) continue;  // not wanted by --cpu
+    hotplug_++;
+    it->second.online_since_ns = now;
+    it->second.last_sample_ns = now;
+    if (it->second.ring) it->second.ring->Enable();
+  }
+}
+
+}  // namespace lowflame

@@ -1,0 +1,268 @@
+// The end of a recording: stop, charge what still waits, collect totals, losses and cost.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "../core/error.h"
+#include "session.h"
+#include "user_walk.h"
+
+namespace lowflame {
+namespace {
+
+constexpr int kNamesTimeoutMs = 20000;
+constexpr size_t kMaxTasks = 200000;
+
+struct TaskRecord {
+  lf_task task;
+  uint64_t frames[LF_MAX_FRAMES + 1];
+};
+
+}  // namespace
+
+void Session::Deactivate() {
+  std::lock_guard<std::mutex> life(life_mutex_);
+  Require(Step::kActive, "deactivate");
+  {
+    std::lock_guard<std::mutex> lock(stop_mutex_);
+    stop_ = true;
+  }
+  stop_wake_.notify_all();
+  drain_thread_.join();
+
+  for (auto& [cpu, state] : cpus_)
+    if (state.ring) state.ring->Disable();
+  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()})
+    if (o) o->Activate(0);
+  final_.end_monotonic_ns = MonotonicNs();
+  final_.cpu_times_end = ReadCpuTimes();
+  OwnUsage usage = ReadOwnUsage();
+  final_.agent_user_ns = usage.user_ns - usage_start_.user_ns;
+  final_.agent_system_ns = usage.system_ns - usage_start_.system_ns;
+
+  DrainOnce(false);
+  if (off_object_) ChargeSleepers();
+  Collect();
+  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()})
+    if (o) o->Detach();
+  for (auto& [cpu, state] : cpus_) state.ring.reset();
+  stats_fd_.reset();
+
+  // what is interned but not yet handed over goes to the symbol thread first
+  DrainOnce(false);
+  names_left_ = symbol_thread_->Finish(kNamesTimeoutMs);
+  final_.losses.push_back({"symbols.unnamed_at_end", names_left_,
+                           "frames whose names were not found in time; they are shown as file and offset"});
+  DrainOnce(true);
+  symbol_thread_->Stop();
+  step_ = Step::kStopped;
+}
+
+FinalFacts Session::Finish() {
+  Require(Step::kStopped, "finish");
+  return final_;
+}
+
+bool Session::InWantedCgroup(uint32_t tgid) const {
+  if (config_.filters.cgroups.empty()) return true;
+  std::string text = ReadSmallFile("/proc/" + std::to_string(tgid) + "/cgroup");
+  size_t at = text.find("0::");
+  if (at == std::string::npos) return false;
+  std::string path = text.substr(at + 3, text.find('\n', at) - at - 3) + "/";
+  for (std::string wanted : config_.filters.cgroups) {
+    // the filter is a directory below some mount point of the hierarchy: compare the part behind it
+    while (!wanted.empty() && wanted.back() == '/') wanted.pop_back();
+    for (size_t i = wanted.find('/'); i != std::string::npos; i = wanted.find('/', i + 1)) {
+      std::string tail = wanted.substr(i) + "/";
+      if (tail.size() > 1 && path.compare(0, tail.size(), tail) == 0) return true;
+    }
+  }
+  return false;
+}
+
+// Threads that are off the CPU at the end have waited since they left it, or all the time.
+void Session::ChargeSleepers() {
+  UniqueFd fd = proc_object_->StartIterator("lf_tasks");
+  if (!fd)
+    throw Error("EBPF_ITER", "the list of sleeping threads cannot be read from the kernel; run `lowflame doctor`");
+  std::vector<char> bytes;
+  char buffer[65536];
+  ssize_t n;
+  while ((n = read(fd.get(), buffer, sizeof(buffer))) > 0) {
+    bytes.insert(bytes.end(), buffer, buffer + n);
+    if (bytes.size() > kMaxTasks * sizeof(TaskRecord)) {
+      tasks_cut_++;
+      break;
+    }
+  }
+  for (size_t at = 0; at + sizeof(TaskRecord) <= bytes.size(); at += sizeof(TaskRecord)) {
+    TaskRecord t;
+    memcpy(&t, bytes.data() + at, sizeof(t));
+    lf_record& r = t.task.h;
+    if (r.kernel_frames > LF_MAX_FRAMES || !InWantedCgroup(r.tgid)) continue;
+    // with a CPU filter only threads that were seen to leave one of those CPUs are ours
+    if (!config_.filters.cpus.empty() && !t.task.off_since_ns) continue;
+    uint64_t begin = std::max<uint64_t>(t.task.off_since_ns, start_.start_monotonic_ns);
+    uint64_t end = final_.end_monotonic_ns;
+    if (begin >= end) continue;
+    r.time_ns = end;
+    r.duration_ns = r.weight_ns = end - begin;
+    std::vector<uint64_t> frames(t.frames, t.frames + r.kernel_frames);
+    if (t.task.user_ip) {
+      std::vector<uint64_t> user =
+          WalkUserStack(static_cast<pid_t>(r.tgid), t.task.user_ip, t.task.user_sp, t.task.user_bp, LF_MAX_FRAMES);
+      r.user_frames = static_cast<uint16_t>(user.size());
+      if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
+      frames.insert(frames.end(), user.begin(), user.end());
+    }
+    AddWait(&r, frames.data(), LF_IN_PROGRESS);
+    int64_t process = interner_->FindProcess(r.tgid, r.start_time_ns);
+    TotalRow& row = in_progress_totals_[{process, r.state}];
+    row.process = process;
+    row.state = r.state;
+    row.count++;
+    row.sum_ns += r.duration_ns;
+    row.max_ns = std::max<uint64_t>(row.max_ns, r.duration_ns);
+  }
+}
+
+uint64_t Session::CountLost() const {
+  uint64_t lost = perf_lost_ + queue_full_ + ahead_orphaned_;
+  for (const auto& [cpu, state] : cpus_) {
+    if (cpu_object_)
+      if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu)) lost += a->counter[LF_CPU_RING_FULL];
+    if (off_object_)
+      if (const auto* a = off_object_->AreaOf<lf_off_area>(cpu))
+        lost += a->counter[LF_OFF_RING_FULL] + a->counter[LF_OFF_SLOT_COLLISION];
+  }
+  return lost;
+}
+
+void Session::Collect() {
+  uint64_t cpu_sum[LF_CPU_COUNTERS] = {}, off_sum[LF_OFF_COUNTERS] = {}, proc_full = 0;
+  std::map<std::pair<int64_t, uint32_t>, TotalRow> totals = in_progress_totals_;
+  std::map<int64_t, RunQueueRow> runq;
+  for (auto& [cpu, state] : cpus_) {
+    if (cpu_object_)
+      if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu))
+        for (int i = 0; i < LF_CPU_COUNTERS; i++) cpu_sum[i] += a->counter[i];
+    if (const auto* a = proc_object_->AreaOf<lf_proc_area>(cpu)) proc_full += a->ring_full + a->no_ring;
+    const auto* area = off_object_ ? off_object_->AreaOf<lf_off_area>(cpu) : nullptr;
+    if (!area) continue;
+    for (int i = 0; i < LF_OFF_COUNTERS; i++) off_sum[i] += area->counter[i];
+    final_.threshold_max_ns = std::max<uint64_t>(final_.threshold_max_ns, area->threshold_max_ns);
+    // a process that only ever waited briefly has no sample: its row gives it an id
+    auto process_of = [&](uint64_t key, uint64_t start, bool other) -> int64_t {
+      if (other) return -1;
+      auto pid = static_cast<uint32_t>(key);
+      int64_t known = interner_->FindProcess(pid, start);
+      if (known >= 0) return known;
+      std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
+      if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+      return interner_->Process(pid, start, comm.empty() ? "?" : comm.c_str(), false);
+    };
+    for (int i = 0; i <= LF_TABLE_ROWS; i++) {
+      const lf_total& t = area->total[i];
+      if (t.count) {
+        auto state_code =
+            i == LF_TABLE_ROWS ? uint32_t{LF_STATE_OTHER} : static_cast<uint32_t>(t.key >> 32 & 0x7fffffff);
+        int64_t process = process_of(t.key, t.start_time_ns, i == LF_TABLE_ROWS);
+        TotalRow& row = totals[{process, state_code}];
+        row.process = process;
+        row.state = state_code;
+        row.count += t.count;
+        row.sum_ns += t.sum_ns;
+        row.max_ns = std::max<uint64_t>(row.max_ns, t.max_ns);
+      }
+      const lf_runq& q = area->runq[i];
+      if (q.count) {
+        int64_t process = process_of(q.key, q.start_time_ns, i == LF_TABLE_ROWS);
+        RunQueueRow& row = runq[process];
+        row.process = process;
+        row.count += q.count;
+        row.sum_ns += q.sum_ns;
+        row.max_ns = std::max<uint64_t>(row.max_ns, q.max_ns);
+        row.buckets.resize(LF_RUNQ_BUCKETS);
+        for (int b = 0; b < LF_RUNQ_BUCKETS; b++) row.buckets[static_cast<size_t>(b)] += q.bucket[b];
+      }
+    }
+  }
+  for (auto& [key, row] : totals) final_.offcpu_totals.push_back(row);
+  for (auto& [key, row] : runq) final_.run_queue.push_back(row);
+
+  for (auto& [cpu, state] : cpus_) {
+    uint64_t on = state.online_ns + (state.online_since_ns ? final_.end_monotonic_ns - state.online_since_ns : 0);
+    if (config_.cpu)
+      final_.samples_per_cpu.push_back(
+          {cpu, hardware_ ? 0.0 : static_cast<double>(on) * config_.frequency_hz / 1e9, state.received, state.idle});
+  }
+
+  uint64_t recursion = 0;
+  std::vector<uint32_t> own;
+  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()}) {
+    if (!o) continue;
+    for (const Object::Cost& c : o->Costs()) {
+      final_.program_costs.push_back(c);
+      recursion += c.recursion_misses;
+    }
+    for (const ProgramInfo& p : o->Programs()) own.push_back(p.id);
+    final_.kernel_bytes += o->MemoryBytes();
+  }
+  for (auto& [cpu, state] : cpus_)
+    if (state.ring) final_.kernel_bytes += state.ring->bytes();
+  final_.peak_rss_bytes = ReadOwnUsage().peak_rss_bytes;
+  final_.other_programs = DiffOtherPrograms(other_start_, ReadOtherPrograms(own));
+
+  auto loss = [&](const char* id, uint64_t count, const char* meaning) {
+    final_.losses.push_back({id, count, meaning});
+  };
+  if (config_.cpu) {
+    loss("perf.lost", perf_lost_, "CPU samples that did not fit into a perf ring; record at a lower frequency (-F)");
+    loss("perf.throttled", perf_throttled_,
+         "times that the kernel held sampling back; lower -F or raise kernel.perf_event_max_sample_rate");
+    loss("cpu.ring_full", cpu_sum[LF_CPU_RING_FULL] + cpu_sum[LF_CPU_NO_RING],
+         "user halves of CPU samples that did not fit into their ring; those samples have a kernel half only");
+    loss("cpu.user_half_missing", halves_missing_,
+         "CPU samples that came without their user half; they are shown without user stack");
+    loss("cpu.user_half_orphaned", halves_orphaned_, "user halves whose CPU sample never came");
+    loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE], "CPU samples whose user stack could not be read");
+    loss("cpu.user_truncated", cpu_sum[LF_CPU_USER_TRUNCATED],
+         "CPU samples whose user stack was deeper than 127 frames");
+    loss("cpu.hotplug", hotplug_, "times a CPU came or went; up to a second of its time around each is not sampled");
+  }
+  if (config_.offcpu) {
+    loss("offcpu.ring_full", off_sum[LF_OFF_RING_FULL] + off_sum[LF_OFF_NO_RING],
+         "stacks of waits that did not fit into their ring; totals by process still count these waits");
+    loss("offcpu.ring_full_ns", off_sum[LF_OFF_STACK_LOST_NS],
+         "nanoseconds of waiting that those lost stacks stood for; missing in the flame graph");
+    loss("offcpu.slot_collision", off_sum[LF_OFF_SLOT_COLLISION],
+         "waits of threads that found no slot in the thread table; not counted anywhere");
+    loss("offcpu.orphan_end", off_sum[LF_OFF_ORPHAN_END], "ends of waits whose beginning was not seen");
+    loss("offcpu.totals_full", off_sum[LF_OFF_TOTALS_FULL],
+         "waits of processes that found no row; their time is in the row \"other\"");
+    loss("offcpu.runqueue_full", off_sum[LF_OFF_RUNQ_FULL],
+         "run-queue waits of processes that found no row; their time is in the row \"other\"");
+    loss("offcpu.kernel_truncated", off_sum[LF_OFF_KERNEL_TRUNCATED],
+         "waits with a kernel stack deeper than 127 frames");
+    loss("offcpu.user_truncated", off_sum[LF_OFF_USER_TRUNCATED], "waits with a user stack deeper than 127 frames");
+    loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE], "waits whose user stack could not be read");
+    loss("offcpu.stack_ahead_orphaned", ahead_orphaned_, "stacks sent ahead whose wait was lost, or the reverse");
+    loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");
+  }
+  loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");
+  loss("proc.ring_full", proc_full,
+       "exec events that did not fit; names of those processes may be of the program before");
+  loss("intern.stacks_cut", interner_->stacks_dropped(), "stacks cut short because the table of stacks is full");
+  {
+    std::lock_guard<std::mutex> lock(pending_mutex_);
+    loss("queue.full", queue_full_, "samples dropped because the program did not take them in time");
+  }
+  SymbolStats symbols = symbolizer_->Stats();
+  loss("symbols.process_gone", symbols.processes_gone,
+       "processes that had exited before their mappings could be read; their user frames have no names");
+  loss("symbols.files_failed", symbols.files_failed, "program files that could not be opened or parsed");
+}
+
+}  // namespace lowflame

@@ -1,0 +1,165 @@
+// Interning: see interner.h.
+#include "interner.h"
+
+#include <cstring>
+
+namespace lowflame {
+namespace {
+
+// Bounds. At the limit the tree stops growing: a new stack becomes the deepest known prefix of it, and is counted.
+constexpr uint32_t kMaxNodes = 8u << 20;
+constexpr uint32_t kMaxFrames = 4u << 20;
+constexpr size_t kMaxCachedStacks = 1u << 20;
+constexpr uint32_t kMaxRenames = 8;  // a program that keeps changing its title must not fill the table
+
+uint64_t Mix(uint64_t h, uint64_t v) {
+  h ^= v;
+  h *= 0xff51afd7ed558ccdull;
+  h ^= h >> 32;
+  return h;
+}
+
+// `comm` is a fixed-size field that may lack its NUL.
+std::string CommString(const char* comm) {
+  return std::string(comm, strnlen(comm, 16));
+}
+
+}  // namespace
+
+uint32_t Interner::Process(uint32_t pid, uint64_t start_time_ns, const char* comm, bool kernel_thread) {
+  Hash128 key{Mix(pid, start_time_ns), static_cast<uint64_t>(pid) << 32 ^ start_time_ns};
+  auto [it, fresh] = process_ids_.try_emplace(key, static_cast<uint32_t>(processes_.size()));
+  uint32_t id = it->second;
+  if (fresh) {
+    processes_.push_back({pid, start_time_ns, CommString(comm), kernel_thread, 0, 0});
+  } else {
+    ProcessState& p = processes_[id];
+    if (strncmp(p.comm.c_str(), comm, 16) == 0 || p.renames >= kMaxRenames) return id;
+    p.renames++;
+    p.comm = CommString(comm);
+  }
+  fresh_.processes.push_back({id, pid, start_time_ns, processes_[id].comm, kernel_thread, pid == self_pid_});
+  return id;
+}
+
+int64_t Interner::FindProcess(uint32_t pid, uint64_t start_time_ns) const {
+  Hash128 key{Mix(pid, start_time_ns), static_cast<uint64_t>(pid) << 32 ^ start_time_ns};
+  auto it = process_ids_.find(key);
+  return it == process_ids_.end() ? -1 : static_cast<int64_t>(it->second);
+}
+
+uint32_t Interner::Thread(uint32_t tid, uint32_t process, const char* comm) {
+  Hash128 key{Mix(tid, process), static_cast<uint64_t>(process) << 32 | tid};
+  auto [it, fresh] = thread_ids_.try_emplace(key, static_cast<uint32_t>(threads_.size()));
+  uint32_t id = it->second;
+  if (fresh) {
+    threads_.push_back({CommString(comm), 0});
+  } else {
+    ThreadState& t = threads_[id];
+    if (strncmp(t.comm.c_str(), comm, 16) == 0 || t.renames >= kMaxRenames) return id;
+    t.renames++;
+    t.comm = CommString(comm);
+  }
+  fresh_.threads.push_back({id, tid, process, threads_[id].comm});
+  return id;
+}
+
+void Interner::ProcessExec(uint32_t pid, uint64_t start_time_ns) {
+  int64_t id = FindProcess(pid, start_time_ns);
+  if (id >= 0) processes_[static_cast<size_t>(id)].epoch++;
+  symbolizer_->ProcessExec(pid, start_time_ns);
+}
+
+uint32_t Interner::Frame(const Location& location, uint32_t process) {
+  // code made at run time belongs to its process; files are the same for all
+  uint64_t owner = location.kind == FrameKind::kJit || location.kind == FrameKind::kUnknown ? process + 1ull : 0;
+  uint64_t place = owner << 32 | static_cast<uint64_t>(location.kind) << 56 | location.module;
+  Hash128 key{Mix(Mix(place, location.offset), 1), Mix(location.offset, place)};
+  auto it = frame_ids_.find(key);
+  if (it != frame_ids_.end()) return it->second;
+  if (next_frame_ >= kMaxFrames) return 0;
+  uint32_t id = next_frame_++;
+  frame_ids_.emplace(key, id);
+  fresh_.frame_module.push_back(location.module);
+  fresh_.frame_offset.push_back(location.offset);
+  fresh_.frame_kind.push_back(static_cast<uint8_t>(location.kind));
+  to_name_.push_back({id, location, owner ? processes_[process].pid : 0});
+  return id;
+}
+
+uint32_t Interner::KernelFrame(uint64_t address) {
+  auto it = kernel_frames_.find(address);
+  if (it != kernel_frames_.end()) return it->second;
+  uint32_t id = Frame(symbolizer_->LocateKernel(address), 0);
+  kernel_frames_.emplace(address, id);
+  return id;
+}
+
+uint32_t Interner::UserFrame(uint32_t process, uint64_t address) {
+  const ProcessState& p = processes_[process];
+  return Frame(symbolizer_->LocateUser(p.pid, p.start_time_ns, address), process);
+}
+
+uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
+  uint64_t packed = static_cast<uint64_t>(parent) << 32 | frame;
+  Hash128 key{Mix(packed, 0), packed};
+  auto it = node_ids_.find(key);
+  if (it != node_ids_.end()) return it->second;
+  if (next_node_ >= kMaxNodes || !frame) return parent;
+  uint32_t id = next_node_++;
+  node_ids_.emplace(key, id);
+  fresh_.node_parent.push_back(parent);
+  fresh_.node_frame.push_back(frame);
+  return id;
+}
+
+uint32_t Interner::Stack(uint32_t process, const RawStack& stack) {
+  if (!stack.kernel_frames && !stack.user_frames) return 0;
+  uint64_t who = stack.user_frames ? (process + 1ull) << 32 | processes_[process].epoch : 0;
+  Hash128 key{Mix(who, stack.kernel_frames), Mix(stack.user_frames, who)};
+  for (size_t i = 0; i < stack.kernel_frames; i++) {
+    key.a = Mix(key.a, stack.kernel[i]);
+    key.b = (key.b ^ stack.kernel[i]) * 0x9E3779B97F4A7C15ull;
+    key.b ^= key.b >> 29;
+  }
+  for (size_t i = 0; i < stack.user_frames; i++) {
+    key.a = Mix(key.a, stack.user[i]);
+    key.b = (key.b ^ stack.user[i]) * 0x9E3779B97F4A7C15ull;
+    key.b ^= key.b >> 29;
+  }
+  auto it = stack_ids_.find(key);
+  if (it != stack_ids_.end()) return it->second;
+
+  uint32_t node = 0;
+  // all but the leaf are return addresses: one less lies in the call itself, whatever follows it
+  for (size_t i = stack.user_frames; i-- > 0;) node = Node(node, UserFrame(process, stack.user[i] - (i > 0)));
+  for (size_t i = stack.kernel_frames; i-- > 0;) {
+    bool is_return = i > 0 || stack.kernel_leaf_is_return;
+    node = Node(node, KernelFrame(stack.kernel[i] - is_return));
+  }
+  if (next_node_ >= kMaxNodes || next_frame_ >= kMaxFrames) stacks_dropped_++;
+  if (stack_ids_.size() >= kMaxCachedStacks) stack_ids_.clear();  // only a cache: the tree keeps the ids
+  stack_ids_.emplace(key, node);
+  return node;
+}
+
+void Interner::TakeNew(Tables* out, std::vector<FrameToName>* names) {
+  for (const ModuleInfo& m : symbolizer_->TakeNewModules()) fresh_.modules.push_back({m.id, m.path, m.build_id});
+  auto append = [](auto& to, auto& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    from.clear();
+  };
+  if (out->frame_module.empty()) out->first_frame = next_frame_ - static_cast<uint32_t>(fresh_.frame_module.size());
+  if (out->node_parent.empty()) out->first_node = next_node_ - static_cast<uint32_t>(fresh_.node_parent.size());
+  append(out->processes, fresh_.processes);
+  append(out->threads, fresh_.threads);
+  append(out->modules, fresh_.modules);
+  append(out->frame_module, fresh_.frame_module);
+  append(out->frame_offset, fresh_.frame_offset);
+  append(out->frame_kind, fresh_.frame_kind);
+  append(out->node_parent, fresh_.node_parent);
+  append(out->node_frame, fresh_.node_frame);
+  append(*names, to_name_);
+}
+
+}  // namespace lowflame

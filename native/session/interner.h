@@ -1,0 +1,85 @@
+// Gives small ids to processes, threads, frames and stacks, so that JavaScript sees ids and weights only. Used by the
+// drain thread alone. Stacks are nodes of a prefix tree: outermost user frame first, kernel leaf last.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "../core/samples.h"
+#include "../symbols/symbols.h"
+
+namespace lowflame {
+
+// A stack as the kernel gave it: addresses, leaf first.
+struct RawStack {
+  const uint64_t* kernel = nullptr;
+  size_t kernel_frames = 0;
+  const uint64_t* user = nullptr;
+  size_t user_frames = 0;
+  // the first kernel address is a return address too (stacks taken by a BPF program; a sample's is exact)
+  bool kernel_leaf_is_return = false;
+};
+
+struct FrameToName {
+  uint32_t frame;
+  Location location;
+  uint32_t pid;
+};
+
+class Interner {
+ public:
+  Interner(Symbolizer* symbolizer, uint32_t self_pid) : symbolizer_(symbolizer), self_pid_(self_pid) {}
+
+  uint32_t Process(uint32_t pid, uint64_t start_time_ns, const char* comm, bool kernel_thread);
+  uint32_t Thread(uint32_t tid, uint32_t process, const char* comm);
+  uint32_t Stack(uint32_t process, const RawStack& stack);
+  void ProcessExec(uint32_t pid, uint64_t start_time_ns);
+  // -1 if never seen
+  int64_t FindProcess(uint32_t pid, uint64_t start_time_ns) const;
+
+  // Moves the rows that are new since the last call into `out`, and the frames to name into `names`.
+  void TakeNew(Tables* out, std::vector<FrameToName>* names);
+  uint64_t stacks_dropped() const { return stacks_dropped_; }
+  uint64_t nodes() const { return next_node_ - 1; }
+
+ private:
+  struct ProcessState {
+    uint32_t pid;
+    uint64_t start_time_ns;
+    std::string comm;
+    bool kernel_thread;
+    uint32_t epoch = 0;  // exec count: same addresses, other code
+    uint32_t renames = 0;
+  };
+  struct ThreadState {
+    std::string comm;
+    uint32_t renames = 0;
+  };
+  struct Hash128 {
+    uint64_t a, b;
+    bool operator==(const Hash128& o) const { return a == o.a && b == o.b; }
+  };
+  struct HashOf {
+    size_t operator()(const Hash128& h) const { return h.a; }
+  };
+
+  uint32_t Node(uint32_t parent, uint32_t frame);
+  uint32_t UserFrame(uint32_t process, uint64_t address);
+  uint32_t KernelFrame(uint64_t address);
+  uint32_t Frame(const Location& location, uint32_t process);
+
+  Symbolizer* symbolizer_;
+  uint32_t self_pid_;
+  std::vector<ProcessState> processes_;  // index = id
+  std::vector<ThreadState> threads_;
+  std::unordered_map<Hash128, uint32_t, HashOf> process_ids_, thread_ids_, stack_ids_, frame_ids_, node_ids_;
+  std::unordered_map<uint64_t, uint32_t> kernel_frames_;
+  uint32_t next_frame_ = 1, next_node_ = 1;
+  uint64_t stacks_dropped_ = 0;
+  Tables fresh_;
+  std::vector<FrameToName> to_name_;
+};
+
+}  // namespace lowflame

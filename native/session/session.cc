@@ -1,0 +1,258 @@
+// Life of a recording: configure, load, attach, activate. See session.h; the drain is in drain.cc, the end in
+// finish.cc.
+#include "session.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "../core/error.h"
+
+namespace lowflame {
+namespace {
+
+constexpr uint32_t kProcRingBytes = 64 * 1024;
+
+uint32_t PowerOfTwoAtLeast(uint64_t n) {
+  uint32_t p = 1;
+  while (p < n && p < (1u << 30)) p <<= 1;
+  return p;
+}
+
+}  // namespace
+
+Session::Session() = default;
+Session::~Session() {
+  Close();
+}
+
+void Session::Require(Step step, const char* what) const {
+  if (step_ != step)
+    throw Error("ESEQUENCE", std::string(what) +
+                                 " was called out of order: the steps are configure, load, attach, "
+                                 "activate, deactivate, finish");
+}
+
+void Session::Configure(const SessionConfig& config) {
+  Require(Step::kNew, "configure");
+  if (config.frequency_hz < 1 || config.frequency_hz > 9999)
+    throw Error("EFREQUENCY", "a sampling frequency of " + std::to_string(config.frequency_hz) +
+                                  " Hz is not possible: give 1 to 9999");
+  if (!config.cpu && !config.offcpu)
+    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu)");
+  config_ = config;
+  features_ = AskKernel();
+  if (!features_.btf)
+    throw Error("ENOBTF",
+                "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one built with CONFIG_DEBUG_INFO_BTF=y, as "
+                "distributions' kernels are");
+  if (config.offcpu && !features_.switch_state)
+    throw Error("EKERNEL_SWITCH",
+                "this kernel's sched_switch does not tell the state of the thread that leaves: record with --what cpu");
+  hardware_ = HardwareCyclesAvailable();
+
+  for (const std::string& feature : config.without) {
+    if (feature == "sched_exit_tp") features_.sched_exit = false;
+    if (feature == "hrtimer_expire_entry") features_.hrtimer_expire = false;
+  }
+
+  // the scheduler's own functions, which are the same under every wait and hide the function that waits
+  const std::vector<std::string_view> scheduler{"__schedule",
+                                                "schedule",
+                                                "schedule_idle",
+                                                "schedule_preempt_disabled",
+                                                "preempt_schedule_common",
+                                                "preempt_schedule_irq",
+                                                "preempt_schedule",
+                                                "preempt_schedule_notrace",
+                                                "__cond_resched",
+                                                "io_schedule",
+                                                "io_schedule_timeout",
+                                                "schedule_timeout",
+                                                "schedule_timeout_interruptible",
+                                                "schedule_timeout_uninterruptible",
+                                                "schedule_hrtimeout_range",
+                                                "schedule_hrtimeout_range_clock",
+                                                "schedule_hrtimeout"};
+  std::vector<std::string_view> wanted_names{"perf_swevent_hrtimer", "handle_softirqs", "__do_softirq",
+                                             "__irq_exit_rcu"};
+  const size_t first_scheduler = wanted_names.size();
+  wanted_names.insert(wanted_names.end(), scheduler.begin(), scheduler.end());
+  auto ranges = KernelFunctionRanges(wanted_names);
+  uint64_t swevent = ranges[0].begin;
+  softirq_ranges_.assign(ranges.begin() + 1, ranges.begin() + static_cast<long>(first_scheduler));
+  for (size_t i = first_scheduler; i < ranges.size(); i++)
+    if (ranges[i].begin) schedule_ranges_.push_back(ranges[i]);
+  user_half_by_timer_ = !hardware_ && features_.hrtimer_expire && swevent != 0;
+  if (hardware_)
+    start_.notes.push_back(
+        "CPU samples count hardware cycles; their user half can be missing inside other BPF programs");
+  else if (!user_half_by_timer_)
+    start_.notes.push_back(
+        "perf_swevent_hrtimer is hidden (kernel.kptr_restrict): user stacks come from a BPF perf event, which misses "
+        "samples inside other BPF programs; run as root with kernel.kptr_restrict at 0 or 1");
+
+  uint32_t wanted = config.ring_bytes ? PowerOfTwoAtLeast(std::max(4096u, config.ring_bytes)) : 0;
+  // at high frequencies a drain's worth of samples must fit: about 2.2 KB each at most
+  uint32_t by_rate = PowerOfTwoAtLeast(static_cast<uint64_t>(config.frequency_hz) * 2200 / 20);
+  cpu_ring_bytes_ = wanted ? wanted : std::max(128u * 1024, by_rate);
+  perf_ring_bytes_ = cpu_ring_bytes_;
+  off_ring_bytes_ = wanted ? wanted : 512 * 1024;
+
+  slots_ = config.thread_slots ? PowerOfTwoAtLeast(std::max(4u, config.thread_slots))
+                               : std::max(4096u, PowerOfTwoAtLeast(LiveThreads() * 4));
+  object_config_.filters = config.filters;
+  object_config_.swevent_function = swevent;
+  object_config_.threshold_ns = config.threshold_ns;
+  object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
+  object_config_.possible_cpus = PossibleCpus();
+  step_ = Step::kConfigured;
+}
+
+void Session::Load() {
+  Require(Step::kConfigured, "load");
+  symbolizer_ = Symbolizer::Create();
+  interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
+
+  proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
+  std::vector<std::string> programs{"lf_exec"};
+  if (config_.offcpu) programs.push_back("lf_tasks");
+  object_config_.ring_bytes = kProcRingBytes;
+  proc_object_->Configure(object_config_, programs);
+  proc_object_->SetReceiver([this](const lf_record* r, size_t n) { OnProcRecord(r, n); });
+
+  if (config_.cpu) {
+    cpu_object_ = std::make_unique<Object>(Object::Kind::kCpu);
+    object_config_.ring_bytes = cpu_ring_bytes_;
+    cpu_object_->Configure(object_config_, {user_half_by_timer_ ? "lf_cpu_timer" : "lf_cpu_event"});
+    cpu_object_->SetReceiver([this](const lf_record* r, size_t n) { OnCpuRecord(r, n); });
+    cpu_object_->Load();
+    cpu_object_->FillFilters(object_config_);
+  }
+  if (config_.offcpu) {
+    off_object_ = std::make_unique<Object>(Object::Kind::kOffCpu);
+    object_config_.ring_bytes = off_ring_bytes_;
+    if (features_.sched_exit) {
+      off_object_->Configure(object_config_, {"lf_switch_out", "lf_switch_in"});
+    } else {
+      off_object_->Configure(object_config_, {"lf_switch_both"});
+      start_.notes.push_back(
+          "this kernel has no sched_exit_tp tracepoint: user stacks of waits are taken at switch-out with a "
+          "probability, and a long wait that was not drawn has its kernel half only");
+    }
+    off_object_->SetReceiver([this](const lf_record* r, size_t n) { OnOffCpuRecord(r, n); });
+    off_object_->Load();
+    off_object_->FillFilters(object_config_);
+    proc_object_->ShareMap("lf_slots", off_object_->MapFd("lf_slots"));
+  }
+  proc_object_->Load();
+  proc_object_->FillFilters(object_config_);
+  step_ = Step::kLoaded;
+}
+
+void Session::OpenCpu(int cpu) {
+  const auto& only = config_.filters.cpus;
+  if (!only.empty() && std::find(only.begin(), only.end(), cpu) == only.end()) return;
+  CpuState& state = cpus_[cpu];
+  state.cpu = cpu;
+  proc_object_->AddCpu(cpu, kProcRingBytes);
+  if (off_object_) {
+    off_object_->AddCpu(cpu, off_ring_bytes_);
+    off_object_->AreaOf<lf_off_area>(cpu)->threshold_ns = config_.threshold_ns;
+    off_object_->AreaOf<lf_off_area>(cpu)->threshold_max_ns = config_.threshold_ns;
+  }
+  if (cpu_object_) {
+    cpu_object_->AddCpu(cpu, cpu_ring_bytes_);
+    auto ring = std::make_unique<PerfRing>(cpu, config_.frequency_hz, hardware_, perf_ring_bytes_);
+    cpu_object_->AreaOf<lf_cpu_area>(cpu)->event_id = ring->id();
+    if (!user_half_by_timer_)
+      cpu_object_->AttachToPerfEvent("lf_cpu_event", ring->OpenGroupMember(hardware_, config_.frequency_hz));
+    state.ring = std::move(ring);
+  }
+}
+
+void Session::Attach() {
+  Require(Step::kLoaded, "attach");
+  for (int cpu : OnlineCpus()) OpenCpu(cpu);
+  if (cpus_.empty())
+    throw Error("ECPU", "none of the CPUs named by --cpu is online: see /sys/devices/system/cpu/online");
+  proc_object_->Attach();
+  if (cpu_object_) cpu_object_->Attach();
+  if (off_object_) off_object_->Attach();
+  step_ = Step::kAttached;
+}
+
+StartFacts Session::Activate() {
+  Require(Step::kAttached, "activate");
+  stats_fd_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+  if (!stats_fd_)
+    start_.notes.push_back(
+        "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
+  for (Object* o : {proc_object_.get(), cpu_object_.get(), off_object_.get()}) {
+    if (!o) continue;
+    for (const ProgramInfo& p : o->Programs()) start_.programs.push_back(p);
+    for (const MapInfo& m : o->Maps()) start_.maps.push_back(m);
+  }
+  std::vector<uint32_t> own;
+  for (const ProgramInfo& p : start_.programs) own.push_back(p.id);
+  other_start_ = ReadOtherPrograms(own);
+  start_.cpu_event = hardware_ ? "cycles" : "cpu-clock";
+  for (const auto& [cpu, state] : cpus_) start_.online_cpus.push_back(cpu);
+  final_.cpu_times_start = ReadCpuTimes();
+  usage_start_ = ReadOwnUsage();
+  symbol_thread_ = std::make_unique<SymbolThread>(symbolizer_.get());
+
+  start_.start_wall_ns = WallNs();
+  start_.start_monotonic_ns = MonotonicNs();
+  for (auto& [cpu, state] : cpus_) {
+    state.online_since_ns = start_.start_monotonic_ns;
+    state.last_sample_ns = start_.start_monotonic_ns;
+  }
+  for (Object* o : {proc_object_.get(), off_object_.get(), cpu_object_.get()})
+    if (o) o->Activate(start_.start_monotonic_ns);
+  for (auto& [cpu, state] : cpus_)
+    if (state.ring) state.ring->Enable();
+  step_ = Step::kActive;
+  drain_thread_ = std::thread([this] { DrainLoop(); });
+  return start_;
+}
+
+void Session::SetWakeup(std::function<void()> wakeup) {
+  std::lock_guard<std::mutex> lock(pending_mutex_);
+  wakeup_ = std::move(wakeup);
+}
+
+bool Session::Take(Batch* out) {
+  std::lock_guard<std::mutex> lock(pending_mutex_);
+  signalled_ = false;
+  if (pending_.tables.empty() && !pending_.cpu.size() && !pending_.offcpu.size()) return false;
+  *out = std::move(pending_);
+  pending_ = Batch();
+  return true;
+}
+
+LiveCounts Session::Live() const {
+  return {samples_.load(), stacks_.load(), lost_.load()};
+}
+
+void Session::Close() {
+  std::lock_guard<std::mutex> life(life_mutex_);
+  {
+    std::lock_guard<std::mutex> lock(stop_mutex_);
+    stop_ = true;
+  }
+  stop_wake_.notify_all();
+  if (drain_thread_.joinable()) drain_thread_.join();
+  if (symbol_thread_) symbol_thread_->Stop();
+  cpus_.clear();
+  cpu_object_.reset();
+  off_object_.reset();
+  proc_object_.reset();
+  stats_fd_.reset();
+  step_ = Step::kClosed;
+}
+
+}  // namespace lowflame

@@ -1,0 +1,191 @@
+// One recording, without any Node in it: owns the BPF objects, the perf rings, the drain thread and the symbol thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "../core/samples.h"
+#include "../kernel/machine.h"
+#include "../kernel/objects.h"
+#include "../kernel/other_programs.h"
+#include "../kernel/perf_ring.h"
+#include "interner.h"
+#include "symbol_thread.h"
+
+namespace lowflame {
+
+struct SessionConfig {
+  bool cpu = true, offcpu = false;
+  uint32_t frequency_hz = 99;
+  Filters filters;
+  uint64_t threshold_ns = 5000000;
+  uint32_t thread_slots = 0;
+  uint32_t ring_bytes = 0;
+  std::vector<std::string> without;  // kernel features to do without, as an older kernel would
+};
+
+struct StartFacts {
+  uint64_t start_monotonic_ns = 0, start_wall_ns = 0;
+  std::string cpu_event;
+  std::vector<int> online_cpus;
+  std::vector<ProgramInfo> programs;
+  std::vector<MapInfo> maps;
+  std::vector<std::string> notes;
+};
+
+struct Loss {
+  std::string id;
+  uint64_t count;
+  std::string meaning;
+};
+
+struct CpuCount {
+  int cpu;
+  double expected;
+  uint64_t received, idle;
+};
+
+struct TotalRow {
+  int64_t process;
+  uint32_t state;
+  uint64_t count, sum_ns, max_ns;
+};
+
+struct RunQueueRow {
+  int64_t process;
+  uint64_t count, sum_ns, max_ns;
+  std::vector<uint32_t> buckets;
+};
+
+struct FinalFacts {
+  uint64_t end_monotonic_ns = 0;
+  std::vector<Loss> losses;
+  std::vector<Object::Cost> program_costs;
+  uint64_t agent_user_ns = 0, agent_system_ns = 0, peak_rss_bytes = 0, kernel_bytes = 0;
+  std::vector<CpuTimes> cpu_times_start, cpu_times_end;
+  std::vector<CpuCount> samples_per_cpu;
+  std::vector<TotalRow> offcpu_totals;
+  std::vector<RunQueueRow> run_queue;
+  std::vector<OtherProgram> other_programs;
+  uint64_t threshold_max_ns = 0;
+};
+
+struct LiveCounts {
+  uint64_t samples, stacks, lost;
+};
+
+class Session {
+ public:
+  Session();
+  ~Session();
+
+  // In this order; each throws Error when called out of order or when the kernel says no.
+  void Configure(const SessionConfig& config);
+  void Load();
+  void Attach();
+  StartFacts Activate();
+  // Stops events, charges waits in progress, drains, names. Blocks; call it off the event loop.
+  void Deactivate();
+  FinalFacts Finish();
+  // Any time, any number of times, from any thread that is not one of the session's.
+  void Close();
+
+  // Called by the drain thread (at most every 50 ms) when there is something to take.
+  void SetWakeup(std::function<void()> wakeup);
+  // Moves what has come so far into `out`. Returns false if there was nothing.
+  bool Take(Batch* out);
+  LiveCounts Live() const;
+
+ private:
+  enum class Step { kNew, kConfigured, kLoaded, kAttached, kActive, kStopped, kClosed };
+  struct UserHalf {
+    lf_record h;
+    uint32_t begin;  // in half_frames
+  };
+  struct CpuState {
+    int cpu = 0;
+    std::unique_ptr<PerfRing> ring;
+    std::vector<UserHalf> halves;  // not yet joined, oldest first
+    std::vector<uint64_t> half_frames;
+    uint64_t last_sample_ns = 0;
+    uint64_t received = 0, idle = 0;
+    uint64_t online_since_ns = 0, online_ns = 0;
+  };
+
+  void Require(Step step, const char* what) const;
+  void DrainLoop();
+  void DrainOnce(bool last);
+  void DrainCpu();
+  void JoinCpu(CpuState* cpu, const PerfDrain& drain);
+  void OnCpuRecord(const lf_record* r, size_t size);
+  void OnOffCpuRecord(const lf_record* r, size_t size);
+  void OnProcRecord(const lf_record* r, size_t size);
+  size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
+  void AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
+  void Emit(Source source, const Sample& sample);
+  void WatchHotplug();
+  void OpenCpu(int cpu);
+  void ChargeSleepers();
+  void Collect();
+  bool InWantedCgroup(uint32_t tgid) const;
+  bool InSoftirq(const PerfDrain& drain, const PerfSample& s) const;
+  uint64_t CountLost() const;
+
+  // held by deactivate and close, which may come from two threads
+  std::mutex life_mutex_;
+  Step step_ = Step::kNew;
+  SessionConfig config_;
+  KernelFeatures features_;
+  bool hardware_ = false, user_half_by_timer_ = true;
+  uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, perf_ring_bytes_ = 0;
+  ObjectConfig object_config_;
+  std::unique_ptr<Object> cpu_object_, off_object_, proc_object_;
+  UniqueFd stats_fd_;
+  std::map<int, CpuState> cpus_;
+  std::vector<KernelRange> softirq_ranges_, schedule_ranges_;
+  StartFacts start_;
+  FinalFacts final_;
+  OwnUsage usage_start_{};
+  std::vector<OtherProgramRaw> other_start_;
+
+  std::unique_ptr<Symbolizer> symbolizer_;
+  std::unique_ptr<Interner> interner_;
+  std::unique_ptr<SymbolThread> symbol_thread_;
+
+  // stacks that were sent ahead of their waits (kernels without sched_exit_tp), by thread id
+  struct Ahead {
+    uint32_t seq;
+    uint32_t stack, thread, flags;
+    int32_t syscall;
+    uint64_t time_ns;
+  };
+  std::unordered_map<uint32_t, Ahead> ahead_;
+
+  std::thread drain_thread_;
+  std::mutex stop_mutex_;
+  std::condition_variable stop_wake_;
+  bool stop_ = false;
+
+  mutable std::mutex pending_mutex_;
+  Batch pending_;
+  Batch work_;  // of the drain under way
+  std::function<void()> wakeup_;
+  bool signalled_ = false;
+  uint64_t last_wakeup_ns_ = 0;
+
+  std::atomic<uint64_t> samples_{0}, stacks_{0}, lost_{0};
+  uint64_t queue_full_ = 0, perf_lost_ = 0, perf_throttled_ = 0, halves_missing_ = 0, halves_orphaned_ = 0;
+  uint64_t hotplug_ = 0, ahead_orphaned_ = 0, names_left_ = 0, tasks_cut_ = 0;
+  PerfDrain scratch_;
+  std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;
+};
+
+}  // namespace lowflame
