@@ -57,7 +57,7 @@ export function doctorLines(rows: readonly ProbeRow[], palette: Palette): string
     lines.push(`${status}  ${row.title.padEnd(width)}  ${printable(row.found, 400)}`);
     if (row.status === "ok") continue;
     const what = row.neededBy.length > 0 ? `needed by --what ${row.neededBy.join(",")}; ` : "";
-    lines.push(`${" ".repeat(width + 14)}${palette.dim(`${what}${printable(row.remedy, 600)}`)}`);
+    lines.push(`${" ".repeat(12)}${palette.dim(`-> ${what}${printable(row.remedy, 600)}`)}`);
   }
   lines.push("", verdict(rows, palette));
   return lines;

@@ -99,7 +99,11 @@ class RecordRun {
       const exitCode = this.#signal === "SIGINT" ? Exit.interrupted : EXIT_AFTER[this.#signal ?? "SIGTERM"];
       throw new CliError("INTERRUPTED", exitCode, "interrupted before anything was recorded");
     }
-    return await this.#finish(builder);
+    try {
+      return await this.#finish(builder);
+    } catch (error) {
+      throw await this.#failed(error, undefined);
+    }
   }
 
   async #live(
@@ -268,7 +272,7 @@ class RecordRun {
   /** After an exception: everything that was made is removed, but a capture with something in it is kept and named. */
   async #failed(error: unknown, sink: CaptureSink | undefined): Promise<CliError> {
     await this.#closeCapture(sink);
-    this.#child?.forward("SIGTERM");
+    if (!this.#childResult) this.#child?.forward("SIGTERM");
     if (!this.#captured) {
       await this.#discardAll();
       return asRecordError(error);

@@ -36,6 +36,8 @@ describe("checks", () => {
         "/proc/self/uid_map": "0 1000 1",
         "/proc/self/ns/pid": "pid:[4026532201]",
         "/.dockerenv": "",
+        "/proc/self/ns/mnt": "mnt:[4026532300]",
+        "/proc/1/ns/mnt": "mnt:[4026531841]",
         "/proc/kallsyms": "0000000000000000 T _stext\n",
         "/proc/sys/kernel/kptr_restrict": "2\n",
         "/proc/sys/kernel/perf_event_max_sample_rate": "50\n",
@@ -72,6 +74,17 @@ describe("checks", () => {
       found: "root without CAP_BPF and CAP_PERFMON",
     });
     expect(check("perf.paranoid", { euid: "1000", ...status(1n << 38n) }).status).toBe("ok");
+  });
+
+  it("do not take the host for a container because of a file that lies around", () => {
+    const mount = { "/proc/self/ns/mnt": "mnt:[4026531841]", "/proc/1/ns/mnt": "mnt:[4026531841]" };
+    expect(check("container", { "/.dockerenv": "", ...mount }).status).toBe("ok");
+    const other = { ...mount, "/proc/self/ns/mnt": "mnt:[4026532300]" };
+    expect(check("container", { "/.dockerenv": "", ...other }).status).toBe("degraded");
+    // In a pid namespace of its own, pid 1 is the container's.
+    expect(
+      check("container", { "/.dockerenv": "", ...mount, "/proc/self/ns/pid": "pid:[4026532201]" }).status,
+    ).toBe("degraded");
   });
 
   const guest = { "/proc/cpuinfo": "flags\t\t: fpu hypervisor lahf_lm\n" };

@@ -273,6 +273,17 @@ describe("a recording that cannot start", () => {
   });
 });
 
+it("a fault after the recording does not take the recording with it", async () => {
+  const analyze = async () => {
+    throw new Error("a rule divides by zero");
+  };
+  const { harness } = setUp({}, { deps: { analyze } });
+  expect(await harness.run("record", "-d", "50ms", "-o", "r.html")).toBe(1);
+  const named = /kept in (\S+);/.exec(harness.stderr.text)?.[1];
+  expect((await eventsOf(named!)).at(-1)?.type).toBe("end");
+  expect(harness.files()).toEqual([expect.stringMatching(/^lowflame-partial-/)]);
+});
+
 describe("output files", () => {
   it("that exist stay as they are until the new ones are whole", async () => {
     const { harness } = setUp({ fail: { step: "finish", error: nativeError("EIO_BPF", "gone") } });
