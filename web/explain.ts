@@ -1,16 +1,15 @@
 // Sentences about what is and what is not shown, so that an empty or small graph does not leave the reader guessing.
 import type { ReportDocument, ReportSource } from "../src/export/html/document.js";
-import { hiddenWeights } from "./selection.js";
+import type { HiddenWeights } from "./selection.js";
 import { duration, percent, visible } from "./text.js";
 
 /** Why there is nothing to draw. */
-export function emptyReason(report: ReportDocument, source: ReportSource): string {
+export function emptyReason(report: ReportDocument, source: ReportSource, hidden: HiddenWeights): string {
   const { header } = report;
   const lost = report.losses.reduce((sum, row) => sum + row.count, 0);
   const losses =
     lost > 0 ? ` ${lost.toLocaleString("en-US")} events were lost, though: see the counters at the top.` : "";
   if (source.node.length > 0) {
-    const hidden = hiddenWeights(report, source);
     if (hidden.self > 0 && hidden.self + hidden.states === hidden.all) {
       return "Everything that was recorded is lowflame itself or idle kernel threads, which are left out. Choose otherwise above to see them.";
     }
@@ -31,11 +30,11 @@ export function emptyReason(report: ReportDocument, source: ReportSource): strin
 export function hiddenNote(
   report: ReportDocument,
   source: ReportSource,
+  hidden: HiddenWeights,
   shown: number,
   omitted: number,
 ): string {
   const { header } = report;
-  const hidden = hiddenWeights(report, source);
   const sentences: string[] = [];
   if (source.source === "cpu") {
     const machine = header.durationNs * header.cpus;

@@ -2,6 +2,7 @@
 // of any size costs the same to draw; and all its texts and colours come from here.
 import flamegraph, { type FlameGraph, type FlameNode } from "d3-flame-graph";
 import { select } from "d3-selection";
+import { timerFlush } from "d3-timer";
 import { el } from "./dom.js";
 import { fillOf } from "./kinds.js";
 import type { Labels } from "./labels.js";
@@ -84,7 +85,11 @@ export class FlameView {
     this.#chart = this.#newChart(scene);
     const host = select(this.#host).datum(pruned.root);
     this.#chart(host);
+    this.#host.classList.toggle("searching", scene.matches !== null);
     if (scene.matches) this.#highlight(scene.matches);
+    // The library sets widths and texts by transitions even where they last 0 ms: do it now, not two frames later.
+    timerFlush();
+    timerFlush();
     this.#mark(scene.selected);
     if (before?.labels.tree !== labels.tree || before.icicle !== scene.icicle || before.zoom !== scene.zoom) {
       this.element.scrollTop = scene.icicle ? 0 : this.element.scrollHeight;

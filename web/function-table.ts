@@ -66,6 +66,8 @@ export class FunctionTable {
         strings[functions.module[index]!] ?? "",
       ]);
     }
+    // The table sorts by self time and keeps this order among equals: most functions have none.
+    this.#rows.sort((a, b) => Number(b[3]) - Number(a[3]));
     this.#show();
   }
 

@@ -7,7 +7,7 @@ import { groupOf, type ViewTree } from "./view-tree.js";
 /** Names of all functions of a report, by function index; made once. */
 export function functionNames(report: ReportDocument): string[] {
   const { strings, functions } = report;
-  return functions.name.map((id, index) => {
+  return Array.from(functions.name, (id, index) => {
     const name = strings[id] ?? "";
     return name !== ""
       ? name

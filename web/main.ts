@@ -23,9 +23,12 @@ async function start(): Promise<void> {
   const root = document.querySelector<HTMLElement>("#report")!;
   try {
     const data = document.querySelector("#document")!;
+    performance.mark("lowflame-start");
     const report = await unpackDocument(data.textContent ?? "");
     data.remove();
+    performance.mark("lowflame-unpacked");
     mount(root, report);
+    performance.mark("lowflame-mounted");
     root.after(licences());
     // After the next frame the browser has painted: the benchmark and the tests read it.
     requestAnimationFrame(() => setTimeout(() => performance.mark("lowflame-painted")));

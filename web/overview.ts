@@ -70,7 +70,8 @@ function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
             "tbody",
             {},
             ...contributors.map((row) => {
-              const bar = el("meter", { min: 0, max: 1, value: row.share, "aria-hidden": "true" });
+              const bar = el("span", { class: "share", "aria-hidden": "true" });
+              bar.style.width = `${Math.round(100 * Math.min(1, Math.max(0, row.share)))}px`;
               return el(
                 "tr",
                 {},
@@ -166,12 +167,16 @@ export function honestySection(report: ReportDocument): HTMLElement {
   );
 }
 
+/** Columns whose numbers are names, not amounts: no thousands separators. */
+const NUMBERED = new Set(["PID", "TID", "ID", "CPU"]);
+
 /** A table of the document, as it is. */
 export function plainTable(table: ReportDocument["sources"][number]["tables"][number]): HTMLElement {
   const view = new DataTable({
     caption: table.title,
     columns: table.columns.map((title, index) => ({
       title,
+      ...(NUMBERED.has(title) ? { format: String } : {}),
       numeric:
         table.rows.length > 0 &&
         table.rows.every((row) => row[index] === "" || typeof row[index] === "number"),

@@ -10,7 +10,13 @@ import { Labels } from "./labels.js";
 import { legend } from "./legend.js";
 import { plainTable } from "./overview.js";
 import { matchAll, parseSearch } from "./search.js";
-import { defaultSelection, type Selection, selectRows } from "./selection.js";
+import {
+  defaultSelection,
+  type HiddenWeights,
+  hiddenWeights,
+  type Selection,
+  selectRows,
+} from "./selection.js";
 import { duration, percent, visible } from "./text.js";
 import type { FrameText } from "./tooltip.js";
 import { buildViewTree, type Grouping } from "./view-tree.js";
@@ -18,6 +24,8 @@ import { searchSum } from "./walk.js";
 
 /** Time after the last key before a search runs. */
 const SEARCH_DELAY_MS = 150;
+/** Long enough for the browser to paint the graph before the table takes the thread. */
+const TABLE_DELAY_MS = 60;
 
 /** The panel of one source. */
 export class SourcePanel {
@@ -41,6 +49,7 @@ export class SourcePanel {
     "aria-pressed": "false",
     title: "Root at the top (icicle) or at the bottom (flame)",
   });
+  readonly #hidden: HiddenWeights;
   #selection: Selection;
   #grouping: Grouping = "name";
   #labels: Labels;
@@ -49,12 +58,14 @@ export class SourcePanel {
   #icicle = false;
   #matches: ((node: number) => boolean) | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #tableTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     readonly report: ReportDocument,
     readonly source: ReportSource,
     readonly names: readonly string[],
   ) {
+    this.#hidden = hiddenWeights(report, source);
     this.#selection = defaultSelection(source);
     this.#labels = this.#build();
     this.#view = new FlameView({
@@ -105,7 +116,7 @@ export class SourcePanel {
   start(): void {
     this.#draw();
     // The table can wait until the graph has been painted.
-    setTimeout(() => this.#table.show(this.#labels.tree));
+    this.#tableTimer = setTimeout(() => this.#table.show(this.#labels.tree), TABLE_DELAY_MS);
   }
 
   /** Searches as if the reader had typed it. */
@@ -116,6 +127,7 @@ export class SourcePanel {
 
   destroy(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#tableTimer);
     this.#view.destroy();
   }
 
@@ -171,7 +183,7 @@ export class SourcePanel {
     const empty = tree.total[0] === 0;
     this.#view.element.hidden = empty;
     this.#empty.hidden = !empty;
-    this.#empty.textContent = empty ? emptyReason(this.report, this.source) : "";
+    this.#empty.textContent = empty ? emptyReason(this.report, this.source, this.#hidden) : "";
     this.#reset.disabled = this.#zoom === 0;
     if (!empty) {
       this.#view.draw({
@@ -182,7 +194,13 @@ export class SourcePanel {
         icicle: this.#icicle,
       });
     }
-    this.#shown.textContent = hiddenNote(this.report, this.source, tree.total[0]!, this.#view.omitted);
+    this.#shown.textContent = hiddenNote(
+      this.report,
+      this.source,
+      this.#hidden,
+      tree.total[0]!,
+      this.#view.omitted,
+    );
     this.#showFrame();
   }
 

@@ -1,4 +1,5 @@
-// The embedded document: base64 of gzip of JSON.
+// The embedded document: base64 of gzip of JSON and columns (src/export/html/columns.ts).
+import { decodeColumns } from "../src/export/html/columns.js";
 import { REPORT_DOCUMENT_VERSION, type ReportDocument } from "../src/export/html/document.js";
 
 function fromBase64(text: string): Uint8Array<ArrayBuffer> {
@@ -18,7 +19,7 @@ export async function unpackDocument(base64: string): Promise<ReportDocument> {
     const stream = new Blob([fromBase64(base64.trim())])
       .stream()
       .pipeThrough(new DecompressionStream("gzip"));
-    document = JSON.parse(await new Response(stream).text());
+    document = decodeColumns(await new Response(stream).arrayBuffer()) as ReportDocument;
   } catch {
     throw new Error(
       "The data inside this file is cut or damaged. Copy the file again, or write the report again.",

@@ -1,6 +1,7 @@
 // What is embedded in the HTML report: the profile by column, ready for the page. Both sides of the page import this.
 import type { Finding } from "../../analysis/finding.js";
 import type { SourceName } from "../../capture/binding.js";
+import type { NumberColumn } from "./columns.js";
 
 export const REPORT_DOCUMENT_VERSION = 1;
 
@@ -31,16 +32,16 @@ export interface ReportSource {
   readonly title: string; // "CPU", "Off-CPU"
   readonly unit: "ns";
   /** One row per (thread, node, state, system call): columns of equal length. */
-  readonly thread: readonly number[];
-  readonly node: readonly number[];
-  readonly weight: readonly number[];
+  readonly thread: NumberColumn;
+  readonly node: NumberColumn;
+  readonly weight: NumberColumn;
   /** Index into `states`; all 0 for cpu. */
-  readonly state: readonly number[];
+  readonly state: NumberColumn;
   readonly states: readonly string[];
   /** Indexes into `states` that the page hides until asked for (idle kernel threads would drown everything else). */
   readonly hiddenStates: readonly number[];
   /** Index into `ReportDocument.syscalls`, -1 none. */
-  readonly syscall: readonly number[];
+  readonly syscall: NumberColumn;
   /** Extra tables under the flame graph (run-queue wait, off-CPU totals by process). */
   readonly tables: readonly ReportTable[];
 }
@@ -56,12 +57,12 @@ export interface ReportDocument {
   readonly strings: readonly string[];
   /** Functions, index 0 unused. name/module index `strings`; kind indexes FRAME_KINDS. */
   readonly functions: {
-    readonly name: readonly number[];
-    readonly module: readonly number[];
-    readonly kind: readonly number[];
+    readonly name: NumberColumn;
+    readonly module: NumberColumn;
+    readonly kind: NumberColumn;
   };
   /** Prefix tree, node 0 = root. */
-  readonly tree: { readonly parent: readonly number[]; readonly func: readonly number[] };
+  readonly tree: { readonly parent: NumberColumn; readonly func: NumberColumn };
   readonly processes: readonly { readonly pid: number; readonly comm: string; readonly self: boolean }[];
   /** process = index into `processes`. */
   readonly threads: readonly { readonly tid: number; readonly comm: string; readonly process: number }[];

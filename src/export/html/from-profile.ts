@@ -175,8 +175,8 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
     },
     strings: strings.keys,
     tree: {
-      parent: Array.from(tree.parent.subarray(0, tree.count)),
-      func: Array.from(tree.func.subarray(0, tree.count)),
+      parent: tree.parent.subarray(0, tree.count),
+      func: tree.func.subarray(0, tree.count),
     },
     threads,
     processes: processes.keys.map((id) => {

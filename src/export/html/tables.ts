@@ -1,9 +1,9 @@
 // The extra tables under the flame graphs: exact totals and histograms that are not made of samples.
 import { type CpuTimes, OFFCPU_STATES } from "../../capture/binding.js";
+import { percentile } from "../../model/histogram.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { syscallName } from "../../model/syscalls.js";
 import type { ReportTable } from "./document.js";
-import { percentileUpperBound } from "./run-queue.js";
 
 const round = (value: number, digits: number): number => Number(value.toFixed(digits));
 const toMs = (value: number): number => round(value / 1e6, 3);
@@ -22,16 +22,17 @@ export function runQueueTable(profile: Profile): ReportTable | null {
   const rows = profile.final?.runQueue ?? [];
   if (rows.length === 0) return null;
   return {
-    title: "Waiting for a CPU, by process (exact; a percentile is the upper bound of its histogram bucket)",
-    columns: ["Process", "PID", "Waits", "Total, ms", "p50 at most, µs", "p99 at most, µs", "Longest, µs"],
+    title:
+      "Waiting for a CPU, by process (counts and sums are exact, percentiles interpolated in a histogram)",
+    columns: ["Process", "PID", "Waits", "Total, ms", "p50, µs", "p99, µs", "Longest, µs"],
     rows: [...rows]
       .sort((a, b) => b.sumNs - a.sumNs)
       .map((row) => [
         ...processCells(profile, row.process),
         row.count,
         toMs(row.sumNs),
-        toUs(percentileUpperBound(row.buckets, 0.5, row.maxNs)),
-        toUs(percentileUpperBound(row.buckets, 0.99, row.maxNs)),
+        toUs(percentile(row, 0.5)),
+        toUs(percentile(row, 0.99)),
         toUs(row.maxNs),
       ]),
   };
