@@ -1,0 +1,33 @@
+// All rules over one profile: what is wrong, worst first. Pure: the same profile gives the same findings.
+import type { Profile } from "../model/profile.js";
+import { type CpuTime, cpuTime } from "./cpu-time.js";
+import { type Finding, SEVERITIES } from "./finding.js";
+import { foreignBpf } from "./rules/foreign-bpf.js";
+import { kernelWork } from "./rules/kernel-work.js";
+import { losses, truncatedStacks } from "./rules/losses.js";
+import { runQueue } from "./rules/run-queue.js";
+import { sampleShortfall } from "./rules/sample-shortfall.js";
+import { spinLocks } from "./rules/spin-locks.js";
+import { uninterruptible } from "./rules/uninterruptible.js";
+
+type Rule = (profile: Profile, cpu: CpuTime | undefined) => readonly Finding[];
+
+const RULES: readonly Rule[] = [
+  spinLocks,
+  foreignBpf,
+  kernelWork,
+  runQueue,
+  uninterruptible,
+  sampleShortfall,
+  losses,
+  truncatedStacks,
+];
+
+/** Findings by severity, then share (those without one last), then title. Empty for a healthy machine. */
+export function analyze(profile: Profile): Finding[] {
+  const cpu = cpuTime(profile);
+  const rank = (finding: Finding) => SEVERITIES.indexOf(finding.severity);
+  return RULES.flatMap((rule) => rule(profile, cpu)).sort(
+    (a, c) => rank(a) - rank(c) || (c.share ?? 0) - (a.share ?? 0) || (a.title < c.title ? -1 : 1),
+  );
+}

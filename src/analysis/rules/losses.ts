@@ -1,0 +1,73 @@
+// What the recording itself is not sure of: events lost, user stacks that ended early.
+import type { Profile } from "../../model/profile.js";
+import { ratio } from "../../model/units.js";
+import { processName, Tally } from "../cpu-time.js";
+import type { Finding } from "../finding.js";
+import { percent, shown } from "../text.js";
+import { LOSSES, TRUNCATED } from "../thresholds.js";
+
+// Truncated stacks have a finding of their own, which knows whose they are.
+const ABOUT_STACKS = /trunc|unreadable/;
+const TRUNCATED_NAME = "[truncated]";
+
+/** One finding for all losses that matter together. */
+export function losses(profile: Profile): Finding[] {
+  const rows = (profile.final?.losses ?? []).filter((row) => row.count > 0 && !ABOUT_STACKS.test(row.id));
+  const lost = rows.reduce((sum, row) => sum + row.count, 0);
+  let kept = 0;
+  for (const table of profile.weights) for (let i = 0; i < table.count; i++) kept += table.samples[i]!;
+  const share = lost / Math.max(1, lost + kept);
+  if (share < LOSSES.info) return [];
+  rows.sort((a, c) => c.count - a.count);
+  const first = rows[0]!;
+  return [
+    {
+      rule: "losses",
+      severity: share >= LOSSES.warning ? "warning" : "info",
+      title: `${percent(share)} of the events were lost, most of them as ${first.id}`,
+      detail: `${lost} events were lost and ${kept} kept, so shares and totals are too small where they are missing. ${shown(first.meaning)}`,
+      share: ratio(share),
+      culprit: first.id,
+      contributors: rows
+        .slice(0, 6)
+        .map((row) => ({ name: `${row.id}: ${row.count}`, share: ratio(row.count / (lost + kept)) })),
+      next: [
+        `lowflame record -F ${Math.max(1, Math.floor(profile.facts.frequencyHz / 2))} --what cpu    # fewer events`,
+        "lowflame record --pid PID    # or only the process in question",
+      ],
+    },
+  ];
+}
+
+/** User stacks that ended early, with the processes that they are of. */
+export function truncatedStacks(profile: Profile): Finding[] {
+  const { total, truncated } = profile.userStacks;
+  const share = truncated / Math.max(1, total);
+  if (total < TRUNCATED.minSamples || share < TRUNCATED.info) return [];
+  const { tree, functions } = profile;
+  const below = new Uint8Array(tree.count);
+  const processes = new Tally();
+  for (let node = 1; node < tree.count; node++) {
+    const parent = tree.parent[node]!;
+    const marked = parent === 0 && functions.name[tree.func[node]!] === TRUNCATED_NAME;
+    below[node] = marked ? 1 : below[parent]!;
+  }
+  for (const table of profile.weights)
+    for (let row = 0; row < table.count; row++)
+      if (below[table.node[row]!] === 1)
+        processes.add(processName(profile, table.thread[row]!), table.samples[row]!);
+  const [first] = processes.top(1);
+  return [
+    {
+      rule: "user-stacks-truncated",
+      severity: "info",
+      title: `${percent(share)} of the user stacks end early, most of them of ${first?.name ?? "[unknown]"}`,
+      detail: `${truncated} of ${total} user stacks do not reach the start of their thread and hang below [truncated]. Such code is built without frame pointers; the functions shown are right, but callers are missing.`,
+      share: ratio(share),
+      ...(first === undefined ? {} : { culprit: first.name }),
+      contributors: processes.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / total) })),
+      next: ["Build it with -fno-omit-frame-pointer, or use a package that is."],
+      search: "\\[truncated\\]",
+    },
+  ];
+}

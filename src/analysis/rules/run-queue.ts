@@ -1,0 +1,95 @@
+// Threads that could run and got no CPU: who waits, and who has the CPUs.
+import type { RunQueueRow } from "../../capture/binding.js";
+import { mergeRunQueue, percentile } from "../../model/histogram.js";
+import type { Profile } from "../../model/profile.js";
+import { ratio } from "../../model/units.js";
+import { type CpuTime, processName, Tally } from "../cpu-time.js";
+import type { Finding } from "../finding.js";
+import { percent, shown, time } from "../text.js";
+import { RUN_QUEUE } from "../thresholds.js";
+
+interface Waiter {
+  readonly name: string;
+  readonly cgroup: string | undefined;
+  readonly row: RunQueueRow;
+  readonly p99: number;
+}
+
+/** At most one finding: the processes whose p99 is bad, and the occupants of the CPUs. */
+export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] {
+  const all = waiters(profile);
+  const bad = all
+    .filter(
+      ({ row, p99 }) =>
+        p99 >= RUN_QUEUE.warningNs &&
+        row.count >= RUN_QUEUE.minWaits &&
+        row.sumNs >= profile.durationNs * RUN_QUEUE.minSumFraction,
+    )
+    .sort((a, c) => c.row.sumNs - a.row.sumNs);
+  const first = bad[0];
+  if (first === undefined) return [];
+  const sum = all.reduce((total, { row }) => total + row.sumNs, 0);
+  const occupants = new Tally();
+  for (let i = 0; cpu !== undefined && i < cpu.table.count; i++)
+    occupants.add(processName(profile, cpu.table.thread[i]!), cpu.table.weightNs[i]!);
+  const top = occupants.top(3);
+  const idle = idleShare(profile);
+  const who = top.map(({ name, amount }) => `${name} ${percent(amount / occupants.total)}`).join(", ");
+  const quota = idle !== undefined && idle > 0.3;
+  const reason = quota
+    ? `The CPUs were idle for ${percent(idle)} of the time, so it is not too little CPU but a limit: a cgroup's CPU quota, or threads pinned to few CPUs.`
+    : who === ""
+      ? "Who had the CPUs is not in this recording (record with --what cpu,offcpu)."
+      : `The CPUs were busy with ${who}.`;
+  const p99 = Math.max(...bad.map((waiter) => waiter.p99));
+  return [
+    {
+      rule: "run-queue-wait",
+      severity: p99 >= RUN_QUEUE.criticalNs ? "critical" : "warning",
+      title: `${first.name} waits for a CPU: 1 wait in 100 takes ${time(first.p99)} or more${quota || top[0] === undefined ? "" : `, while ${top[0].name} has ${percent(top[0].amount / occupants.total)} of the CPU time`}`,
+      detail: `${first.name} was ready to run and waited ${first.row.count} times, ${time(first.row.sumNs)} in all and ${time(first.row.maxNs)} at most. ${reason}`,
+      ...(sum > 0 ? { share: ratio(first.row.sumNs / sum) } : {}),
+      culprit: quota ? first.name : (top[0]?.name ?? first.name),
+      contributors: bad.slice(0, 6).map((waiter) => ({
+        name: `${waiter.name} waits, p99 ${time(waiter.p99)}`,
+        share: ratio(waiter.row.sumNs / sum),
+      })),
+      next: [
+        first.cgroup === undefined
+          ? "grep -r . /sys/fs/cgroup --include=cpu.stat | grep 'nr_throttled [1-9]'    # is a quota in the way?"
+          : `cat '/sys/fs/cgroup${shown(first.cgroup).replaceAll("'", "'\\''")}/cpu.stat'    # nr_throttled: is a quota in the way?`,
+        "cat /proc/pressure/cpu",
+        "ps -eo pid,psr,ni,cls,pcpu,comm --sort=-pcpu | head -15",
+      ],
+      tab: "offcpu",
+    },
+  ];
+}
+
+/** Run-queue rows by process; the idle task waits for nothing. */
+function waiters(profile: Profile): Waiter[] {
+  const rows = new Map<number, RunQueueRow[]>();
+  for (const row of profile.final?.runQueue ?? []) {
+    const process = profile.processes[row.process];
+    if (process?.pid === 0 || process?.self) continue;
+    const id = process?.id ?? -1;
+    rows.set(id, [...(rows.get(id) ?? []), row]);
+  }
+  return [...rows].map(([id, parts]) => {
+    const process = profile.processes[id];
+    const row = mergeRunQueue(parts);
+    const name = process === undefined ? "other processes" : `${shown(process.comm)} (pid ${process.pid})`;
+    return { name, cgroup: process?.cgroup, row, p99: percentile(row, 0.99) };
+  });
+}
+
+/** Share of the timer samples that found their CPU idle; undefined without samples. */
+function idleShare(profile: Profile): number | undefined {
+  let received = 0;
+  let idle = 0;
+  for (const cpu of profile.final?.samplesPerCpu ?? []) {
+    received += cpu.received;
+    idle += cpu.idle;
+  }
+  return received > 0 ? idle / received : undefined;
+}

@@ -1,0 +1,42 @@
+// From what on a number is worth waking somebody up. Shares are of busy CPU time unless it says otherwise. A healthy
+// busy nginx stays below all of them; test/unit/analysis-healthy.test.ts holds that.
+
+/** Fewer samples than this say nothing: ten samples know a share to about a third of itself. */
+export const MIN_SAMPLES = 10;
+
+/** Spinning. A loaded proxy spends 1 to 3 % there (socket, run-queue and page locks); above it more CPUs do not help. */
+export const SPIN = { warning: 0.05, critical: 0.2 } as const;
+
+/**
+ * Other people's BPF programs and probes. Tracing is meant to cost next to nothing, so 1 % is already news; 10 % is
+ * more than any tracer should take from a proxy. Below it they are named only when the kernel's own statistics say
+ * that they take more than half a percent of one CPU.
+ */
+export const FOREIGN_BPF = { warning: 0.01, critical: 0.1, infoCpuFraction: 0.005, maxFindings: 10 } as const;
+
+/** Page faults. Long-lived servers fault little once warm; 10 % means memory is mapped and given back all the time. */
+export const PAGE_FAULTS = { warning: 0.1, critical: 0.3 } as const;
+
+/** Reclaim. Pages looked at for a victim are no work for anybody: 5 % means that memory is short. */
+export const RECLAIM = { warning: 0.05, critical: 0.2 } as const;
+
+/** Directory cache. Path look-ups of a file server stay below 3 %; a flood of names that do not exist does not. */
+export const DENTRY = { warning: 0.05, critical: 0.2 } as const;
+
+/** Samples that should have come and did not, of those expected of a CPU. Below 5 % it is start, stop and rounding. */
+export const SHORTFALL = { warning: 0.05, critical: 0.25, minExpected: 50 } as const;
+
+/** Events lost, of all events. Below 1 % no picture changes; above 5 % the picture itself is in doubt. */
+export const LOSSES = { info: 0.01, warning: 0.05 } as const;
+
+/** User stacks that ended early, of all user stacks: from a fifth on callers are missing where they matter. */
+export const TRUNCATED = { info: 0.2, minSamples: 100 } as const;
+
+/**
+ * Waiting for a CPU. At 10 ms one wait in a hundred can be felt in a request's p99. A process with few waits, or whose
+ * waits sum up to less than 1 % of the recording, is noise.
+ */
+export const RUN_QUEUE = { warningNs: 10e6, criticalNs: 100e6, minWaits: 100, minSumFraction: 0.01 } as const;
+
+/** Uninterruptible sleepers on average: each adds 1 to the load average. One is news, one for each CPU an incident. */
+export const D_STATE = { warning: 1, criticalPerCpu: 1 } as const;
