@@ -1,0 +1,75 @@
+// The kernel's own statistics of BPF programs: runs and nanoseconds, as bpftool shows them.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Child } from "../test/support/children.js";
+import { repositoryRoot } from "../test/support/paths.js";
+
+export interface ProgramRuns {
+  readonly id: number;
+  readonly name: string;
+  readonly type: string;
+  readonly runs: number;
+  readonly ns: number;
+}
+
+/** All programs in the kernel, with what they ran while statistics were on. */
+export function readPrograms(): ProgramRuns[] {
+  const text = execFileSync("bpftool", ["prog", "show", "-j"], {
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+  });
+  type Row = { id: number; name?: string; type: string; run_cnt?: number; run_time_ns?: number };
+  return (JSON.parse(text) as Row[]).map((p) => ({
+    id: p.id,
+    name: p.name ?? "",
+    type: p.type,
+    runs: p.run_cnt ?? 0,
+    ns: p.run_time_ns ?? 0,
+  }));
+}
+
+/** Growth of the given programs between two readings. */
+export function growth(
+  before: readonly ProgramRuns[],
+  after: readonly ProgramRuns[],
+  ids: ReadonlySet<number>,
+): ProgramRuns[] {
+  const old = new Map(before.map((p) => [p.id, p]));
+  return after
+    .filter((p) => ids.has(p.id))
+    .map((p) => ({ ...p, runs: p.runs - (old.get(p.id)?.runs ?? 0), ns: p.ns - (old.get(p.id)?.ns ?? 0) }));
+}
+
+/** Builds the loader and the no-op object; gives their paths. */
+export function buildNoop(): { loader: string; object: string } {
+  const root = repositoryRoot();
+  const out = join(root, "build/bench");
+  mkdirSync(out, { recursive: true });
+  const loader = join(out, "bpf-loader");
+  const object = join(out, "noop.bpf.o");
+  const inherit = { stdio: "inherit" } as const;
+  const c = ["-O2", "-Wall", "-Wextra", "-Werror", join(root, "bench/bpf-loader.c"), "-lbpf"];
+  execFileSync("cc", [...c, "-o", loader], inherit);
+  const bpf = [
+    "-target",
+    "bpf",
+    "-mcpu=v3",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unused-parameter",
+  ];
+  execFileSync("clang", [...bpf, "-c", join(root, "bench/noop.bpf.c"), "-o", object], inherit);
+  return { loader, object };
+}
+
+/** Switches statistics on until the child is stopped. */
+export async function enableStatistics(loader: string): Promise<Child> {
+  const child = Child.start([loader]);
+  await child.until(() => child.stdout.includes("\n"), 10_000, "statistics");
+  return child;
+}

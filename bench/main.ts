@@ -1,0 +1,87 @@
+// The bench: picks the parts, runs them one after the other, keeps and draws what they found.
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildPrograms } from "../test/support/children.js";
+import { repositoryRoot } from "../test/support/paths.js";
+import { drawIntoDocument, storeResult } from "./document.js";
+import { eventCost } from "./event-cost.js";
+import { describeMachine } from "./machine.js";
+import { memory } from "./memory.js";
+import { nginxOverhead } from "./nginx-overhead.js";
+import type { Part } from "./part.js";
+import { scriptPart } from "./script-part.js";
+
+const PARTS: readonly Part<unknown>[] = [
+  erase(nginxOverhead),
+  erase(eventCost),
+  erase(memory),
+  erase(scriptPart("model-throughput")),
+  erase(scriptPart("report-size")),
+];
+
+const USAGE = `node bench/run.mjs [--quick] [--only NAME]... [--rounds N] [--list]
+  --quick   seconds instead of minutes; the figures go to build/bench, not into the documents
+  --only    one part (repeatable): ${PARTS.map((p) => p.name).join(", ")}
+  --rounds  interleaved rounds of each part`;
+
+/** Runs the bench; gives the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let values: { quick?: boolean; only?: string[]; rounds?: string; list?: boolean; help?: boolean };
+  try {
+    ({ values } = parseArgs({
+      args: [...argv],
+      options: {
+        quick: { type: "boolean" },
+        only: { type: "string", multiple: true },
+        rounds: { type: "string" },
+        list: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    }));
+  } catch (error) {
+    return complain((error as Error).message);
+  }
+  if (values.help) return print(USAGE);
+  if (values.list) return print(PARTS.map((p) => p.name).join("\n"));
+  const unknown = values.only?.find((name) => !PARTS.some((p) => p.name === name));
+  if (unknown) return complain(`There is no part "${unknown}".`);
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0 && rounds <= 100))
+    return complain(`--rounds wants a whole number from 1 to 100, not "${values.rounds}".`);
+  if (process.geteuid?.() !== 0) return complain("The bench loads BPF programs: run it as root.");
+
+  const quick = values.quick ?? false;
+  const root = repositoryRoot();
+  buildPrograms();
+  let failed = 0;
+  for (const part of PARTS.filter((p) => !values.only || values.only.includes(p.name))) {
+    const say = (line: string) => console.log(`  ${line}`);
+    console.log(part.name);
+    try {
+      const data = await part.run({ quick, rounds, say });
+      const result = { part: part.name, machine: describeMachine(), data };
+      const path = storeResult(join(root, quick ? "build/bench" : "bench/results"), result);
+      if (!quick) drawIntoDocument(join(root, "docs/performance.md"), part, result);
+      console.log(`\n${part.render(data)}\n\n-> ${path}\n`);
+    } catch (error) {
+      failed++;
+      console.error(`${part.name} failed: ${(error as Error).message}`);
+    }
+  }
+  return failed ? 1 : 0;
+}
+
+/** Forgets the type of a part's data, which only the part itself looks into. */
+function erase<Data>(part: Part<Data>): Part<unknown> {
+  return { name: part.name, run: part.run, render: (data) => part.render(data as Data) };
+}
+
+function print(text: string): number {
+  console.log(text);
+  return 0;
+}
+
+function complain(text: string): number {
+  console.error(`${text}\n${USAGE}`);
+  return 2;
+}
