@@ -126,8 +126,8 @@ function summarize(
   for (const { name, covers } of observers) {
     const rounds = results.get(name);
     if (!rounds || name === NOOP) continue;
-    const overFloor = (r: Round) =>
-      r.programs.reduce((sum, p) => sum + Math.max(0, p.ns - p.runs * floorOf(p)), 0);
+    const overFloor = (r: Round, i: number) =>
+      r.programs.reduce((sum, p) => sum + Math.max(0, p.ns - p.runs * floorOf(p, i)), 0);
     rows.push({
       observer: name,
       covers,
