@@ -17,6 +17,12 @@ export interface SignalActions {
   readonly onGiveUp: () => void;
 }
 
+/**
+ * Two SIGINT closer than this are one, ms: `timeout -s INT` signals its child and then the child's group, and no hand
+ * presses Ctrl-C this fast.
+ */
+const SAME_PRESS_MS = 100;
+
 /** What `RecordingFacts.endReason` says. */
 export const END_REASON: Readonly<Record<StopSignal, string>> = {
   SIGINT: "interrupted",
@@ -34,13 +40,24 @@ export const EXIT_AFTER: Readonly<Record<StopSignal, number>> = {
   SIGHUP: Exit.hangup,
 };
 
-/** Listens from now on. Returns the function that stops listening. */
-export function watchSignals(source: SignalSource, actions: SignalActions): () => void {
+/**
+ * Listens from now on. Returns the function that stops listening.
+ * @param clock milliseconds
+ */
+export function watchSignals(
+  source: SignalSource,
+  actions: SignalActions,
+  clock: () => number = () => performance.now(),
+): () => void {
   let stopped = false;
-  let interrupts = 0;
+  let interruptedAt: number | undefined;
   const listeners = STOP_SIGNALS.map((signal) => {
     const listener = () => {
-      if (signal === "SIGINT" && ++interrupts > 1) return actions.onGiveUp();
+      if (signal === "SIGINT") {
+        const before = interruptedAt;
+        interruptedAt ??= clock();
+        if (before !== undefined && clock() - before >= SAME_PRESS_MS) return actions.onGiveUp();
+      }
       if (stopped) return;
       stopped = true;
       actions.onStop(signal);
