@@ -284,6 +284,12 @@ test("a temporary cgroup holds the processes that are put there, and goes away",
   expect(existsSync(group.path)).toBe(false);
 });
 
+test("a program runs under the name that a test gives it", async () => {
+  const program = await startProgram("sleeper-forever", { comm: "my proxy" });
+  expect(commBytes(program.pid).toString()).toBe("my proxy");
+  await program.stop();
+});
+
 test("schedstat of a thread grows with what it burns", async () => {
   const program = await startProgram("getppid-loop", { args: ["--ms", "300"], hold: true });
   const before = schedstat(program.pid);

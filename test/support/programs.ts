@@ -1,4 +1,6 @@
 // Starts the test programs of known behaviour (test/programs) and gives what they counted themselves, typed.
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildPrograms, Child } from "./children.js";
 import { programsDir } from "./paths.js";
@@ -76,6 +78,8 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   /** Wait for `go()` after the set-up. */
   readonly hold?: boolean;
+  /** Name of the process (at most 15 bytes), for tests of filters by comm: the program is run through a link so called. */
+  readonly comm?: string;
   /** Words to put before the command, e.g. ["taskset", "-c", "1"]; they must exec it. */
   readonly wrap?: readonly string[];
 }
@@ -117,6 +121,15 @@ export async function startProgram<Name extends ProgramName>(
       await child.stop();
     },
   };
+}
+
+/** The kernel takes a process's name from the path that was executed, links included. */
+function linkCalled(comm: string, path: string): string {
+  const dir = mkdtempSync(join(tmpdir(), "lowflame-comm-"));
+  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  const link = join(dir, comm);
+  symlinkSync(path, link);
+  return link;
 }
 
 /** Starts a program, waits for its end, gives what it counted. */

@@ -1,0 +1,86 @@
+// What other tools print, read from output that they really printed.
+import { describe, expect, test } from "vitest";
+import { parsePerfScript, summarizePerf } from "../../support/perf-record.js";
+import { parseWrk } from "../../support/wrk.js";
+
+const WRK = `Running 2s test @ http://127.0.0.1:38765/
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   812.34us    1.02ms  21.11ms   92.75%
+    Req/Sec    52.63k     4.12k   58.89k    70.00%
+  Latency Distribution
+     50%  513.00us
+     75%  705.00us
+     90%    1.62ms
+     99%    4.87ms
+  104726 requests in 2.00s, 124.55MB read
+Requests/sec:  52331.09
+Transfer/sec:     62.23MB
+`;
+
+describe("wrk", () => {
+  test("rate and percentiles, in nanoseconds", () => {
+    expect(parseWrk(WRK)).toEqual({
+      requests: 104_726,
+      requestsPerSecond: 52_331.09,
+      p50Ns: 513_000,
+      p90Ns: 1_620_000,
+      p99Ns: 4_870_000,
+      socketErrors: 0,
+      badAnswers: 0,
+    });
+  });
+
+  test("errors are summed, bad answers counted", () => {
+    const failing = WRK.replace(
+      "Requests/sec",
+      "  Socket errors: connect 1, read 20, write 300, timeout 4000\n  Non-2xx or 3xx responses: 7\nRequests/sec",
+    );
+    expect(parseWrk(failing)).toMatchObject({ socketErrors: 4321, badAnswers: 7 });
+  });
+
+  test("no result is an error that holds what wrk said", () => {
+    expect(() => parseWrk("unable to connect to 127.0.0.1:1 Connection refused")).toThrow(
+      /Connection refused/,
+    );
+  });
+});
+
+describe("perf script", () => {
+  const PERF = `swapper     0/0     [000]  3028.217063123: 
+\tffffffff821f2c2b pv_native_safe_halt
+\tffffffff821f4735 default_idle
+
+getppid-loop 12541/12541 [001]  3028.217081456: 
+\tffffffff81308620 read_tsc
+\tffffffffc0025c07 bpf_prog_f862b899c8126801_sys_enter_getpp
+\tffffffff814bcc4e trace_call_bpf
+\t          101829 syscall
+
+two words 77/78 [001]  3029.000000001: 
+\t            124e main
+
+`;
+  const samples = parsePerfScript(PERF);
+
+  test("process, thread, CPU, time and frames of each sample; names may hold spaces", () => {
+    expect(samples.map((s) => [s.comm, s.pid, s.tid, s.cpu])).toEqual([
+      ["swapper", 0, 0, 0],
+      ["getppid-loop", 12541, 12541, 1],
+      ["two words", 77, 78, 1],
+    ]);
+    expect(samples[1]!.timeNs).toBe(3_028_217_081_456);
+    expect(samples[1]!.frames).toEqual([
+      "read_tsc",
+      "bpf_prog_f862b899c8126801_sys_enter_getpp",
+      "trace_call_bpf",
+      "syscall",
+    ]);
+  });
+
+  test("the idle task is not busy; a program anywhere in the stack counts as inside BPF", () => {
+    expect(summarizePerf(samples)).toMatchObject({ samples: 3, busy: 2, inBpf: 1, bpfShare: 0.5 });
+    expect([...summarizePerf(samples).busyByCpu]).toEqual([[1, 2]]);
+    expect(summarizePerf(samples, { toNs: 3_028_217_081_456 }).busy).toBe(0);
+  });
+});
