@@ -116,6 +116,7 @@ function threadChoices(report: ReportDocument, selection: Selection) {
 }
 
 function labelled(label: string, control: HTMLElement): HTMLElement {
+  control.setAttribute("aria-label", label);
   return el("label", {}, el("span", {}, label), control);
 }
 
