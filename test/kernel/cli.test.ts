@@ -114,13 +114,15 @@ describe("lowflame record", () => {
     const child = start("record", "-d", "1h", "-o", "r.html");
     await recording(child);
     await new Promise((resolve) => setTimeout(resolve, 2_000));
-    await child.stop("SIGKILL");
     const left = partial()!;
+    const { programs } = await factsOf(path(left)); // the header is on the disk while it records
+    expect(stillLoaded(programs)).toEqual(programs);
+    await child.stop("SIGKILL");
     expect(run("report", left, "-o", "saved.html").code).toBe(7);
     expect(readdirSync(dir)).toContain("saved.html");
     // The kernel frees programs a moment after their last descriptor is closed.
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(stillLoaded((await factsOf(path(left))).programs)).toEqual([]);
+    expect(stillLoaded(programs)).toEqual([]);
   });
 
   it("ends when the process of --pid ends", async () => {
