@@ -139,6 +139,22 @@ describe("lowflame record", () => {
     expect(done.out).toContain("The command exited with 9.");
   });
 
+  it("gives up at the second Ctrl-C: 130 at once, nothing stays in the kernel", async () => {
+    const child = start("record", "-d", "1h", "-o", "r.lowflame", "--", "sh", "-c", "trap '' INT; sleep 20");
+    await recording(child);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    child.signal("SIGINT");
+    await child.until(
+      () => child.stderr.includes("waiting for the command"),
+      15_000,
+      "the end of the recording",
+    );
+    child.signal("SIGINT");
+    await child.until(() => child.stderr.includes("given up"), 5_000, "the giving up");
+    expect((await child.exited).code).toBe(130);
+    expect(stillLoaded((await factsOf(path("r.lowflame"))).programs)).toEqual([]);
+  });
+
   it("works twice at the same time", async () => {
     const both = [
       start("record", "-d", "2s", "-o", "one.lowflame"),

@@ -1,0 +1,87 @@
+// What lowflame puts into the kernel: only kinds of program that need no kprobe, and no memory that two CPUs write.
+// Asked of the kernel with bpftool, not of lowflame.
+import { execFileSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { loss, recordWhile, sleep } from "../support/record.js";
+
+interface BpftoolProgram {
+  readonly id: number;
+  readonly type: string;
+  readonly name: string;
+  readonly map_ids?: readonly number[];
+}
+interface BpftoolMap {
+  readonly id: number;
+  readonly type: string;
+  readonly name: string;
+  readonly max_entries: number;
+  readonly flags: number;
+}
+const bpftool = <T>(...args: string[]): T =>
+  JSON.parse(execFileSync("bpftool", ["-j", ...args], { encoding: "utf8" }));
+const READ_ONLY_FOR_PROGRAMS = 1 << 7;
+
+const ALLOWED_SECTIONS = [/^tp_btf\//, /^raw_tp\//, /^perf_event$/, /^iter\//];
+/** Map types that programs may write: each is per CPU (one inner map a CPU) or has one writer a slot. */
+const WRITABLE: Record<string, readonly string[]> = {
+  array: ["lf_area", "lf_slots", "lf_iter_scratch"],
+  ringbuf: ["lf_ring"],
+};
+
+for (const without of [[], ["sched_exit_tp", "hrtimer_expire_entry"]]) {
+  const kernel = without.length ? "on a kernel without the newer tracepoints" : "on this kernel";
+
+  test(`programs are tp_btf, raw tracepoints, perf events or iterators, ${kernel}`, async () => {
+    const { start } = await recordWhile({ without }, async (started) => {
+      const ids = new Set(started.programs.map((p) => p.id));
+      const loaded = bpftool<BpftoolProgram[]>("prog", "show").filter((p) => ids.has(p.id));
+      expect(loaded).toHaveLength(ids.size);
+      for (const p of loaded) expect(["tracing", "perf_event", "raw_tracepoint"], p.name).toContain(p.type);
+      const links = bpftool<{ prog_id: number; type: string; attach_type?: string }[]>("link", "show");
+      for (const l of links.filter((link) => ids.has(link.prog_id))) {
+        expect(["tracing", "perf_event", "raw_tracepoint", "iter"]).toContain(l.type);
+        if (l.type === "tracing") expect(["trace_raw_tp", "trace_iter"]).toContain(l.attach_type);
+      }
+    });
+    for (const p of start.programs)
+      expect(
+        ALLOWED_SECTIONS.some((allowed) => allowed.test(p.attachedTo)),
+        p.attachedTo,
+      ).toBe(true);
+  });
+
+  test(`no map that programs write is shared between CPUs, ${kernel}`, async () => {
+    await recordWhile({ without }, async (started) => {
+      const ids = new Set(started.programs.map((p) => p.id));
+      const used = new Set(
+        bpftool<BpftoolProgram[]>("prog", "show")
+          .filter((p) => ids.has(p.id))
+          .flatMap((p) => p.map_ids ?? []),
+      );
+      const maps = bpftool<BpftoolMap[]>("map", "show").filter((m) => used.has(m.id));
+      expect(maps.length).toBeGreaterThan(5);
+      for (const m of maps) {
+        // kinds with bucket locks or free lists: even "per CPU" ones share those
+        if (/hash|queue|stack|storage|bloom|lpm/.test(m.type)) {
+          expect(m.name).toBe("lf_pids");
+          expect(m.flags & READ_ONLY_FOR_PROGRAMS).toBe(READ_ONLY_FOR_PROGRAMS);
+        } else if (m.type === "array_of_maps" || m.type === "cgroup_array") {
+          // written by user space only: the kernel offers programs no way to update them
+        } else if (!(m.flags & READ_ONLY_FOR_PROGRAMS)) {
+          expect(WRITABLE[m.type] ?? [], `${m.type} ${m.name}`).toContain(m.name);
+        }
+      }
+    });
+  });
+}
+
+test("after a recording nothing of it is left in the kernel", async () => {
+  const { start, final } = await recordWhile({}, () => sleep(200));
+  const ids = new Set(start.programs.map((p) => p.id));
+  expect(ids.size).toBeGreaterThan(3);
+  // the kernel frees a tracing program after a grace period
+  const left = () => bpftool<BpftoolProgram[]>("prog", "show").filter((p) => ids.has(p.id));
+  for (let i = 0; i < 50 && left().length; i++) await sleep(100);
+  expect(left()).toEqual([]);
+  expect(loss(final, "bpf.recursion_missed")).toBe(0);
+});
