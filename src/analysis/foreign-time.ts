@@ -1,7 +1,14 @@
 // Gives the CPU time spent in other people's probes to the programs that cause it. Each sample is counted once, for
 // the innermost foreign program around it; the way there and back (kprobe, trampoline) goes to the programs it leads to.
 import { type CpuTime, functionsWhere, kernelFunctions } from "./cpu-time.js";
-import { IRQ_ENTRY, PROBE_TEXT, plainName, RAW_TRACEPOINT_TEXT, WEAK_TRAMPOLINE } from "./kernel-names.js";
+import {
+  BPF_CALLBACK,
+  IRQ_ENTRY,
+  PROBE_TEXT,
+  plainName,
+  RAW_TRACEPOINT_TEXT,
+  WEAK_TRAMPOLINE,
+} from "./kernel-names.js";
 import { isOwn, othersFor, programSymbol } from "./own-programs.js";
 
 /** Marks time in probe text that leads to no program seen. */
@@ -29,6 +36,7 @@ export function foreignTime({ profile, table }: CpuTime): ForeignTime {
   const irq = kernelFunctions(profile, IRQ_ENTRY);
   const strong = kernelFunctions(profile, PROBE_TEXT);
   const raw = kernelFunctions(profile, RAW_TRACEPOINT_TEXT);
+  const callback = kernelFunctions(profile, BPF_CALLBACK);
   const weak = functionsWhere(
     profile,
     (name, kind) => kind !== "user" && kind !== "jit" && WEAK_TRAMPOLINE.test(plainName(name)),
@@ -56,7 +64,8 @@ export function foreignTime({ profile, table }: CpuTime): ForeignTime {
     if (irq[func] === 1) mine = NOBODY;
     else if (program[func] !== 0) {
       // A program's own functions and callbacks are programs by name as well, but no list of the kernel has them.
-      const part = program[parentFunc] !== 0 && above !== NOBODY && loaded[func] === 0;
+      const called = program[parentFunc] !== 0 || callback[parentFunc] === 1;
+      const part = called && above !== NOBODY && loaded[func] === 0;
       mine = part ? above : program[func]!;
     } else if (above === PROBE && weak[parentFunc] === 1 && strong[func] === 0 && weak[func] === 0) {
       mine = NOBODY; // the traced function itself

@@ -47,6 +47,10 @@ export const PROBE_TEXT =
 /** Raw tracepoints' way to their programs. lowflame's own programs are called by it too. */
 export const RAW_TRACEPOINT_TEXT = /^(?:__bpf_trace_\w+|bpf_trace_run\d+)$/;
 
+/** Helpers that call back into a function of the program that called them. */
+export const BPF_CALLBACK =
+  /^(?:bpf_loop|bpf_for_each_\w+|bpf_find_vma|bpf_user_ringbuf_drain|bpf_timer_cb)$/;
+
 export const PAGE_FAULT =
   /^(?:asm_exc_page_fault|exc_page_fault|asm_page_fault|page_fault|do_page_fault|do_user_addr_fault|handle_mm_fault|do_translation_fault|do_mem_abort|el0t?_(?:64_)?[di]a)$/;
 

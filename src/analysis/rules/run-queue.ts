@@ -55,15 +55,23 @@ export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] 
         share: ratio(waiter.row.sumNs / sum),
       })),
       next: [
-        first.cgroup === undefined
-          ? "grep -r . /sys/fs/cgroup --include=cpu.stat | grep 'nr_throttled [1-9]'    # is a quota in the way?"
-          : `cat '/sys/fs/cgroup${shown(first.cgroup).replaceAll("'", "'\\''")}/cpu.stat'    # nr_throttled: is a quota in the way?`,
+        quotaCommand(first.cgroup),
         "cat /proc/pressure/cpu",
         "ps -eo pid,psr,ni,cls,pcpu,comm --sort=-pcpu | head -15",
       ],
       tab: "offcpu",
     },
   ];
+}
+
+/** The path is quoted, since a cgroup may be called anything; one that is not a plain path is not repeated. */
+function quotaCommand(cgroup: string | undefined): string {
+  const what = "nr_throttled: is a quota in the way?";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must not reach a terminal.
+  if (cgroup === undefined || !cgroup.startsWith("/") || /[\u0000-\u001f\u007f-\u009f]/.test(cgroup))
+    return `grep -r 'nr_throttled [1-9]' /sys/fs/cgroup --include=cpu.stat    # ${what}`;
+  const folder = cgroup.startsWith("/sys/fs/cgroup") ? cgroup : `/sys/fs/cgroup${cgroup}`;
+  return `cat '${`${folder}/cpu.stat`.replaceAll("'", "'\\''")}'    # ${what}`;
 }
 
 /** Run-queue rows by process; the idle task waits for nothing. */

@@ -1,0 +1,87 @@
+// A busy machine with nothing wrong gets no finding: a tool that cries wolf is switched off.
+import { expect, test } from "vitest";
+import { analyze } from "../../src/analysis/analyze.js";
+import { OFFCPU_STATES, RUNQUEUE_BUCKETS } from "../../src/capture/binding.js";
+import { ns } from "../../src/model/units.js";
+import { buildProfile } from "./helpers/build-profile.js";
+import { b, FakeCapture, k } from "./helpers/fake-capture.js";
+import { healthyNginx, SEND } from "./helpers/proxy-load.js";
+
+const times = (over: object) => ({
+  cpu: 0,
+  user: 0,
+  nice: 0,
+  system: 0,
+  idle: 0,
+  iowait: 0,
+  irq: 0,
+  softirq: 0,
+  steal: 0,
+  ...over,
+});
+
+test("a healthy busy nginx", () => {
+  const capture = new FakeCapture();
+  const { one } = healthyNginx(capture);
+  const agent = capture.process(99, "lowflame", { self: true });
+  // lowflame's own program, on its raw tracepoint, takes more than any foreign one may.
+  const tracepoint = [...SEND, k("__schedule"), k("__bpf_trace_sched_switch"), k("bpf_trace_run4")];
+  capture.cpu(agent.thread, tracepoint, { times: 20 });
+  capture.cpu(agent.thread, [...tracepoint, b("bpf_prog_00112233445566ff_lf_switch")], { times: 40 });
+  capture.cpu(agent.thread, [...tracepoint, b("bpf_prog_00112233445566ff_lf_switch"), k("bpf_get_stack")], {
+    times: 60,
+  });
+  const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
+  buckets[8] = 90_000; // about 13 us
+  buckets[28] = 20; // some waits of 13 ms are no p99
+  const profile = buildProfile(
+    capture.events({
+      final: {
+        runQueue: [{ process: one.process, count: 90_020, sumNs: ns(1.5e9), maxNs: ns(14e6), buckets }],
+        samplesPerCpu: [0, 1, 2, 3].map((cpu) => ({ cpu, expected: 990, received: 985, idle: 100 })),
+        cpuTimesStart: [times({})],
+        cpuTimesEnd: [times({ user: 9.9e9, steal: 0.1e9 })],
+        offcpuTotals: [
+          {
+            process: one.process,
+            state: OFFCPU_STATES.indexOf("uninterruptible"),
+            count: 12,
+            sumNs: ns(40e6),
+            maxNs: ns(9e6),
+          },
+          {
+            process: one.process,
+            state: OFFCPU_STATES.indexOf("idle"),
+            count: 9,
+            sumNs: ns(90e9),
+            maxNs: ns(10e9),
+          },
+        ],
+        losses: [
+          { id: "cpu.ring_full", count: 3, meaning: "3 samples found no room." },
+          { id: "user.truncated", count: 900, meaning: "Stacks deeper than 127 frames." },
+        ],
+        otherPrograms: [
+          {
+            id: 12,
+            name: "sd_devices",
+            tag: "0102030405060708",
+            type: "cgroup_device",
+            runs: 900,
+            ns: ns(1e6),
+            recursionMisses: 0,
+            owners: [{ pid: 1, comm: "systemd" }],
+          },
+        ],
+      },
+    }),
+  );
+  expect(analyze(profile)).toEqual([]);
+});
+
+test("nothing recorded, nothing found", () => {
+  expect(analyze(buildProfile(new FakeCapture().events()))).toEqual([]);
+  const capture = new FakeCapture();
+  capture.process(1, "init");
+  expect(analyze(buildProfile(capture.events().slice(0, -1)))).toEqual([]);
+});
