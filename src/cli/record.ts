@@ -7,6 +7,7 @@ import { type CommandResult, type RunningCommand, startCommand } from "./child.j
 import type { CaptureSink, CliDeps, ModelBuilder } from "./deps.js";
 import { CliError, Exit, errorCode, firstLine } from "./errors.js";
 import { plural } from "./figures.js";
+import type { FileJson } from "./json.js";
 import { makeCapturePart, writeFailed } from "./output-files.js";
 import { type Progress, showProgress } from "./progress.js";
 import { planRecord, type RecordOptions, type RecordPlan } from "./record-plan.js";
@@ -58,6 +59,7 @@ class RecordRun {
   #childResult: CommandResult | null = null;
   #captureProblem: CliError | null = null;
   #captured = false;
+  #results: readonly FileJson[] | undefined;
   readonly #cleanups: (() => void)[] = [];
 
   constructor(
@@ -214,12 +216,17 @@ class RecordRun {
   #giveUp(): void {
     this.#progress?.stop();
     discardOutputsNow(this.outputs);
-    this.#say(
-      this.#captured
-        ? `given up; what reached the disk is in ${this.part} (lowflame report reads it)`
-        : "given up; nothing was recorded",
-    );
+    this.deps.terminal.stderr.write(`lowflame: given up; ${this.#whereItIs()}\n`);
     this.deps.exitNow(Exit.interrupted);
+  }
+
+  #whereItIs(): string {
+    if (this.#results) {
+      const files = this.#results.map((file) => file.path).join(", ");
+      return `the command is left running; written: ${printable(files, 4_096) || "nothing"}`;
+    }
+    if (!this.#captured) return "nothing was recorded";
+    return `what reached the disk is in ${this.part} (lowflame report reads it)`;
   }
 
   async #finish(builder: ModelBuilder): Promise<number> {
@@ -232,6 +239,7 @@ class RecordRun {
     if (problem) problem = await this.#keptIn(problem, written.captureAdopted);
     else if (!written.captureAdopted) await rm(part, { force: true });
 
+    this.#results = written.files;
     const childCommand = await this.#waitForCommand();
     const exitCode = problem?.exitCode ?? (this.#signal && EXIT_AFTER[this.#signal]) ?? Exit.ok;
     const code = exitCode === Exit.ok && childCommand ? childCommand.exitCode : exitCode;
@@ -297,7 +305,7 @@ class RecordRun {
   }
 
   #say(text: string): void {
-    if (this.options.quiet && !text.startsWith("given up")) return;
+    if (this.options.quiet) return;
     this.deps.terminal.stderr.write(`lowflame: ${printable(text, 4_096)}\n`);
   }
 }

@@ -149,6 +149,7 @@ describe("lowflame record", () => {
       15_000,
       "the end of the recording",
     );
+    await new Promise((resolve) => setTimeout(resolve, 300)); // as slow as a hand
     child.signal("SIGINT");
     await child.until(() => child.stderr.includes("given up"), 5_000, "the giving up");
     expect((await child.exited).code).toBe(130);

@@ -201,6 +201,20 @@ describe("-- COMMAND", () => {
     expect(harness.stdout.text).toContain("exited with 0");
   });
 
+  it("that does not end after Ctrl-C is left alone at the second one, and the files are named", async () => {
+    const { harness } = setUp();
+    const done = harness.run("record", "-o", "r.html", "--", "sh", "-c", "trap '' INT; sleep 0.8");
+    setTimeout(() => harness.signal("SIGINT"), 150);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    harness.signal("SIGINT");
+    expect(harness.exits).toEqual([130]);
+    expect(harness.stderr.text).toContain(
+      `the command is left running; written: ${harness.path("r.html")}\n`,
+    );
+    expect(harness.files()).toEqual(["r.html"]);
+    await done;
+  });
+
   it("that a signal ends counts as 128 + n", async () => {
     const { harness } = setUp();
     expect(await harness.run("record", "-o", "r.html", "--", "sh", "-c", "kill -9 $$")).toBe(137);
