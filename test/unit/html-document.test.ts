@@ -95,6 +95,14 @@ describe("the document", () => {
     expect(exampleDocument().cost?.text).toContain("0.133 % of this machine");
   });
 
+  test("a note of the kernel side stands there once", () => {
+    const note = "This kernel has no tp_btf hrtimer_expire_entry.";
+    const events = new FakeCapture();
+    events.cpu(events.process(1, "init").thread, [u("main")]);
+    const report = toDocument(buildProfile(events.events({ start: { notes: [note] } })), []);
+    expect(report.notes.filter((text) => text === note)).toHaveLength(1);
+  });
+
   test("a capture without its end says that losses and cost are not known", () => {
     const events = new FakeCapture();
     events.cpu(events.process(1, "init").thread, [u("main")]);

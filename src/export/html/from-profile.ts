@@ -118,7 +118,8 @@ function headerOf(profile: Profile): ReportHeader {
 }
 
 function notesOf(profile: Profile): string[] {
-  const notes = [...profile.notes, ...profile.start.notes];
+  // The model hands on what the kernel side noted; a set, so that a note never stands there twice.
+  const notes = [...new Set([...profile.notes, ...profile.start.notes])];
   if (!profile.final) {
     notes.push(
       "The capture ends before its last message: what was lost, what lowflame cost and the exact totals are not known.",
@@ -129,7 +130,7 @@ function notesOf(profile: Profile): string[] {
     const share = ((100 * truncated) / Math.max(1, total)).toFixed(1);
     notes.push(
       `${truncated.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} user stacks (${share} %) end early: ` +
-        "their functions were compiled without frame pointers, so callers are missing below them.",
+        "callers are missing below them, most often because code on the way was compiled without frame pointers.",
     );
   }
   return notes;
