@@ -42,19 +42,23 @@ async function openCapture(path: string): Promise<CaptureSink> {
   };
 }
 
-/** The addon, or one line that says why it is not there. */
 function loadAddon(): NativeBinding {
   try {
     return loadBinding();
   } catch (error) {
-    const missing = ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND"].includes(errorCode(error));
-    const reason = missing ? "it is not built" : firstLine(error);
-    throw new CliError(
-      "ADDON_NOT_LOADED",
-      Exit.cannotRecord,
-      `the native addon cannot be loaded: ${reason}`,
-      "in lowflame's directory: npm run build:native   (sudo scripts/quickstart installs what that needs)",
-      { cause: error },
-    );
+    throw addonError(error);
   }
+}
+
+/** One line for an addon that is not built (MODULE_NOT_FOUND) or that the loader refuses (ERR_DLOPEN_FAILED). */
+export function addonError(error: unknown): CliError {
+  const missing = ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND"].includes(errorCode(error));
+  const reason = missing ? "it is not built" : firstLine(error);
+  return new CliError(
+    "ADDON_NOT_LOADED",
+    Exit.cannotRecord,
+    `the native addon cannot be loaded: ${reason}`,
+    "in lowflame's directory: npm run build:native   (sudo scripts/quickstart installs what that needs)",
+    { cause: error },
+  );
 }

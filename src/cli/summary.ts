@@ -35,7 +35,7 @@ export function summaryLines(
     ...(cpu ? cpuLines(cpu, palette, width) : []),
     ...(offcpu ? sleeperLines(offcpu, palette, width) : []),
     ...(offcpu ? runQueueLines(offcpu, palette) : []),
-    ...lossLines(profile, cpu, palette),
+    ...lossLines(profile, cpu, new Set(findings.map((finding) => finding.rule)), palette),
     ...(cost ? costLines(cost, palette) : []),
     ...(context.childCommand ? [commandLine(context.childCommand)] : []),
     ...context.files.map((file) => fileLine(file, palette)),
@@ -122,7 +122,13 @@ function runQueueLines(offcpu: OffCpuJson, palette: Palette): string[] {
   ];
 }
 
-function lossLines(profile: Profile, cpu: CpuJson | null, palette: Palette): string[] {
+/** @param told rules of the findings above: what they said is not said twice */
+function lossLines(
+  profile: Profile,
+  cpu: CpuJson | null,
+  told: ReadonlySet<string>,
+  palette: Palette,
+): string[] {
   const lines: string[] = [""];
   if (!profile.final) {
     lines.push(palette.yellow("Lost: not known, the capture was cut before its end."));
@@ -134,6 +140,7 @@ function lossLines(profile: Profile, cpu: CpuJson | null, palette: Palette): str
     }
   }
   if (
+    !told.has("sample-shortfall") &&
     cpu?.expectedSamples &&
     cpu.receivedSamples !== null &&
     cpu.receivedSamples < cpu.expectedSamples * 0.97
@@ -146,7 +153,7 @@ function lossLines(profile: Profile, cpu: CpuJson | null, palette: Palette): str
     );
   }
   const { total, truncated } = profile.userStacks;
-  if (truncated > 0) {
+  if (truncated > 0 && !told.has("user-stacks-truncated")) {
     lines.push(
       `User stacks that end early: ${count(truncated)} of ${count(total)} (${percent(truncated / total)}).`,
     );

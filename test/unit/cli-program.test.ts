@@ -1,7 +1,12 @@
 // The command line as a whole: help, version, mistakes, and the names of output files.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { planOutputs, recordingStem } from "../../src/cli/outputs.js";
 import { progressText } from "../../src/cli/progress.js";
+import { addonError } from "../../src/cli/real-deps.js";
 import { closest } from "../../src/cli/suggest.js";
 import { Harness } from "./helpers/cli-harness.js";
 
@@ -64,6 +69,43 @@ describe("mistakes", () => {
     harness.env.LOWFLAME_DEBUG = "1";
     await harness.run("report", "x.lowflame");
     expect(harness.stderr.text).toContain("    at ");
+  });
+});
+
+describe("an addon that cannot be loaded", () => {
+  /** What Node says when the file behind a package's "#native" import is not there, or is no addon. */
+  function loadError(content: string | null): unknown {
+    const dir = mkdtempSync(join(tmpdir(), "lowflame-addon-"));
+    try {
+      writeFileSync(join(dir, "package.json"), JSON.stringify({ imports: { "#native": "./lowflame.node" } }));
+      if (content !== null) writeFileSync(join(dir, "lowflame.node"), content);
+      createRequire(join(dir, "main.js"))("#native");
+    } catch (error) {
+      return error;
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+    throw new Error("it was loaded");
+  }
+
+  it.each([
+    ["not built", null, /: it is not built$/],
+    ["not an addon", "text", /(file too short|invalid ELF header)/],
+  ])("%s: one line with the command that helps, exit 3", async (_name, content, words) => {
+    const error = addonError(loadError(content));
+    expect(error.message).toMatch(words);
+    using harness = new Harness({
+      deps: {
+        loadBinding: () => {
+          throw error;
+        },
+      },
+    });
+    expect(await harness.run("record", "-o", "r.html")).toBe(3);
+    expect(harness.stderr.text).toMatch(
+      /^lowflame: the native addon cannot be loaded: [^\n]+\n {2}[^\n]*npm run build:native[^\n]*\n$/,
+    );
+    expect(harness.files()).toEqual([]);
   });
 });
 

@@ -116,6 +116,12 @@ describe("the summary", () => {
     );
   });
 
+  it("does not say again what a finding said", () => {
+    const samplesPerCpu = [{ cpu: 0, expected: 990, received: 495, idle: 0 }];
+    const told = { ...finding, rule: "sample-shortfall", title: "half of the samples did not come" };
+    expect(text(profile({ final: { samplesPerCpu } }), [told], context)).not.toContain("Samples missing");
+  });
+
   it("does not claim that nothing was lost when the capture was cut", () => {
     const events = new FakeCapture().events();
     expect(text(buildProfile(events.slice(0, -1)), [], context)).toContain("Lost: not known");
