@@ -65,7 +65,7 @@ async function run(options: BenchOptions): Promise<EventCost> {
   try {
     for (let round = 0; round < rounds; round++) {
       for (const observer of observers) {
-        if (failures.has(observer.name)) continue;
+        if (failures.has(observer.name) || (round > 0 && options.stopping())) continue;
         try {
           const result = await measure(observer, dir, ms);
           results.set(observer.name, [...(results.get(observer.name) ?? []), result]);

@@ -22,7 +22,8 @@ const PARTS: readonly Part<unknown>[] = [
 const USAGE = `node bench/run.mjs [--quick] [--only NAME]... [--rounds N] [--list]
   --quick   seconds instead of minutes; the figures go to build/bench, not into the documents
   --only    one part (repeatable): ${PARTS.map((p) => p.name).join(", ")}
-  --rounds  interleaved rounds of each part`;
+  --rounds  interleaved rounds of each part
+Ctrl-C ends after the measurement under way, and keeps what there is.`;
 
 /** Runs the bench; gives the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -54,11 +55,18 @@ export async function main(argv: readonly string[]): Promise<number> {
   const root = repositoryRoot();
   buildPrograms();
   let failed = 0;
+  let stopped = false;
+  process.once("SIGINT", () => {
+    stopped = true;
+    console.error("  ending after the measurement under way; once more ends at once");
+  });
+  const stopping = () => stopped;
   for (const part of PARTS.filter((p) => !values.only || values.only.includes(p.name))) {
+    if (stopped) break;
     const say = (line: string) => console.log(`  ${line}`);
     console.log(part.name);
     try {
-      const data = await part.run({ quick, rounds, say });
+      const data = await part.run({ quick, rounds, stopping, say });
       const result = { part: part.name, machine: describeMachine(), data };
       const path = storeResult(join(root, quick ? "build/bench" : "bench/results"), result);
       if (!quick) drawIntoDocument(join(root, "docs/performance.md"), part, result);

@@ -50,7 +50,7 @@ async function run(options: BenchOptions): Promise<Memory> {
     const from = Date.now();
     try {
       // Until it ends by itself: writing the capture at the end counts as well.
-      while (running.child.running && Date.now() - from < (seconds + 30) * 1000) {
+      while (running.child.running && !options.stopping() && Date.now() - from < (seconds + 30) * 1000) {
         try {
           const { mapBytes, perfRingBytes } = kernelMemory(running.child.pid);
           const { anonymous } = residentBytes(running.child.pid);

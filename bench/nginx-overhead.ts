@@ -16,7 +16,9 @@ const CONNECTIONS = 32;
  * was using the machine. The rule looks at the neighbours alone, never at the measurement itself.
  */
 const DRIFT_LIMIT = 0.08;
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
+/** Length of one measurement: short, so that its neighbours are near. */
+const SECONDS = 4;
 
 interface Row {
   readonly name: string;
@@ -54,7 +56,7 @@ interface Measured {
 
 async function run(options: BenchOptions): Promise<NginxOverhead> {
   const rounds = options.rounds ?? (options.quick ? 1 : 5);
-  const seconds = options.quick ? 2 : 5;
+  const seconds = options.quick ? 2 : SECONDS;
   const observers: Observer[] = [
     ...(lowflameIsBuilt() ? [lowflame("cpu"), lowflame("cpu,offcpu")] : []),
     peers.perfRecord,
@@ -76,12 +78,16 @@ async function run(options: BenchOptions): Promise<NginxOverhead> {
   const load = () => runWrk(nginx.url, { seconds, connections: CONNECTIONS });
   try {
     await runWrk(nginx.url, { seconds: 1, connections: CONNECTIONS }); // warm
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < rounds && !options.stopping(); round++) {
       let before = await load();
       baselines.push(before);
       for (let i = 0; i < observers.length; i++) {
         const observer = observers[(i + round) % observers.length]!;
-        for (let attempt = 0; attempt < ATTEMPTS && !failures.has(observer.name); attempt++) {
+        for (
+          let attempt = 0;
+          attempt < ATTEMPTS && !failures.has(observer.name) && !options.stopping();
+          attempt++
+        ) {
           try {
             const { during, ownCpu } = await observed(observer, { pids: nginx.pids(), dir }, load, seconds);
             const after = await load();

@@ -4,6 +4,8 @@ export interface BenchOptions {
   /** Seconds instead of minutes; too noisy to publish. */
   readonly quick: boolean;
   readonly rounds: number | undefined;
+  /** True after Ctrl-C: end after the measurement under way and keep what there is. */
+  stopping(): boolean;
   /** Progress, one line each. */
   say(line: string): void;
 }

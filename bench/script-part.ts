@@ -21,6 +21,7 @@ export function scriptPart(name: string): Part<ScriptFigures> {
       if (!existsSync(path)) return { figures: {}, failure: `bench/${name}.mjs is not there` };
       const values = new Map<string, number[]>();
       for (let round = 0; round < (options.rounds ?? (options.quick ? 1 : 3)); round++) {
+        if (round > 0 && options.stopping()) break;
         const { status, stdout, stderr } = spawnSync(process.execPath, [path], {
           encoding: "utf8",
           timeout: 300_000,

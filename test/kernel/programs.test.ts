@@ -9,7 +9,15 @@ import { cgroupRoot, makeCgroup } from "../support/cgroups.js";
 import { Child } from "../support/children.js";
 import { programsDir } from "../support/paths.js";
 import { startPerfRecord, summarizePerf } from "../support/perf-record.js";
-import { commBytes, contextSwitches, groupMembers, schedstat, stateOf, threadsOf } from "../support/proc.js";
+import {
+  commBytes,
+  contextSwitches,
+  groupMembers,
+  isAlive,
+  schedstat,
+  stateOf,
+  threadsOf,
+} from "../support/proc.js";
 import { programPath, runProgram, startProgram } from "../support/programs.js";
 import { type Server, startHaproxy, startNginx, startNginxProxy, startRedis } from "../support/servers.js";
 import { runWrk } from "../support/wrk.js";
@@ -236,7 +244,7 @@ describe("servers", () => {
     expect(used).toBeLessThanOrEqual(160);
     const pids = pair.pids();
     await pair.stop();
-    for (const pid of pids) expect(existsSync(`/proc/${pid}`), String(pid)).toBe(false);
+    for (const pid of pids) expect(isAlive(pid), String(pid)).toBe(false);
   });
 
   test("haproxy answers from its backend", async () => {
@@ -256,9 +264,7 @@ describe("servers", () => {
     const workers = backend.pids();
     expect(workers.length).toBe(3);
     process.kill(backend.pid, "SIGKILL"); // workers alone would live on
-    await expect
-      .poll(() => workers.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 3000 })
-      .toEqual([]);
+    await expect.poll(() => workers.filter(isAlive), { timeout: 3000 }).toEqual([]);
   });
 });
 
@@ -268,7 +274,7 @@ test("a child dies with its starter, even when that is killed with -9", async ()
   const pid = Number(starter.stdout);
   await expect.poll(() => safely(() => commBytes(pid).toString())).toBe("sleep");
   process.kill(starter.pid, "SIGKILL");
-  await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 3000 }).toBe(false);
+  await expect.poll(() => isAlive(pid), { timeout: 3000 }).toBe(false);
 });
 
 test("a temporary cgroup holds the processes that are put there, and goes away", async () => {

@@ -51,6 +51,15 @@ export function stateOf(pid: number): string {
   return statFields(pid)[0]!;
 }
 
+/** Whether a process still runs; one that only waits to be reaped by its parent does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !["Z", "X"].includes(stateOf(pid));
+  } catch {
+    return false;
+  }
+}
+
 /** Context switches of the machine since boot. */
 export function contextSwitches(): number {
   return Number(/^ctxt (\d+)/m.exec(readFileSync("/proc/stat", "latin1"))![1]);

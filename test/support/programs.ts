@@ -95,12 +95,9 @@ export async function startProgram<Name extends ProgramName>(
 ): Promise<Program<Name>> {
   buildPrograms();
   const path = programPath(name);
-  const command = [
-    ...(options.wrap ?? []),
-    path,
-    ...(options.args ?? []),
-    ...(options.hold ? ["--hold"] : []),
-  ];
+  const run = options.comm === undefined ? path : linkCalled(options.comm, path);
+  const hold = options.hold ? ["--hold"] : [];
+  const command = [...(options.wrap ?? []), run, ...(options.args ?? []), ...hold];
   const child = Child.start(command);
   await child.until(() => child.stdout.includes("\n"), 30_000, "ready line");
   return {
