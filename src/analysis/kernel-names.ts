@@ -14,9 +14,15 @@ export const SPIN_SLOW_PATH =
 export const OPTIMISTIC_SPIN =
   /^(?:mutex_spin_on_owner|mutex_optimistic_spin|__mutex_lock_spin|rwsem_spin_on_owner|rwsem_optimistic_spin|rtmutex_spin_on_owner|osq_lock)$/;
 
-/** Map operations of BPF programs that take a lock with interrupts off. */
+/**
+ * Map operations of BPF programs that take a lock with interrupts off. Plain look-ups take none, so their time is work:
+ * see BPF_MAP_LOOKUP.
+ */
 export const BPF_MAP_OPERATION =
-  /^(?:_{0,2}htab_\w+|_{0,3}pcpu_freelist_\w+|_{0,2}bpf_\w*lru\w*|__bpf_\w+|bpf_ringbuf_(?:reserve|output|query)\w*|trie_\w+|queue_stack_map_\w+|bpf_map_(?:update|delete|lookup)_\w+|bpf_percpu_hash_\w+)$/;
+  /^(?:_{0,2}htab_\w+|_{0,3}pcpu_freelist_\w+|_{0,2}bpf_\w*lru\w*|__bpf_\w+|bpf_ringbuf_(?:reserve|output|query)\w*|trie_\w+|queue_stack_map_\w+|bpf_map_(?:update|delete)_\w+|bpf_percpu_hash_\w+)$/;
+
+/** Look-ups without a lock (an LRU map's only marks its element), and the hash over the key. */
+export const BPF_MAP_LOOKUP = /^(?!.*lookup_and_delete)\w*(?:lookup|_hash$)\w*$/;
 
 /** Of those, the kernel's own frames around a program, which are no map operation. */
 export const BPF_ENTRY_EXIT = /^__bpf_(?:prog_(?:enter|exit|run|test)\w*|tramp_\w+|trace_\w+)$/;
@@ -40,9 +46,9 @@ export const IRQ_ENTRY =
 export const WEAK_TRAMPOLINE =
   /^(?:_*kretprobe_trampoline|arch_rethook_trampoline|bpf_trampoline_\w+|ftrace_trampoline|ftrace_(?:regs_)?caller|ftrace_(?:regs_)?call|return_to_handler)$/;
 
-/** Text of kprobes, kretprobes, rethooks, uprobes and ftrace: all below it is the probe's doing. */
+/** Text of kprobes, kretprobes, rethooks, uprobes, ftrace and classic tracepoints: all below it is the probe's doing. */
 export const PROBE_TEXT =
-  /^(?:arch_rethook_\w+|rethook_\w+|kretprobe_\w+|kprobe_\w+|pre_handler_kretprobe|optimized_callback|opt_pre_handler|trampoline_handler|aggr_pre_handler|kprobes?_ftrace_handler|__kretprobe_\w+|uprobe_\w+|uretprobe_\w+|__uprobe_\w+|handle_swbp|handler_chain|ftrace_ops_\w+|arch_ftrace_ops_\w+|function_trace_call|fprobe_\w+|trace_call_bpf|perf_trace_run_bpf_submit|__bpf_tramp_\w+|__bpf_prog_(?:enter|exit)\w*|perf_ftrace_\w+)$/;
+  /^(?:arch_rethook_\w+|rethook_\w+|kretprobe_\w+|kprobe_\w+|pre_handler_kretprobe|optimized_callback|opt_pre_handler|trampoline_handler|aggr_pre_handler|kprobes?_ftrace_handler|__kretprobe_\w+|uprobe_\w+|uretprobe_\w+|__uprobe_\w+|handle_swbp|handler_chain|ftrace_ops_\w+|arch_ftrace_ops_\w+|function_trace_call|fprobe_\w+|trace_call_bpf|perf_trace_\w+|__bpf_tramp_\w+|__bpf_prog_(?:enter|exit)\w*|perf_ftrace_\w+)$/;
 
 /** Raw tracepoints' way to their programs. lowflame's own programs are called by it too. */
 export const RAW_TRACEPOINT_TEXT = /^(?:__bpf_trace_\w+|bpf_trace_run\d+)$/;

@@ -76,7 +76,7 @@ test("a kretprobe's program is named, with its share, owner, cost and what stops
 
 test.each([
   ["raw tracepoint", [k("__schedule"), k("__bpf_trace_sched_switch"), k("bpf_trace_run4")]],
-  ["classic tracepoint", [k("perf_trace_run_bpf_submit"), k("trace_call_bpf")]],
+  ["classic tracepoint", [k("perf_trace_sys_enter"), k("perf_trace_run_bpf_submit"), k("trace_call_bpf")]],
   ["fentry", [b("bpf_trampoline_6442510123")]],
   [
     "kprobe on ftrace",
@@ -173,7 +173,7 @@ test("a probe without a program in sight is told as a probe", () => {
     capture.cpu(thread, KRETPROBE.slice(0, -2), { times: 250 }),
   );
   expect(finding).toMatchObject({ severity: "critical" });
-  expect(finding!.title).toContain("Kernel probes (kprobe, uprobe or ftrace) take 20.0 %");
+  expect(finding!.title).toContain("Kernel probes (kprobe, uprobe, ftrace or tracepoint) take 20.0 %");
   expect(finding!.next).toContain("bpftool perf show");
 });
 

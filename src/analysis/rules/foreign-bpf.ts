@@ -74,7 +74,7 @@ function probeWithoutProgram(
   return {
     rule: RULE,
     severity,
-    title: `Kernel probes (kprobe, uprobe or ftrace) take ${percent(share)} of the busy CPU time`,
+    title: `Kernel probes (kprobe, uprobe, ftrace or tracepoint) take ${percent(share)} of the busy CPU time`,
     detail: `${percent(share)} of the busy CPU time was spent in the text of kernel probes, and no BPF program was seen below them. Somebody is tracing this machine, with ftrace or perf or with programs whose symbols are hidden; lowflame itself uses no such probe.`,
     share: ratio(share),
     contributors,
@@ -84,7 +84,7 @@ function probeWithoutProgram(
       "cat /sys/kernel/tracing/current_tracer /sys/kernel/tracing/enabled_functions",
     ],
     tab: "cpu",
-    search: "kprobe|kretprobe|rethook|ftrace|uprobe",
+    search: "kprobe|kretprobe|rethook|ftrace|uprobe|perf_trace_",
   };
 }
 

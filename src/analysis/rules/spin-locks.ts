@@ -15,6 +15,7 @@ import type { Finding } from "../finding.js";
 import { foreignTime } from "../foreign-time.js";
 import {
   BPF_ENTRY_EXIT,
+  BPF_MAP_LOOKUP,
   BPF_MAP_OPERATION,
   IRQ_TEXT,
   LOCK_TEXT,
@@ -39,11 +40,9 @@ function spinning(cpu: CpuTime): Finding | undefined {
   const own = foreignTime(cpu).own;
   const slow = innermost(profile, kernelFunctions(profile, SPIN_SLOW_PATH));
   const skip = lockAndIrqText(profile);
-  const mapFunctions = functionsWhere(
-    profile,
-    (name, kind) =>
-      kind === "kernel" && BPF_MAP_OPERATION.test(plainName(name)) && !BPF_ENTRY_EXIT.test(plainName(name)),
-  );
+  const takesLock = (name: string) =>
+    BPF_MAP_OPERATION.test(name) && !BPF_ENTRY_EXIT.test(name) && !BPF_MAP_LOOKUP.test(name);
+  const mapFunctions = kernelFunctionsWhere(profile, takesLock);
   const programs = innermost(
     profile,
     functionsWhere(profile, (name) => programSymbol(name) !== undefined),
@@ -77,13 +76,17 @@ function spinning(cpu: CpuTime): Finding | undefined {
   const [process] = processes.top(1);
   const maps =
     mapNs > 0
-      ? ` ${percent(mapNs / cpu.totalNs)} of it is charged to map operations of BPF programs: their lock spins with interrupts off, so the timer that takes the samples sees the wait only there, together with the operation's own work, and the two cannot be told apart.`
+      ? ` Another ${percent(mapNs / cpu.totalNs)} is charged to map operations of BPF programs: their lock spins with interrupts off, so the timer that takes the samples sees the wait only there, together with the operation's own work, and the two cannot be told apart.`
       : "";
   return {
     rule: "spinlock-share",
     severity,
-    title: `${percent(share)} of the busy CPU time is spent waiting for spin locks, most of it for ${first!.name}`,
-    detail: `${percent(spinNs / cpu.totalNs)} of the busy CPU time was in the slow paths of spin locks.${maps} A CPU that waits for one does nothing else; most of it runs in ${process!.name}.`,
+    // What a map operation hides may be waiting or work: the title must not call it waiting.
+    title:
+      mapNs > spinNs
+        ? `${percent(share)} of the busy CPU time goes into spin locks and the BPF map operations that hide them, most of it into ${first!.name}`
+        : `${percent(share)} of the busy CPU time is spent waiting for spin locks, most of it for ${first!.name}`,
+    detail: `${percent(spinNs / cpu.totalNs)} of the busy CPU time was in the slow paths of spin locks.${maps} A CPU that waits for a spin lock does nothing else. Most of it runs in ${process!.name}.`,
     share: ratio(share),
     culprit: first!.name,
     contributors: callers.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / cpu.totalNs) })),
@@ -131,7 +134,11 @@ function optimistic(cpu: CpuTime): Finding | undefined {
 function lockAndIrqText(profile: Profile): Uint8Array {
   const text = (name: string) =>
     LOCK_TEXT.test(name) || IRQ_TEXT.test(name) || WEAK_TRAMPOLINE.test(name) || SPIN_SLOW_PATH.test(name);
-  return functionsWhere(profile, (name, kind) => kind === "kernel" && text(plainName(name)));
+  return kernelFunctionsWhere(profile, text);
+}
+
+function kernelFunctionsWhere(profile: Profile, test: (plain: string) => boolean): Uint8Array {
+  return functionsWhere(profile, (name, kind) => kind === "kernel" && test(plainName(name)));
 }
 
 /** By node: the outermost matching node between the innermost program on its path and itself; 0 = none. */
