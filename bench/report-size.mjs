@@ -111,7 +111,7 @@ function syntheticProfile() {
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-const folder = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
+const folder = mkdtempSync(join(tmpdir(), "lowflame-report-size-"));
 try {
   const bundle = join(folder, "export.mjs");
   await build({
