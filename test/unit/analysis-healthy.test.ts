@@ -59,7 +59,9 @@ test("a healthy busy nginx", () => {
         ],
         losses: [
           { id: "cpu.ring_full", count: 3, meaning: "3 samples found no room." },
-          { id: "user.truncated", count: 900, meaning: "Stacks deeper than 127 frames." },
+          { id: "cpu.user_truncated", count: 900, meaning: "Stacks deeper than 127 frames." },
+          { id: "offcpu.ring_full_ns", count: 40_000_000, meaning: "Time of waits that found no room." },
+          { id: "symbols.unnamed_at_end", count: 500, meaning: "Frames without a name." },
         ],
         otherPrograms: [
           {

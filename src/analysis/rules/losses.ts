@@ -1,18 +1,19 @@
 // What the recording itself is not sure of: events lost, user stacks that ended early.
 import type { Profile } from "../../model/profile.js";
+import { TRUNCATED as TRUNCATED_ROOT } from "../../model/stack-merge.js";
 import { ratio } from "../../model/units.js";
 import { processName, Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
 import { percent, shown } from "../text.js";
 import { LOSSES, TRUNCATED } from "../thresholds.js";
 
-// Truncated stacks have a finding of their own, which knows whose they are.
-const ABOUT_STACKS = /trunc|unreadable/;
-const TRUNCATED_NAME = "[truncated]";
+// Counters of whole events. Others count nanoseconds, names or halves of stacks: a sum over them would mean nothing.
+// All of them are in every report's list.
+const WHOLE_EVENTS = /(?:\.ring_full|\.slot_collision|^queue\.full|^perf\.lost|^bpf\.recursion_missed)$/;
 
 /** One finding for all losses that matter together. */
 export function losses(profile: Profile): Finding[] {
-  const rows = (profile.final?.losses ?? []).filter((row) => row.count > 0 && !ABOUT_STACKS.test(row.id));
+  const rows = (profile.final?.losses ?? []).filter((row) => row.count > 0 && WHOLE_EVENTS.test(row.id));
   const lost = rows.reduce((sum, row) => sum + row.count, 0);
   let kept = 0;
   for (const table of profile.weights) for (let i = 0; i < table.count; i++) kept += table.samples[i]!;
@@ -49,7 +50,7 @@ export function truncatedStacks(profile: Profile): Finding[] {
   const processes = new Tally();
   for (let node = 1; node < tree.count; node++) {
     const parent = tree.parent[node]!;
-    const marked = parent === 0 && functions.name[tree.func[node]!] === TRUNCATED_NAME;
+    const marked = parent === 0 && functions.name[tree.func[node]!] === TRUNCATED_ROOT;
     below[node] = marked ? 1 : below[parent]!;
   }
   for (const table of profile.weights)
