@@ -1,6 +1,6 @@
 // Keeps each part's latest figures as JSON (bench/results/NAME.json) and draws them into docs/performance.md, between
 // the markers <!-- bench:NAME --> and <!-- /bench:NAME -->. The text around the markers is written by hand.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Machine, renderMachine } from "./machine.js";
 import type { Part } from "./part.js";
@@ -17,6 +17,12 @@ export function storeResult(dir: string, result: StoredResult): string {
   const path = join(dir, `${result.part}.json`);
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
   return path;
+}
+
+/** The kept figures of a part, or nothing where it was never measured. */
+export function loadResult(dir: string, part: string): StoredResult | undefined {
+  const path = join(dir, `${part}.json`);
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as StoredResult) : undefined;
 }
 
 /** Replaces the part's section of the document; an error tells when the markers are missing. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "../test/support/children.js";
 import { repositoryRoot } from "../test/support/paths.js";
-import { drawIntoDocument, storeResult } from "./document.js";
+import { drawIntoDocument, loadResult, storeResult } from "./document.js";
 import { eventCost } from "./event-cost.js";
 import { describeMachine } from "./machine.js";
 import { memory } from "./memory.js";
@@ -19,15 +19,23 @@ const PARTS: readonly Part<unknown>[] = [
   erase(scriptPart("report-size")),
 ];
 
-const USAGE = `node bench/run.mjs [--quick] [--only NAME]... [--rounds N] [--list]
+const USAGE = `node bench/run.mjs [--quick] [--only NAME]... [--rounds N] [--redraw] [--list]
   --quick   seconds instead of minutes; the figures go to build/bench, not into the documents
   --only    one part (repeatable): ${PARTS.map((p) => p.name).join(", ")}
+  --redraw  measure nothing; draw the kept figures into docs/performance.md again
   --rounds  interleaved rounds of each part
 Ctrl-C ends after the measurement under way, and keeps what there is.`;
 
 /** Runs the bench; gives the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  let values: { quick?: boolean; only?: string[]; rounds?: string; list?: boolean; help?: boolean };
+  let values: {
+    quick?: boolean;
+    only?: string[];
+    rounds?: string;
+    list?: boolean;
+    redraw?: boolean;
+    help?: boolean;
+  };
   try {
     ({ values } = parseArgs({
       args: [...argv],
@@ -36,6 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         only: { type: "string", multiple: true },
         rounds: { type: "string" },
         list: { type: "boolean" },
+        redraw: { type: "boolean" },
         help: { type: "boolean" },
       },
     }));
@@ -49,10 +58,20 @@ export async function main(argv: readonly string[]): Promise<number> {
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0 && rounds <= 100))
     return complain(`--rounds wants a whole number from 1 to 100, not "${values.rounds}".`);
+  const root = repositoryRoot();
+  const chosen = PARTS.filter((p) => !values.only || values.only.includes(p.name));
+  const results = join(root, "bench/results");
+  const page = join(root, "docs/performance.md");
+  if (values.redraw) {
+    for (const part of chosen) {
+      const kept = loadResult(results, part.name);
+      if (kept) drawIntoDocument(page, part, kept);
+    }
+    return 0;
+  }
   if (process.geteuid?.() !== 0) return complain("The bench loads BPF programs: run it as root.");
 
   const quick = values.quick ?? false;
-  const root = repositoryRoot();
   buildPrograms();
   let failed = 0;
   let stopped = false;
@@ -61,15 +80,15 @@ export async function main(argv: readonly string[]): Promise<number> {
     console.error("  ending after the measurement under way; once more ends at once");
   });
   const stopping = () => stopped;
-  for (const part of PARTS.filter((p) => !values.only || values.only.includes(p.name))) {
+  for (const part of chosen) {
     if (stopped) break;
     const say = (line: string) => console.log(`  ${line}`);
     console.log(part.name);
     try {
       const data = await part.run({ quick, rounds, stopping, say });
       const result = { part: part.name, machine: describeMachine(), data };
-      const path = storeResult(join(root, quick ? "build/bench" : "bench/results"), result);
-      if (!quick) drawIntoDocument(join(root, "docs/performance.md"), part, result);
+      const path = storeResult(quick ? join(root, "build/bench") : results, result);
+      if (!quick) drawIntoDocument(page, part, result);
       console.log(`\n${part.render(data)}\n\n-> ${path}\n`);
     } catch (error) {
       failed++;

@@ -37,6 +37,7 @@ async function run(options: BenchOptions): Promise<Memory> {
       failure: "lowflame is not built (npm run build)",
     };
   const readings: Reading[] = [];
+  let failure: string | undefined;
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const nginx = await startNginxProxy();
   const load = startWrk(nginx.url, { seconds: seconds + 10, connections: 32 });
@@ -62,6 +63,9 @@ async function run(options: BenchOptions): Promise<Memory> {
           options.say(`${readings.length} s: ${(readings.at(-1)!.anonymousBytes / MIB).toFixed(0)} MiB`);
         await sleep(1000);
       }
+      const lasted = Math.round((Date.now() - from) / 1000);
+      if (lasted < seconds - 2 && !options.stopping())
+        failure = `the recording ended after ${lasted} s of ${seconds}: ${running.child.stderr.trim().slice(-300)}`;
     } finally {
       await running.stop();
     }
@@ -70,11 +74,12 @@ async function run(options: BenchOptions): Promise<Memory> {
     await nginx.stop();
     rmSync(dir, { recursive: true, force: true });
   }
-  return { seconds, onlineCpus: cpus().length, readings };
+  return { seconds, onlineCpus: cpus().length, readings, ...(failure === undefined ? {} : { failure }) };
 }
 
 function render(data: Memory): string {
-  if (data.failure || data.readings.length === 0) return `Not measured: ${data.failure ?? "no readings"}.`;
+  if (data.failure || data.readings.length === 0)
+    return `Not measured: ${data.failure?.split("\n")[0] ?? "no readings"}.`;
   const anonymous = spread(data.readings.map((r) => r.anonymousBytes));
   const kernel = spread(data.readings.map((r) => r.mapBytes + r.perfRingBytes));
   const limit = 8 + 2 * data.onlineCpus;

@@ -185,16 +185,17 @@ function render(data: NginxOverhead): string {
     `${show(r.throughputLost, 1, 100)} %`,
     show(r.p99Ratio, 2),
     `${show(r.ownCpu, 1, 100)} %`,
+    String(r.throughputLost.rounds),
   ]);
   const notes = data.failures.map((f) => `Not measured: ${f.name} (${f.reason.split("\n")[0]}).`);
   return [
     `nginx (2 workers) proxying to nginx (1 worker) over kept-alive connections, wrk with ${data.connections} ` +
-      `connections for ${data.secondsEach} s a measurement, ${data.rows[0]?.throughputLost.rounds ?? 0} interleaved rounds. ` +
+      `connections for ${data.secondsEach} s a measurement, interleaved rounds. ` +
       "Median (lowest to highest). Each figure is relative to undisturbed measurements right before and after it; " +
       `two such neighbours differ by ${show(data.baselineNoise, 1, 100)} %; ${data.discarded} measurements whose ` +
       `neighbours differed by more than ${DRIFT_LIMIT * 100} % were thrown away and taken again.`,
     table(
-      ["observer (coverage)", "throughput lost", "p99, with / without", "its own CPU, of one core"],
+      ["observer (coverage)", "throughput lost", "p99, with / without", "its own CPU, of one core", "rounds"],
       rows,
     ),
     `Absolute, this machine only: undisturbed ${show(requestsPerSecond, 0)} requests/s, p99 ${show(p99Ns, 2, 1e-6)} ms.`,

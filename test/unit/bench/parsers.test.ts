@@ -1,31 +1,31 @@
-// What other tools print, read from output that they really printed.
+// What other tools print: wrk's text is a real run's, perf's is two real samples and a made-up name with a space.
 import { describe, expect, test } from "vitest";
 import { parsePerfScript, summarizePerf } from "../../support/perf-record.js";
 import { parseWrk } from "../../support/wrk.js";
 
-const WRK = `Running 2s test @ http://127.0.0.1:38765/
+const WRK = `Running 1s test @ http://127.0.0.1:38531/
   1 threads and 32 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency   812.34us    1.02ms  21.11ms   92.75%
-    Req/Sec    52.63k     4.12k   58.89k    70.00%
+    Latency     1.63ms    2.05ms  13.39ms   88.41%
+    Req/Sec    26.64k     3.22k   34.34k    90.00%
   Latency Distribution
-     50%  513.00us
-     75%  705.00us
-     90%    1.62ms
-     99%    4.87ms
-  104726 requests in 2.00s, 124.55MB read
-Requests/sec:  52331.09
-Transfer/sec:     62.23MB
+     50%    1.10ms
+     75%    1.56ms
+     90%    4.01ms
+     99%   10.06ms
+  26892 requests in 1.02s, 30.11MB read
+Requests/sec:  26454.05
+Transfer/sec:     29.62MB
 `;
 
 describe("wrk", () => {
   test("rate and percentiles, in nanoseconds", () => {
     expect(parseWrk(WRK)).toEqual({
-      requests: 104_726,
-      requestsPerSecond: 52_331.09,
-      p50Ns: 513_000,
-      p90Ns: 1_620_000,
-      p99Ns: 4_870_000,
+      requests: 26_892,
+      requestsPerSecond: 26_454.05,
+      p50Ns: 1_100_000,
+      p90Ns: 4_010_000,
+      p99Ns: 10_060_000,
       socketErrors: 0,
       badAnswers: 0,
     });
