@@ -66,7 +66,7 @@ static __always_inline int take_user_half(void* ctx, struct lf_cpu_area* area, _
 	r->h.kernel_frames = 0;
 	lf_fill_identity(&r->h, task);
 	lf_fill_syscall(&r->h, task);
-	if (!(task->flags & PF_KTHREAD)) {
+	if (!(task->flags & PF_KTHREAD) && !settings.user_stack_in_chain) {
 		bytes = lf_user_stack(ctx, r, 0);
 		if (r->h.flags & LF_USER_UNREADABLE)
 			area->counter[LF_CPU_USER_UNREADABLE]++;
@@ -112,8 +112,9 @@ int BPF_PROG(lf_cpu_timer, struct hrtimer* timer)
 }
 
 /*
- * Fallback for hardware events (no timer expires) and kernels that hide perf_swevent_hrtimer: a BPF program on a second
- * event of the same group. It can be turned away; the addon counts the samples that it missed.
+ * Fallback for hardware events (no timer expires) and kernels that hide perf_swevent_hrtimer. The perf event's own chain
+ * has the user half then; this program, on a second event of the same group, says who the thread is. It can be turned
+ * away, so the addon remembers what it said.
  */
 SEC("?perf_event")
 int lf_cpu_event(void* ctx)

@@ -181,7 +181,7 @@ struct lf_settings {
 	__u64 threshold_ns; /* base T */
 	__u32 stacks_per_window; /* budget of stacks a CPU and window */
 	__u32 slot_sets; /* a power of two */
-	__u32 self_tgid;
+	__u32 user_stack_in_chain; /* the perf event's own chain has the user half */
 	__u32 pad;
 };
 

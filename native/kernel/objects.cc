@@ -178,7 +178,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.threshold_ns = config.threshold_ns;
       s.stacks_per_window = 200;
       s.slot_sets = std::max(1u, config.slot_sets);
-      s.self_tgid = static_cast<uint32_t>(getpid());
+      s.user_stack_in_chain = config.user_stack_in_chain;
       memcpy(copy.data(), &s, sizeof(s));
       bpf_map__set_initial_value(map, copy.data(), size);
     }

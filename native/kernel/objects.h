@@ -28,6 +28,7 @@ struct Filters {
 struct ObjectConfig {
   Filters filters;
   uint64_t swevent_function = 0;
+  bool user_stack_in_chain = false;
   uint64_t threshold_ns = 0;
   uint32_t slot_sets = 0;
   uint32_t ring_bytes = 0;

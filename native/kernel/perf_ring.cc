@@ -66,10 +66,10 @@ bool HardwareCyclesAvailable() {
   return static_cast<bool>(fd);
 }
 
-PerfRing::PerfRing(int cpu, uint32_t frequency_hz, bool hardware, size_t ring_bytes) : cpu_(cpu) {
+PerfRing::PerfRing(int cpu, uint32_t frequency_hz, bool hardware, bool user_chain, size_t ring_bytes) : cpu_(cpu) {
   perf_event_attr attr = ClockAttributes(hardware, frequency_hz);
   attr.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN;
-  attr.exclude_callchain_user = 1;
+  attr.exclude_callchain_user = !user_chain;
   attr.disabled = 1;
   attr.watermark = 1;
   attr.wakeup_watermark = 0x7fffffff;  // never wake: a timer drains
@@ -158,13 +158,20 @@ void PerfRing::Decode(const uint8_t* record, PerfDrain* out) {
   s.tid = static_cast<uint32_t>(words[1] >> 32);
   s.time_ns = words[2];
   s.user_mode = (header->misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_USER;
-  s.chain_begin = static_cast<uint32_t>(out->addresses.size());
+  s.chain_begin = s.user_begin = static_cast<uint32_t>(out->addresses.size());
+  bool user = false;
   for (uint64_t i = 0; i < depth; i++) {
     uint64_t address = words[4 + i];
-    if (address >= kFirstMarker) continue;
+    if (address >= kFirstMarker) {
+      if (address == PERF_CONTEXT_USER && !user) {
+        user = true;
+        s.user_begin = static_cast<uint32_t>(out->addresses.size());
+      }
+      continue;
+    }
     out->addresses.push_back(address);
+    (user ? s.user_length : s.chain_length)++;
   }
-  s.chain_length = static_cast<uint32_t>(out->addresses.size() - s.chain_begin);
   s.chain_truncated = s.chain_length >= 127;
   out->samples.push_back(s);
 }

@@ -16,7 +16,8 @@ struct PerfSample {
   uint32_t pid, tid;
   bool user_mode;
   bool chain_truncated;
-  uint32_t chain_begin, chain_length;  // in PerfDrain::addresses
+  uint32_t chain_begin, chain_length;  // kernel half, in PerfDrain::addresses
+  uint32_t user_begin, user_length;    // user half, only where the ring was opened with it
 };
 
 struct PerfDrain {
@@ -33,8 +34,9 @@ struct PerfDrain {
 
 class PerfRing {
  public:
-  // Opens a disabled event on `cpu`: hardware cycles if `hardware`, else cpu-clock. Throws Error.
-  PerfRing(int cpu, uint32_t frequency_hz, bool hardware, size_t ring_bytes);
+  // Opens a disabled event on `cpu`: hardware cycles if `hardware`, else cpu-clock; `user_chain`: with the user half
+  // in the call chain. Throws Error.
+  PerfRing(int cpu, uint32_t frequency_hz, bool hardware, bool user_chain, size_t ring_bytes);
   ~PerfRing();
   PerfRing(const PerfRing&) = delete;
   PerfRing& operator=(const PerfRing&) = delete;

@@ -58,7 +58,7 @@ std::vector<ProbeRow> ProbeKernel() {
                     "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian's are)", kBoth});
 
   try {
-    PerfRing ring(OnlineCpus().empty() ? 0 : OnlineCpus()[0], 99, false, 65536);
+    PerfRing ring(OnlineCpus().empty() ? 0 : OnlineCpus()[0], 99, false, false, 65536);
     rows.push_back(Ok("perf.cpu_clock", "perf event cpu-clock with call chains", "opened and mapped"));
   } catch (const Error& e) {
     rows.push_back({"perf.cpu_clock", "perf event cpu-clock with call chains", "missing", e.what(),

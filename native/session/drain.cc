@@ -13,6 +13,7 @@ constexpr uint64_t kWakeupIntervalNs = 50000000ull;
 // What JavaScript may leave lying here; beyond it samples are dropped and counted.
 constexpr size_t kMaxPendingSamples = 2u << 20;
 constexpr size_t kMaxAhead = 65536;
+constexpr size_t kMaxKnownThreads = 65536;
 
 template <class V>
 void Append(V* to, V* from) {
@@ -22,6 +23,13 @@ void Append(V* to, V* from) {
     to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
     from->clear();
   }
+}
+
+// As /proc tells it now; "?" where the process is gone.
+std::string CommOf(uint32_t pid) {
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  return comm.empty() ? "?" : comm;
 }
 
 void AppendSamples(Samples* to, Samples* from) {
@@ -121,6 +129,9 @@ void Session::OnCpuRecord(const lf_record* r, size_t size) {
   auto it = cpus_.find(static_cast<int>(r->cpu));
   if (it == cpus_.end() || size < sizeof(lf_record) + r->user_frames * sizeof(uint64_t)) return;
   CpuState& state = it->second;
+  if (known_threads_.size() >= kMaxKnownThreads) known_threads_.clear();
+  known_threads_[r->tid] = *r;
+  if (!user_half_by_timer_) return;
   auto begin = static_cast<uint32_t>(state.half_frames.size());
   const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
   state.half_frames.insert(state.half_frames.end(), frames, frames + r->user_frames);
@@ -132,6 +143,19 @@ bool Session::InSoftirq(const PerfDrain& drain, const PerfSample& s) const {
     for (const KernelRange& r : softirq_ranges_)
       if (r.contains(drain.addresses[s.chain_begin + i])) return true;
   return false;
+}
+
+const lf_record* Session::KnownThread(uint32_t tid) const {
+  auto it = known_threads_.find(tid);
+  return it == known_threads_.end() ? nullptr : &it->second;
+}
+
+// A sample whose user half did not come: was it left out by a filter in the kernel, or lost?
+bool Session::Wanted(const PerfSample& s, const lf_record* who) const {
+  const Filters& f = config_.filters;
+  if (!f.pids.empty() && std::find(f.pids.begin(), f.pids.end(), s.pid) == f.pids.end()) return false;
+  if (f.comms.empty() && f.cgroups.empty()) return true;
+  return who && who->tgid == s.pid;  // its halves came before, so it is ours
 }
 
 void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
@@ -170,24 +194,35 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
       process = interner_->Process(0, 0, "idle/softirq", true);
       out.thread = interner_->Thread(0, process, "idle/softirq");
       out.flags |= LF_SOFTIRQ_ON_IDLE;
-    } else if (half) {
-      bool kernel_thread = half->h.task_flags & 0x00200000;  // PF_KTHREAD
-      process = interner_->Process(half->h.tgid, half->h.start_time_ns, half->h.leader_comm, kernel_thread);
-      out.thread = interner_->Thread(half->h.tid, process, half->h.comm);
-      out.flags |= half->h.flags;
-      out.syscall = s.user_mode ? -1 : half->h.syscall;
-      raw.user = cpu->half_frames.data() + half->begin;
-      raw.user_frames = half->h.user_frames;
-    } else if (filtered) {
-      continue;  // not ours; a half that was lost has its own counter
     } else {
-      halves_missing_++;
-      process = interner_->Process(s.pid, 0, "?", false);
-      out.thread = interner_->Thread(s.tid, process, "?");
-      out.flags |= LF_USER_MISSING;
-      if (s.user_mode) {
-        raw.user = &s.ip;
-        raw.user_frames = 1;
+      const lf_record* who = half ? &half->h : KnownThread(s.tid);
+      if (!half && filtered && !Wanted(s, who)) continue;
+      if (who && who->tgid == s.pid) {
+        bool kernel_thread = who->task_flags & 0x00200000;  // PF_KTHREAD
+        process = interner_->Process(who->tgid, who->start_time_ns, who->leader_comm, kernel_thread);
+        out.thread = interner_->Thread(who->tid, process, who->comm);
+      } else {
+        std::string comm = CommOf(s.pid);
+        process = interner_->Process(s.pid, 0, comm.c_str(), false);
+        out.thread = interner_->Thread(s.tid, process, comm.c_str());
+      }
+      if (half) {
+        out.flags |= half->h.flags;
+        out.syscall = s.user_mode ? -1 : half->h.syscall;
+        raw.user = cpu->half_frames.data() + half->begin;
+        raw.user_frames = half->h.user_frames;
+      } else if (!user_half_by_timer_) {
+        raw.user = drain.addresses.data() + s.user_begin;
+        raw.user_frames = s.user_length;
+        if (s.user_length >= LF_MAX_FRAMES) out.flags |= LF_USER_TRUNCATED;
+        if (!who) halves_missing_++;
+      } else {
+        halves_missing_++;
+        out.flags |= LF_USER_MISSING;
+        if (s.user_mode) {
+          raw.user = &s.ip;
+          raw.user_frames = 1;
+        }
       }
     }
     out.time_ns = static_cast<double>(s.time_ns - std::min(s.time_ns, start_.start_monotonic_ns));

@@ -225,7 +225,8 @@ void Session::Collect() {
     loss("cpu.ring_full", cpu_sum[LF_CPU_RING_FULL] + cpu_sum[LF_CPU_NO_RING],
          "user halves of CPU samples that did not fit into their ring; those samples have a kernel half only");
     loss("cpu.user_half_missing", halves_missing_,
-         "CPU samples that came without their user half; they are shown without user stack");
+         user_half_by_timer_ ? "CPU samples that came without their user half; they are shown without user stack"
+                             : "CPU samples of threads that could not be identified; their name comes from /proc");
     loss("cpu.user_half_orphaned", halves_orphaned_, "user halves whose CPU sample never came");
     loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE], "CPU samples whose user stack could not be read");
     loss("cpu.user_truncated", cpu_sum[LF_CPU_USER_TRUNCATED],

@@ -92,8 +92,9 @@ void Session::Configure(const SessionConfig& config) {
         "CPU samples count hardware cycles; their user half can be missing inside other BPF programs");
   else if (!user_half_by_timer_)
     start_.notes.push_back(
-        "perf_swevent_hrtimer is hidden (kernel.kptr_restrict): user stacks come from a BPF perf event, which misses "
-        "samples inside other BPF programs; run as root with kernel.kptr_restrict at 0 or 1");
+        "the sampling timer cannot be watched (no BTF tracepoint, or kernel.kptr_restrict hides it): user stacks come "
+        "with "
+        "the perf events, by frame pointers only");
 
   uint32_t wanted = config.ring_bytes ? PowerOfTwoAtLeast(std::max(4096u, config.ring_bytes)) : 0;
   // at high frequencies a drain's worth of samples must fit: about 2.2 KB each at most
@@ -106,6 +107,7 @@ void Session::Configure(const SessionConfig& config) {
                                : std::max(4096u, PowerOfTwoAtLeast(LiveThreads() * 4));
   object_config_.filters = config.filters;
   object_config_.swevent_function = swevent;
+  object_config_.user_stack_in_chain = !user_half_by_timer_;
   object_config_.threshold_ns = config.threshold_ns;
   object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
   object_config_.possible_cpus = PossibleCpus();
@@ -166,7 +168,8 @@ void Session::OpenCpu(int cpu) {
   }
   if (cpu_object_) {
     cpu_object_->AddCpu(cpu, cpu_ring_bytes_);
-    auto ring = std::make_unique<PerfRing>(cpu, config_.frequency_hz, hardware_, perf_ring_bytes_);
+    auto ring =
+        std::make_unique<PerfRing>(cpu, config_.frequency_hz, hardware_, !user_half_by_timer_, perf_ring_bytes_);
     cpu_object_->AreaOf<lf_cpu_area>(cpu)->event_id = ring->id();
     if (!user_half_by_timer_)
       cpu_object_->AttachToPerfEvent("lf_cpu_event", ring->OpenGroupMember(hardware_, config_.frequency_hz));

@@ -130,6 +130,9 @@ class Session {
   void OnProcRecord(const lf_record* r, size_t size);
   size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
   void AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
+  // Who a thread is, from its last user half; nullptr if none came yet.
+  const lf_record* KnownThread(uint32_t tid) const;
+  bool Wanted(const PerfSample& s, const lf_record* who) const;
   void Emit(Source source, const Sample& sample);
   void WatchHotplug();
   void OpenCpu(int cpu);
@@ -168,6 +171,7 @@ class Session {
     uint64_t time_ns;
   };
   std::unordered_map<uint32_t, Ahead> ahead_;
+  std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;
   std::mutex stop_mutex_;
