@@ -215,12 +215,18 @@ int BPF_PROG(lf_switch_out, bool preempt, struct task_struct* prev, struct task_
 	__u64 since = lf_active_since();
 	__u32 cpu = bpf_get_smp_processor_id();
 
-	if (!prev->pid || !since || !lf_cpu_wanted(cpu))
+	if (!since || !lf_cpu_wanted(cpu))
 		return 0;
 	struct lf_off_area* area = off_area(cpu);
 
-	if (area)
-		leave_cpu(area, prev, classify(preempt, prev_state), bpf_ktime_get_ns(), since);
+	if (!area)
+		return 0;
+	/* the one clock read of a switch: the thread that resumes on this CPU next takes it from here */
+	__u64 now = bpf_ktime_get_ns();
+
+	area->switch_ns = now;
+	if (prev->pid)
+		leave_cpu(area, prev, classify(preempt, prev_state), now, since);
 	return 0;
 }
 
@@ -238,7 +244,7 @@ int BPF_PROG(lf_switch_in, bool is_switch)
 
 	if (!area || !set)
 		return 0;
-	__u64 now = bpf_ktime_get_ns(), key = lf_slot_key(task);
+	__u64 now = area->switch_ns ? area->switch_ns : bpf_ktime_get_ns(), key = lf_slot_key(task);
 	struct lf_slot* slot = lf_slot_find(set, key);
 	__u64 begin, delay;
 	__u32 state;
@@ -265,7 +271,7 @@ int BPF_PROG(lf_switch_in, bool is_switch)
 		delay = 0;
 	}
 
-	__u64 wait = now - begin;
+	__u64 wait = now > begin ? now - begin : 0;
 
 	if (state != LF_STATE_PREEMPTED)
 		wait = wait > delay ? wait - delay : 0;

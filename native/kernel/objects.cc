@@ -176,7 +176,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
         if (cpu >= 0 && cpu < LF_MAX_CPUS) s.cpu_bits[cpu / 64] |= 1ull << (cpu % 64);
       s.swevent_function = config.swevent_function;
       s.threshold_ns = config.threshold_ns;
-      s.stacks_per_window = 200;
+      s.stacks_per_window = 100;
       s.slot_sets = std::max(1u, config.slot_sets);
       s.user_stack_in_chain = config.user_stack_in_chain;
       memcpy(copy.data(), &s, sizeof(s));

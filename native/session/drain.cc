@@ -173,7 +173,9 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
       if (half) halves_orphaned_++;
       half = &cpu->halves[next++];
     }
-    if (half && half->h.tid != s.tid) {
+    // a thread that is past its exit has no ids any more for perf; its half still knows them
+    const bool exiting = s.tid == UINT32_MAX;
+    if (half && half->h.tid != s.tid && !exiting) {
       halves_orphaned_++;
       half = nullptr;
     }
@@ -197,7 +199,10 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     } else {
       const lf_record* who = half ? &half->h : KnownThread(s.tid);
       if (!half && filtered && !Wanted(s, who)) continue;
-      if (who && who->tgid == s.pid) {
+      if (!half && exiting) {
+        process = interner_->Process(0, 1, "exiting", false);
+        out.thread = interner_->Thread(0, process, "exiting");
+      } else if (who && (who->tgid == s.pid || exiting)) {
         bool kernel_thread = who->task_flags & 0x00200000;  // PF_KTHREAD
         process = interner_->Process(who->tgid, who->start_time_ns, who->leader_comm, kernel_thread);
         out.thread = interner_->Thread(who->tid, process, who->comm);
