@@ -159,6 +159,7 @@ struct lf_off_area {
 	__u64 window_ns; /* begin of the current budget window */
 	__u64 window_stacks;
 	__u64 seq;
+	__u64 random; /* state of the generator that draws waits */
 	__u64 switch_ns; /* time of the last switch on this CPU */
 	struct lf_record_stack scratch;
 	struct lf_total total[LF_TABLE_ROWS + 1];

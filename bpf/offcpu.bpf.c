@@ -201,12 +201,20 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
 	return slot;
 }
 
-/* Chance of a wait of `ns` at threshold `t`, drawn. */
-static __always_inline bool drawn(__u64 ns, __u64 t)
+/* Chance of a wait of `ns` at threshold `t`, drawn. Marsaglia's xorshift64, seeded by the kernel once a CPU: no helper call. */
+static __always_inline bool drawn(struct lf_off_area* area, __u64 ns, __u64 t)
 {
 	if (ns >= t)
 		return true;
-	return (__u64)bpf_get_prandom_u32() * (t >> 8) < ns << 24;
+	__u64 x = area->random;
+
+	if (!x)
+		x = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	area->random = x;
+	return (x >> 32) * (t >> 8) < ns << 24;
 }
 
 SEC("?tp_btf/sched_switch")
@@ -280,7 +288,7 @@ int BPF_PROG(lf_switch_in, bool is_switch)
 
 	__u64 t = threshold(area, now);
 
-	if (!wait || !drawn(wait, t))
+	if (!wait || !drawn(area, wait, t))
 		return 0;
 	struct lf_record_stack* r = &area->scratch;
 	__u64 weight = wait > t ? wait : t;
