@@ -39,8 +39,8 @@ test("a healthy busy nginx", () => {
       final: {
         runQueue: [{ process: one.process, count: 90_020, sumNs: ns(1.5e9), maxNs: ns(14e6), buckets }],
         samplesPerCpu: [0, 1, 2, 3].map((cpu) => ({ cpu, expected: 990, received: 985, idle: 100 })),
-        cpuTimesStart: [times({})],
-        cpuTimesEnd: [times({ user: 9.9e9, steal: 0.1e9 })],
+        cpuTimesStart: [0, 1, 2, 3].map((cpu) => times({ cpu })),
+        cpuTimesEnd: [0, 1, 2, 3].map((cpu) => times({ cpu, user: 8.8e9, idle: 1.1e9, steal: 0.1e9 })),
         offcpuTotals: [
           {
             process: one.process,

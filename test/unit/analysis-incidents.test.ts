@@ -151,6 +151,16 @@ test("samples that did not come: steal is named where it explains them", () => {
   expect(throttled!.detail).toContain("throttled");
 });
 
+test("a CPU that sleeps and takes no timer interrupt is not short of samples", () => {
+  const zero = { cpu: 0, user: 0, nice: 0, system: 0, idle: 0, iowait: 0, irq: 0, softirq: 0, steal: 0 };
+  const found = findings(() => ({
+    samplesPerCpu: [{ cpu: 0, expected: 990, received: 99, idle: 3 }],
+    cpuTimesStart: [zero],
+    cpuTimesEnd: [{ ...zero, user: 1e9, idle: 9e9 }],
+  }));
+  expect(found.filter((f) => f.rule === "sample-shortfall")).toEqual([]);
+});
+
 test("one blind CPU of many is told although the machine as a whole is seen", () => {
   const [finding] = findings(() => ({
     samplesPerCpu: Array.from({ length: 64 }, (_, cpu) => ({

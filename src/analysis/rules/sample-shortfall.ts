@@ -11,16 +11,23 @@ export function sampleShortfall(profile: Profile): Finding[] {
   if (profile.final === null) return [];
   const { samplesPerCpu, cpuTimesStart, cpuTimesEnd } = profile.final;
   const cpus = samplesPerCpu
-    .filter((cpu) => cpu.expected >= SHORTFALL.minExpected)
     .map((cpu) => {
       const before = cpuTimesStart.find((times) => times.cpu === cpu.cpu);
       const after = cpuTimesEnd.find((times) => times.cpu === cpu.cpu);
-      const missing = Math.max(0, cpu.expected - cpu.received);
       const wall = before && after ? total(after) - total(before) : 0;
       const steal = before && after && wall > 0 ? Math.max(0, (after.steal - before.steal) / wall) : 0;
       const gone = (before !== undefined) !== (after !== undefined);
-      return { ...cpu, missing, share: missing / cpu.expected, steal, gone };
-    });
+      // A CPU that sleeps deeply takes no timer interrupt, and nothing is missed by that: due is what its busy time
+      // (by /proc/stat, with steal) is worth.
+      const known = before !== undefined && after !== undefined && wall > 0;
+      const used = known ? 1 - Math.max(0, (idle(after) - idle(before)) / wall) : 1;
+      const expected = Math.round(cpu.expected * used);
+      const received = known ? cpu.received - cpu.idle : cpu.received;
+      const missing = Math.max(0, expected - received);
+      const share = expected > 0 ? missing / expected : 0;
+      return { cpu: cpu.cpu, expected, received, missing, share, steal, gone };
+    })
+    .filter((cpu) => cpu.expected >= SHORTFALL.minExpected);
   const expected = cpus.reduce((sum, cpu) => sum + cpu.expected, 0);
   const missing = cpus.reduce((sum, cpu) => sum + cpu.missing, 0);
   if (expected === 0) return [];
@@ -66,6 +73,8 @@ export function sampleShortfall(profile: Profile): Finding[] {
     },
   ];
 }
+
+const idle = (times: CpuTimes): number => times.idle + times.iowait;
 
 function total(times: CpuTimes): number {
   return (
