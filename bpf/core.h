@@ -24,16 +24,16 @@ typedef _Bool bool;
 #define NULL ((void*)0)
 
 enum {
-	BPF_MAP_TYPE_HASH = 1,
-	BPF_MAP_TYPE_ARRAY = 2,
-	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
-	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
-	BPF_MAP_TYPE_RINGBUF = 27,
+  BPF_MAP_TYPE_HASH = 1,
+  BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_CGROUP_ARRAY = 8,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+  BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
-	BPF_F_NO_PREALLOC = 1U << 0,
-	BPF_F_RDONLY_PROG = 1U << 7,
-	BPF_F_MMAPABLE = 1U << 10,
+  BPF_F_NO_PREALLOC = 1U << 0,
+  BPF_F_RDONLY_PROG = 1U << 7,
+  BPF_F_MMAPABLE = 1U << 10,
 };
 enum { BPF_F_USER_STACK = 1ULL << 8 };
 enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
@@ -44,69 +44,69 @@ enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct sched_info {
-	unsigned long pcount;
-	unsigned long long run_delay;
-	unsigned long long last_queued;
+  unsigned long pcount;
+  unsigned long long run_delay;
+  unsigned long long last_queued;
 };
 
 struct mm_struct;
 
 struct rq {
-	__u64 clock;
+  __u64 clock;
 };
 struct cfs_rq {
-	struct rq* rq; /* with CONFIG_FAIR_GROUP_SCHED */
+  struct rq* rq; /* with CONFIG_FAIR_GROUP_SCHED */
 };
 struct sched_entity {
-	struct cfs_rq* cfs_rq; /* likewise */
+  struct cfs_rq* cfs_rq; /* likewise */
 };
 
 struct task_struct {
-	unsigned int flags;
-	unsigned int __state;
-	int on_cpu;
-	int exit_state;
-	int pid;
-	int tgid;
-	__u64 start_time;
-	char comm[16];
-	struct task_struct* group_leader;
-	struct mm_struct* mm;
-	struct sched_entity se;
-	struct sched_info sched_info;
+  unsigned int flags;
+  unsigned int __state;
+  int on_cpu;
+  int exit_state;
+  int pid;
+  int tgid;
+  __u64 start_time;
+  char comm[16];
+  struct task_struct* group_leader;
+  struct mm_struct* mm;
+  struct sched_entity se;
+  struct sched_info sched_info;
 };
 
 struct hrtimer {
-	void* function;
+  void* function;
 };
 
 struct hw_perf_event {
-	struct hrtimer hrtimer;
+  struct hrtimer hrtimer;
 };
 
 struct perf_event {
-	struct hw_perf_event hw;
-	__u64 id;
+  struct hw_perf_event hw;
+  __u64 id;
 };
 
 /* x86-64; programs read it through the accessors in stack.bpf.h only */
 struct pt_regs {
-	unsigned long bp;
-	unsigned long orig_ax;
-	unsigned long ip;
-	unsigned long sp;
-	unsigned long di;
+  unsigned long bp;
+  unsigned long orig_ax;
+  unsigned long ip;
+  unsigned long sp;
+  unsigned long di;
 };
 
 struct seq_file;
 struct bpf_iter_meta {
-	struct seq_file* seq;
-	__u64 session_id;
-	__u64 seq_num;
+  struct seq_file* seq;
+  __u64 session_id;
+  __u64 seq_num;
 };
 struct bpf_iter__task {
-	struct bpf_iter_meta* meta;
-	struct task_struct* task;
+  struct bpf_iter_meta* meta;
+  struct task_struct* task;
 };
 
 #pragma clang attribute pop

@@ -17,174 +17,175 @@
 #define LF_MAX_CPUS 4096
 
 enum lf_record_kind {
-	LF_RECORD_CPU_USER = 1, /* user half of a CPU sample */
-	LF_RECORD_WAIT = 2, /* a wait that ended, with its stacks */
-	LF_RECORD_WAIT_STACK = 3, /* stacks taken at switch-out; the wait itself follows (kernels without sched_exit_tp) */
-	LF_RECORD_WAIT_END = 4, /* end of the wait whose stacks went ahead */
-	LF_RECORD_EXEC = 5,
-	LF_RECORD_TASK = 6, /* one task of the iterator at the end */
+  LF_RECORD_CPU_USER = 1,   /* user half of a CPU sample */
+  LF_RECORD_WAIT = 2,       /* a wait that ended, with its stacks */
+  LF_RECORD_WAIT_STACK = 3, /* stacks taken at switch-out; the wait itself follows (kernels without sched_exit_tp) */
+  LF_RECORD_WAIT_END = 4,   /* end of the wait whose stacks went ahead */
+  LF_RECORD_EXEC = 5,
+  LF_RECORD_TASK = 6, /* one task of the iterator at the end */
 };
 
 /* Must match SampleFlag in src/capture/binding.ts */
 enum lf_flag {
-	LF_KERNEL_TRUNCATED = 1,
-	LF_USER_TRUNCATED = 2,
-	LF_USER_UNREADABLE = 4,
-	LF_USER_MISSING = 8,
-	LF_IN_PROGRESS = 16,
-	LF_SOFTIRQ_ON_IDLE = 32,
+  LF_KERNEL_TRUNCATED = 1,
+  LF_USER_TRUNCATED = 2,
+  LF_USER_UNREADABLE = 4,
+  LF_USER_MISSING = 8,
+  LF_IN_PROGRESS = 16,
+  LF_SOFTIRQ_ON_IDLE = 32,
 };
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */
 enum lf_state {
-	LF_STATE_NONE = 0,
-	LF_STATE_PREEMPTED = 1,
-	LF_STATE_INTERRUPTIBLE = 2,
-	LF_STATE_UNINTERRUPTIBLE = 3,
-	LF_STATE_STOPPED = 4,
-	LF_STATE_IDLE = 5,
-	LF_STATE_DEAD = 6,
-	LF_STATE_OTHER = 7,
+  LF_STATE_NONE = 0,
+  LF_STATE_PREEMPTED = 1,
+  LF_STATE_INTERRUPTIBLE = 2,
+  LF_STATE_UNINTERRUPTIBLE = 3,
+  LF_STATE_STOPPED = 4,
+  LF_STATE_IDLE = 5,
+  LF_STATE_DEAD = 6,
+  LF_STATE_OTHER = 7,
 };
 
 /* Every ring record begins with this; `kernel_frames` then `user_frames` addresses follow, leaf first. */
 struct lf_record {
-	__u16 kind;
-	__u16 flags;
-	__u32 cpu;
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u64 start_time_ns; /* of the process: group_leader->start_time */
-	__u32 tgid;
-	__u32 tid;
-	__u32 task_flags; /* task->flags (PF_*) */
-	__s32 syscall; /* number, -1 none */
-	__u64 syscall_arg0;
-	__u64 duration_ns; /* of this wait */
-	__u64 weight_ns;
-	__u16 kernel_frames;
-	__u16 user_frames;
-	__u32 state;
-	char comm[LF_COMM_LEN];
-	char leader_comm[LF_COMM_LEN];
+  __u16 kind;
+  __u16 flags;
+  __u32 cpu;
+  __u64 time_ns;       /* CLOCK_MONOTONIC */
+  __u64 start_time_ns; /* of the process: group_leader->start_time */
+  __u32 tgid;
+  __u32 tid;
+  __u32 task_flags; /* task->flags (PF_*) */
+  __s32 syscall;    /* number, -1 none */
+  __u64 syscall_arg0;
+  __u64 duration_ns; /* of this wait */
+  __u64 weight_ns;
+  __u16 kernel_frames;
+  __u16 user_frames;
+  __u32 state;
+  char comm[LF_COMM_LEN];
+  char leader_comm[LF_COMM_LEN];
 };
 
 struct lf_record_stack {
-	struct lf_record h;
-	__u64 frames[2 * LF_MAX_FRAMES + 2];
+  struct lf_record h;
+  __u64 frames[2 * LF_MAX_FRAMES + 2];
 };
 
 /* A task as the iterator finds it at the end. Kernel frames follow; the user half is walked by the addon. */
 struct lf_task {
-	struct lf_record h;
-	__u64 off_since_ns; /* when it left the CPU; 0 = before the recording */
-	__u64 user_ip, user_sp, user_bp;
+  struct lf_record h;
+  __u64 off_since_ns; /* when it left the CPU; 0 = before the recording */
+  __u64 user_ip, user_sp, user_bp;
 };
 
 /* --- thread slots -------------------------------------------------------------------------------------------- */
-/* One cache line a thread; written by that thread alone, except for the claim (compare and swap, once a thread life). */
+/* One cache line a thread; written by that thread alone, except for the claim (compare and swap, once a thread life).
+ */
 struct lf_slot {
-	__u64 key; /* tid and start time folded: see slots.bpf.h; 0 = free */
-	__u64 off_ns; /* when it left the CPU, 0 = it runs */
-	__u64 run_delay_ns; /* task->sched_info.run_delay at the last look */
-	__u32 state;
-	__u32 seq; /* fallback: number of the stack record sent ahead; 0 = none */
-	__u64 probability; /* fallback: of the stack sent ahead, in 1/2^32 */
-	__u64 last_wait_ns; /* fallback: length of the previous wait, predicts the next */
-	__u64 spare[2];
+  __u64 key;          /* tid and start time folded: see slots.bpf.h; 0 = free */
+  __u64 off_ns;       /* when it left the CPU, 0 = it runs */
+  __u64 run_delay_ns; /* task->sched_info.run_delay at the last look */
+  __u32 state;
+  __u32 seq;          /* fallback: number of the stack record sent ahead; 0 = none */
+  __u64 probability;  /* fallback: of the stack sent ahead, in 1/2^32 */
+  __u64 last_wait_ns; /* fallback: length of the previous wait, predicts the next */
+  __u64 spare[2];
 };
 #define LF_SLOT_WAYS 4
 struct lf_slot_set {
-	struct lf_slot way[LF_SLOT_WAYS];
+  struct lf_slot way[LF_SLOT_WAYS];
 };
 
 /* --- per-CPU state: one inner array of one element for each online CPU and program family -------------------- */
 enum lf_cpu_counter {
-	LF_CPU_RING_FULL,
-	LF_CPU_NO_RING,
-	LF_CPU_USER_UNREADABLE,
-	LF_CPU_USER_TRUNCATED,
-	LF_CPU_TAKEN, /* user halves sent (not a loss) */
-	LF_CPU_COUNTERS,
+  LF_CPU_RING_FULL,
+  LF_CPU_NO_RING,
+  LF_CPU_USER_UNREADABLE,
+  LF_CPU_USER_TRUNCATED,
+  LF_CPU_TAKEN, /* user halves sent (not a loss) */
+  LF_CPU_COUNTERS,
 };
 
 struct lf_cpu_area {
-	__u64 counter[LF_CPU_COUNTERS];
-	__u64 event_id; /* written by the addon: id of the perf event of this CPU; the timers of others are not ours */
-	__u64 pad[2];
-	struct lf_record_stack scratch;
+  __u64 counter[LF_CPU_COUNTERS];
+  __u64 event_id; /* written by the addon: id of the perf event of this CPU; the timers of others are not ours */
+  __u64 pad[2];
+  struct lf_record_stack scratch;
 };
 
 enum lf_off_counter {
-	LF_OFF_RING_FULL,
-	LF_OFF_NO_RING,
-	LF_OFF_SLOT_COLLISION, /* all ways of the set taken: the wait is not known */
-	LF_OFF_ORPHAN_END, /* an end without a beginning after the first switch */
-	LF_OFF_TOTALS_FULL, /* weight went into the "other" row */
-	LF_OFF_RUNQ_FULL,
-	LF_OFF_KERNEL_TRUNCATED,
-	LF_OFF_USER_TRUNCATED,
-	LF_OFF_USER_UNREADABLE,
-	LF_OFF_STACK_LOST_NS, /* weight of waits whose stack record was lost */
-	LF_OFF_WAITS, /* all waits seen (not a loss) */
-	LF_OFF_SAMPLED, /* waits sent with a stack (not a loss) */
-	LF_OFF_BEGAN_BEFORE, /* waits that began before the recording (not a loss) */
-	LF_OFF_COUNTERS,
+  LF_OFF_RING_FULL,
+  LF_OFF_NO_RING,
+  LF_OFF_SLOT_COLLISION, /* all ways of the set taken: the wait is not known */
+  LF_OFF_ORPHAN_END,     /* an end without a beginning after the first switch */
+  LF_OFF_TOTALS_FULL,    /* weight went into the "other" row */
+  LF_OFF_RUNQ_FULL,
+  LF_OFF_KERNEL_TRUNCATED,
+  LF_OFF_USER_TRUNCATED,
+  LF_OFF_USER_UNREADABLE,
+  LF_OFF_STACK_LOST_NS, /* weight of waits whose stack record was lost */
+  LF_OFF_WAITS,         /* all waits seen (not a loss) */
+  LF_OFF_SAMPLED,       /* waits sent with a stack (not a loss) */
+  LF_OFF_BEGAN_BEFORE,  /* waits that began before the recording (not a loss) */
+  LF_OFF_COUNTERS,
 };
 
 struct lf_total {
-	__u64 key; /* tgid | state << 32 | 1 << 63 (used) */
-	__u64 start_time_ns;
-	__u64 count;
-	__u64 sum_ns;
-	__u64 max_ns;
+  __u64 key; /* tgid | state << 32 | 1 << 63 (used) */
+  __u64 start_time_ns;
+  __u64 count;
+  __u64 sum_ns;
+  __u64 max_ns;
 };
 
 #define LF_RUNQ_BUCKETS 56
 struct lf_runq {
-	__u64 key; /* tgid | 1 << 63 */
-	__u64 start_time_ns;
-	__u64 count;
-	__u64 sum_ns;
-	__u64 max_ns;
-	__u32 bucket[LF_RUNQ_BUCKETS];
+  __u64 key; /* tgid | 1 << 63 */
+  __u64 start_time_ns;
+  __u64 count;
+  __u64 sum_ns;
+  __u64 max_ns;
+  __u32 bucket[LF_RUNQ_BUCKETS];
 };
 
 #define LF_TABLE_ROWS 512 /* a power of two; row LF_TABLE_ROWS is "other" */
 #define LF_TABLE_PROBES 8
 
 struct lf_off_area {
-	__u64 counter[LF_OFF_COUNTERS];
-	__u64 threshold_ns; /* T of the sampling of waits on this CPU */
-	__u64 threshold_max_ns;
-	__u64 window_ns; /* begin of the current budget window */
-	__u64 window_stacks;
-	__u64 seq;
-	__u64 random; /* state of the generator that draws waits */
-	__u64 switch_ns; /* time of the last switch on this CPU */
-	struct lf_record_stack scratch;
-	struct lf_total total[LF_TABLE_ROWS + 1];
-	struct lf_runq runq[LF_TABLE_ROWS + 1];
+  __u64 counter[LF_OFF_COUNTERS];
+  __u64 threshold_ns; /* T of the sampling of waits on this CPU */
+  __u64 threshold_max_ns;
+  __u64 window_ns; /* begin of the current budget window */
+  __u64 window_stacks;
+  __u64 seq;
+  __u64 random;    /* state of the generator that draws waits */
+  __u64 switch_ns; /* time of the last switch on this CPU */
+  struct lf_record_stack scratch;
+  struct lf_total total[LF_TABLE_ROWS + 1];
+  struct lf_runq runq[LF_TABLE_ROWS + 1];
 };
 
 struct lf_proc_area {
-	__u64 ring_full;
-	__u64 no_ring;
+  __u64 ring_full;
+  __u64 no_ring;
 };
 
 /* Settings, in .rodata of each object: the verifier drops what is switched off. */
 struct lf_settings {
-	__u32 filter_pids; /* number of entries of the map of wanted process ids */
-	__u32 filter_comms;
-	__u32 filter_cgroups;
-	__u32 filter_cpus; /* 1 = look into the bit map */
-	char comm[LF_MAX_COMMS][LF_COMM_LEN];
-	__u64 cpu_bits[LF_MAX_CPUS / 64];
-	__u64 swevent_function; /* address of perf_swevent_hrtimer */
-	__u64 threshold_ns; /* base T */
-	__u32 stacks_per_window; /* budget of stacks a CPU and window */
-	__u32 slot_sets; /* a power of two */
-	__u32 user_stack_in_chain; /* the perf event's own chain has the user half */
-	__u32 pad;
+  __u32 filter_pids; /* number of entries of the map of wanted process ids */
+  __u32 filter_comms;
+  __u32 filter_cgroups;
+  __u32 filter_cpus; /* 1 = look into the bit map */
+  char comm[LF_MAX_COMMS][LF_COMM_LEN];
+  __u64 cpu_bits[LF_MAX_CPUS / 64];
+  __u64 swevent_function;    /* address of perf_swevent_hrtimer */
+  __u64 threshold_ns;        /* base T */
+  __u32 stacks_per_window;   /* budget of stacks a CPU and window */
+  __u32 slot_sets;           /* a power of two */
+  __u32 user_stack_in_chain; /* the perf event's own chain has the user half */
+  __u32 pad;
 };
 
 #endif

@@ -15,138 +15,124 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct lf_proc_area_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct lf_proc_area)); /* as a type it would reach BTF as a mere forward declaration */
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct lf_proc_area)); /* as a type it would reach BTF as a mere forward declaration */
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct lf_proc_area_map);
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_proc_area_map);
 } lf_proc_areas SEC(".maps");
 
 struct lf_proc_ring_map {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct lf_proc_ring_map);
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_proc_ring_map);
 } lf_proc_rings SEC(".maps");
 
 /* Scratch of the iterator: one reader at a time, the addon holds a lock. */
 struct lf_task_scratch {
-	struct lf_task task;
-	__u64 frames[LF_MAX_FRAMES + 1];
+  struct lf_task task;
+  __u64 frames[LF_MAX_FRAMES + 1];
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct lf_task_scratch);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lf_task_scratch);
 } lf_iter_scratch SEC(".maps");
 
 SEC("?tp_btf/sched_process_exec")
-int BPF_PROG(lf_exec, struct task_struct* task)
-{
-	__u32 cpu = bpf_get_smp_processor_id(), zero = 0;
+int BPF_PROG(lf_exec, struct task_struct* task) {
+  __u32 cpu = bpf_get_smp_processor_id(), zero = 0;
 
-	if (!lf_active_since())
-		return 0;
-	void* inner = bpf_map_lookup_elem(&lf_proc_areas, &cpu);
-	struct lf_proc_area* area = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+  if (!lf_active_since()) return 0;
+  void* inner = bpf_map_lookup_elem(&lf_proc_areas, &cpu);
+  struct lf_proc_area* area = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 
-	if (!area)
-		return 0;
-	void* ring = bpf_map_lookup_elem(&lf_proc_rings, &cpu);
+  if (!area) return 0;
+  void* ring = bpf_map_lookup_elem(&lf_proc_rings, &cpu);
 
-	if (!ring) {
-		area->no_ring++;
-		return 0;
-	}
-	struct lf_record* r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
+  if (!ring) {
+    area->no_ring++;
+    return 0;
+  }
+  struct lf_record* r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
 
-	if (!r) {
-		area->ring_full++;
-		return 0;
-	}
-	__builtin_memset(r, 0, sizeof(*r));
-	r->kind = LF_RECORD_EXEC;
-	r->cpu = cpu;
-	r->time_ns = bpf_ktime_get_ns();
-	lf_fill_identity(r, task);
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
-	return 0;
+  if (!r) {
+    area->ring_full++;
+    return 0;
+  }
+  __builtin_memset(r, 0, sizeof(*r));
+  r->kind = LF_RECORD_EXEC;
+  r->cpu = cpu;
+  r->time_ns = bpf_ktime_get_ns();
+  lf_fill_identity(r, task);
+  bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+  return 0;
 }
 
-static __always_inline __u32 sleeping_state(struct task_struct* task)
-{
-	__u32 state = task->__state;
+static __always_inline __u32 sleeping_state(struct task_struct* task) {
+  __u32 state = task->__state;
 
-	if (state & (0x4 | 0x8))
-		return LF_STATE_STOPPED;
-	if (state & 0x40 || (state & 0x402) == 0x402)
-		return LF_STATE_IDLE;
-	if (state & (0x2 | 0x1000))
-		return LF_STATE_UNINTERRUPTIBLE;
-	if (state & 0x1)
-		return LF_STATE_INTERRUPTIBLE;
-	return LF_STATE_PREEMPTED;
+  if (state & (0x4 | 0x8)) return LF_STATE_STOPPED;
+  if (state & 0x40 || (state & 0x402) == 0x402) return LF_STATE_IDLE;
+  if (state & (0x2 | 0x1000)) return LF_STATE_UNINTERRUPTIBLE;
+  if (state & 0x1) return LF_STATE_INTERRUPTIBLE;
+  return LF_STATE_PREEMPTED;
 }
 
 SEC("?iter/task")
-int lf_tasks(struct bpf_iter__task* ctx)
-{
-	struct task_struct* task = ctx->task;
-	__u32 zero = 0;
+int lf_tasks(struct bpf_iter__task* ctx) {
+  struct task_struct* task = ctx->task;
+  __u32 zero = 0;
 
-	if (!task || !task->pid || task->exit_state || task->on_cpu || !lf_task_wanted(task, false))
-		return 0;
-	struct lf_task_scratch* s = bpf_map_lookup_elem(&lf_iter_scratch, &zero);
-	struct lf_slot_set* set = lf_slot_set(task);
+  if (!task || !task->pid || task->exit_state || task->on_cpu || !lf_task_wanted(task, false)) return 0;
+  struct lf_task_scratch* s = bpf_map_lookup_elem(&lf_iter_scratch, &zero);
+  struct lf_slot_set* set = lf_slot_set(task);
 
-	if (!s || !set)
-		return 0;
-	struct lf_task* t = &s->task;
-	struct lf_slot* slot = lf_slot_find(set, lf_slot_key(task));
+  if (!s || !set) return 0;
+  struct lf_task* t = &s->task;
+  struct lf_slot* slot = lf_slot_find(set, lf_slot_key(task));
 
-	/* woken and run since: its wait is over and was charged */
-	if (slot && !slot->off_ns)
-		return 0;
-	t->h.kind = LF_RECORD_TASK;
-	t->h.flags = LF_IN_PROGRESS;
-	t->h.cpu = 0;
-	t->h.time_ns = bpf_ktime_get_ns();
-	t->h.duration_ns = 0;
-	t->h.weight_ns = 0;
-	t->off_since_ns = slot ? slot->off_ns : 0;
-	t->h.state = slot ? slot->state : sleeping_state(task);
-	t->user_ip = 0;
-	t->user_sp = 0;
-	t->user_bp = 0;
-	lf_fill_identity(&t->h, task);
-	lf_fill_syscall(&t->h, task);
-	if (!(task->flags & PF_KTHREAD)) {
-		struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
+  /* woken and run since: its wait is over and was charged */
+  if (slot && !slot->off_ns) return 0;
+  t->h.kind = LF_RECORD_TASK;
+  t->h.flags = LF_IN_PROGRESS;
+  t->h.cpu = 0;
+  t->h.time_ns = bpf_ktime_get_ns();
+  t->h.duration_ns = 0;
+  t->h.weight_ns = 0;
+  t->off_since_ns = slot ? slot->off_ns : 0;
+  t->h.state = slot ? slot->state : sleeping_state(task);
+  t->user_ip = 0;
+  t->user_sp = 0;
+  t->user_bp = 0;
+  lf_fill_identity(&t->h, task);
+  lf_fill_syscall(&t->h, task);
+  if (!(task->flags & PF_KTHREAD)) {
+    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
 
-		t->user_ip = regs->ip;
-		t->user_sp = regs->sp;
-		t->user_bp = regs->bp;
-	}
-	long n = bpf_get_task_stack(task, s->frames, LF_STACK_BYTES, 0);
+    t->user_ip = regs->ip;
+    t->user_sp = regs->sp;
+    t->user_bp = regs->bp;
+  }
+  long n = bpf_get_task_stack(task, s->frames, LF_STACK_BYTES, 0);
 
-	if (n < 0)
-		n = 0;
-	if (n >= LF_STACK_BYTES)
-		t->h.flags |= LF_KERNEL_TRUNCATED;
-	t->h.kernel_frames = n / 8;
-	t->h.user_frames = 0;
-	/* fixed size: a reader that takes whole records needs no state */
-	bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
-	return 0;
+  if (n < 0) n = 0;
+  if (n >= LF_STACK_BYTES) t->h.flags |= LF_KERNEL_TRUNCATED;
+  t->h.kernel_frames = n / 8;
+  t->h.user_frames = 0;
+  /* fixed size: a reader that takes whole records needs no state */
+  bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
+  return 0;
 }

@@ -8,58 +8,48 @@
 #define LOWFLAME_SLOTS_H
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct lf_slot_set);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lf_slot_set);
 } lf_slots SEC(".maps");
 
 /* Thread id alone would confuse a thread with the dead one whose id it got: the start time goes into the key. */
-static __always_inline __u64 lf_slot_key(struct task_struct* task)
-{
-	return (task->start_time >> 8) << 32 | (__u32)task->pid;
+static __always_inline __u64 lf_slot_key(struct task_struct* task) {
+  return (task->start_time >> 8) << 32 | (__u32)task->pid;
 }
 
-static __always_inline struct lf_slot_set* lf_slot_set(struct task_struct* task)
-{
-	__u32 index = (__u32)task->pid & (settings.slot_sets - 1);
+static __always_inline struct lf_slot_set* lf_slot_set(struct task_struct* task) {
+  __u32 index = (__u32)task->pid & (settings.slot_sets - 1);
 
-	return bpf_map_lookup_elem(&lf_slots, &index);
+  return bpf_map_lookup_elem(&lf_slots, &index);
 }
 
-static __always_inline struct lf_slot* lf_slot_find(struct lf_slot_set* set, __u64 key)
-{
-	if (set->way[0].key == key)
-		return &set->way[0];
-	if (set->way[1].key == key)
-		return &set->way[1];
-	if (set->way[2].key == key)
-		return &set->way[2];
-	if (set->way[3].key == key)
-		return &set->way[3];
-	return NULL;
+static __always_inline struct lf_slot* lf_slot_find(struct lf_slot_set* set, __u64 key) {
+  if (set->way[0].key == key) return &set->way[0];
+  if (set->way[1].key == key) return &set->way[1];
+  if (set->way[2].key == key) return &set->way[2];
+  if (set->way[3].key == key) return &set->way[3];
+  return NULL;
 }
 
-static __always_inline struct lf_slot* lf_slot_claim(struct lf_slot_set* set, __u64 key)
-{
+static __always_inline struct lf_slot* lf_slot_claim(struct lf_slot_set* set, __u64 key) {
 #pragma clang loop unroll(full)
-	for (int i = 0; i < LF_SLOT_WAYS; i++) {
-		if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key))
-			return &set->way[i];
-	}
-	return NULL;
+  for (int i = 0; i < LF_SLOT_WAYS; i++) {
+    if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key)) return &set->way[i];
+  }
+  return NULL;
 }
 
-static __always_inline void lf_slot_free(struct lf_slot* slot)
-{
-	slot->off_ns = 0;
-	slot->run_delay_ns = 0;
-	slot->state = 0;
-	slot->seq = 0;
-	slot->probability = 0;
-	slot->last_wait_ns = 0;
-	/* the key last: from here on another thread may claim it */
-	*(volatile __u64*)&slot->key = 0;
+static __always_inline void lf_slot_free(struct lf_slot* slot) {
+  slot->off_ns = 0;
+  slot->run_delay_ns = 0;
+  slot->state = 0;
+  slot->seq = 0;
+  slot->probability = 0;
+  slot->last_wait_ns = 0;
+  /* the key last: from here on another thread may claim it */
+  *(volatile __u64*)&slot->key = 0;
 }
 
 #endif

@@ -8,99 +8,105 @@
 
 #define LF_USED (1ULL << 63)
 
-static __always_inline __u32 lf_hash(__u64 key)
-{
-	key *= 0x9E3779B97F4A7C15ULL;
-	return key >> 40;
+static __always_inline __u32 lf_hash(__u64 key) {
+  key *= 0x9E3779B97F4A7C15ULL;
+  return key >> 40;
 }
 
-static __always_inline void lf_total_add(struct lf_off_area* area, __u32 tgid, __u64 start_ns, __u32 state, __u64 ns)
-{
-	__u64 key = LF_USED | (__u64)state << 32 | tgid;
-	__u32 at = lf_hash(key ^ start_ns);
-	struct lf_total* row = NULL;
+static __always_inline void lf_total_add(struct lf_off_area* area, __u32 tgid, __u64 start_ns, __u32 state, __u64 ns) {
+  __u64 key = LF_USED | (__u64)state << 32 | tgid;
+  __u32 at = lf_hash(key ^ start_ns);
+  struct lf_total* row = NULL;
 
-	for (int i = 0; i < LF_TABLE_PROBES; i++) {
-		struct lf_total* t = &area->total[(at + i) & (LF_TABLE_ROWS - 1)];
+  for (int i = 0; i < LF_TABLE_PROBES; i++) {
+    struct lf_total* t = &area->total[(at + i) & (LF_TABLE_ROWS - 1)];
 
-		if (t->key == key && t->start_time_ns == start_ns) {
-			row = t;
-			break;
-		}
-		if (!t->key) {
-			t->start_time_ns = start_ns;
-			t->key = key;
-			row = t;
-			break;
-		}
-	}
-	if (!row) {
-		area->counter[LF_OFF_TOTALS_FULL]++;
-		row = &area->total[LF_TABLE_ROWS];
-	}
-	row->count++;
-	row->sum_ns += ns;
-	if (ns > row->max_ns)
-		row->max_ns = ns;
+    if (t->key == key && t->start_time_ns == start_ns) {
+      row = t;
+      break;
+    }
+    if (!t->key) {
+      t->start_time_ns = start_ns;
+      t->key = key;
+      row = t;
+      break;
+    }
+  }
+  if (!row) {
+    area->counter[LF_OFF_TOTALS_FULL]++;
+    row = &area->total[LF_TABLE_ROWS];
+  }
+  row->count++;
+  row->sum_ns += ns;
+  if (ns > row->max_ns) row->max_ns = ns;
 }
 
 /* Position of the highest bit; v > 0. Binary search: this instruction set has no count of leading zeros. */
-static __always_inline __u32 lf_log2(__u64 v)
-{
-	__u32 r = 0;
+static __always_inline __u32 lf_log2(__u64 v) {
+  __u32 r = 0;
 
-	if (v >> 32) { v >>= 32; r += 32; }
-	if (v >> 16) { v >>= 16; r += 16; }
-	if (v >> 8) { v >>= 8; r += 8; }
-	if (v >> 4) { v >>= 4; r += 4; }
-	if (v >> 2) { v >>= 2; r += 2; }
-	if (v >> 1) r += 1;
-	return r;
+  if (v >> 32) {
+    v >>= 32;
+    r += 32;
+  }
+  if (v >> 16) {
+    v >>= 16;
+    r += 16;
+  }
+  if (v >> 8) {
+    v >>= 8;
+    r += 8;
+  }
+  if (v >> 4) {
+    v >>= 4;
+    r += 4;
+  }
+  if (v >> 2) {
+    v >>= 2;
+    r += 2;
+  }
+  if (v >> 1) r += 1;
+  return r;
 }
 
 /* Two buckets an octave from 1,024 ns; the layout is described at RunQueueRow in src/capture/binding.ts. */
-static __always_inline __u32 lf_bucket(__u64 ns)
-{
-	if (ns < 1024)
-		return 0;
-	__u32 octave = lf_log2(ns);
-	__u32 bucket = 1 + 2 * (octave - 10) + (ns >> (octave - 1) & 1);
+static __always_inline __u32 lf_bucket(__u64 ns) {
+  if (ns < 1024) return 0;
+  __u32 octave = lf_log2(ns);
+  __u32 bucket = 1 + 2 * (octave - 10) + (ns >> (octave - 1) & 1);
 
-	return bucket < LF_RUNQ_BUCKETS ? bucket : LF_RUNQ_BUCKETS - 1;
+  return bucket < LF_RUNQ_BUCKETS ? bucket : LF_RUNQ_BUCKETS - 1;
 }
 
-static __always_inline void lf_runq_add(struct lf_off_area* area, __u32 tgid, __u64 start_ns, __u64 ns)
-{
-	__u64 key = LF_USED | tgid;
-	__u32 at = lf_hash(key ^ start_ns);
-	struct lf_runq* row = NULL;
+static __always_inline void lf_runq_add(struct lf_off_area* area, __u32 tgid, __u64 start_ns, __u64 ns) {
+  __u64 key = LF_USED | tgid;
+  __u32 at = lf_hash(key ^ start_ns);
+  struct lf_runq* row = NULL;
 
-	for (int i = 0; i < LF_TABLE_PROBES; i++) {
-		struct lf_runq* t = &area->runq[(at + i) & (LF_TABLE_ROWS - 1)];
+  for (int i = 0; i < LF_TABLE_PROBES; i++) {
+    struct lf_runq* t = &area->runq[(at + i) & (LF_TABLE_ROWS - 1)];
 
-		if (t->key == key && t->start_time_ns == start_ns) {
-			row = t;
-			break;
-		}
-		if (!t->key) {
-			t->start_time_ns = start_ns;
-			t->key = key;
-			row = t;
-			break;
-		}
-	}
-	if (!row) {
-		area->counter[LF_OFF_RUNQ_FULL]++;
-		row = &area->runq[LF_TABLE_ROWS];
-	}
-	__u32 bucket = lf_bucket(ns);
+    if (t->key == key && t->start_time_ns == start_ns) {
+      row = t;
+      break;
+    }
+    if (!t->key) {
+      t->start_time_ns = start_ns;
+      t->key = key;
+      row = t;
+      break;
+    }
+  }
+  if (!row) {
+    area->counter[LF_OFF_RUNQ_FULL]++;
+    row = &area->runq[LF_TABLE_ROWS];
+  }
+  __u32 bucket = lf_bucket(ns);
 
-	row->count++;
-	row->sum_ns += ns;
-	if (ns > row->max_ns)
-		row->max_ns = ns;
-	if (bucket < LF_RUNQ_BUCKETS)
-		row->bucket[bucket]++;
+  row->count++;
+  row->sum_ns += ns;
+  if (ns > row->max_ns) row->max_ns = ns;
+  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
 }
 
 #endif

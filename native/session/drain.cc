@@ -9,7 +9,9 @@ namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(10);
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
-constexpr uint64_t kWakeupIntervalNs = 50000000ull;
+// Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
+constexpr uint64_t kWakeupIntervalNs = 500000000ull;
+constexpr size_t kWakeupSamples = 65536;
 // What JavaScript may leave lying here; beyond it samples are dropped and counted.
 constexpr size_t kMaxPendingSamples = 2u << 20;
 constexpr size_t kMaxAhead = 65536;
@@ -100,7 +102,9 @@ void Session::DrainOnce(bool last) {
     Append(&to.names, &from.names);
     uint64_t now = MonotonicNs();
     bool something = pending_.cpu.size() || pending_.offcpu.size() || !to.empty();
-    if (something && wakeup_ && (last || (!signalled_ && now - last_wakeup_ns_ >= kWakeupIntervalNs))) {
+    bool due =
+        now - last_wakeup_ns_ >= kWakeupIntervalNs || pending_.cpu.size() + pending_.offcpu.size() >= kWakeupSamples;
+    if (something && wakeup_ && (last || (!signalled_ && due))) {
       signalled_ = true;
       last_wakeup_ns_ = now;
       wakeup = wakeup_;

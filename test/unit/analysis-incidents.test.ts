@@ -121,7 +121,7 @@ test("uninterruptible sleepers: whose, how many, and in what", () => {
   expect(rest).toEqual([]);
   expect(finding).toMatchObject({ rule: "uninterruptible-sleep", severity: "warning", culprit: "postgres" });
   expect(finding!.title).toMatch(/^3\.1 threads on average/);
-  expect(finding!.search).toBe("ext4_file_read_iter");
+  expect(finding!.search).toBe("=ext4_file_read_iter");
 });
 
 test("samples that did not come: steal is named where it explains them", () => {

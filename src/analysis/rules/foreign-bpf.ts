@@ -41,7 +41,7 @@ export function foreignBpf(profile: Profile, cpu: CpuTime | undefined): Finding[
         contributors,
         next: stepsFor(programs, owners, symbol.tag),
         tab: "cpu",
-        search: shown(profile.functions.name[func]!),
+        search: `=${profile.functions.name[func]!}`,
       });
     }
   }

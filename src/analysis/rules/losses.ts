@@ -68,7 +68,7 @@ export function truncatedStacks(profile: Profile): Finding[] {
       ...(first === undefined ? {} : { culprit: first.name }),
       contributors: processes.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / total) })),
       next: ["Build it with -fno-omit-frame-pointer, or use a package that is."],
-      search: "\\[truncated\\]",
+      search: "[truncated]",
     },
   ];
 }

@@ -49,7 +49,7 @@ export function uninterruptible(profile: Profile): Finding[] {
         "dmesg | grep -i 'blocked for more than' | tail",
       ],
       tab: "offcpu",
-      ...(reason === undefined ? {} : { search: reason.name }),
+      ...(reason === undefined ? {} : { search: `=${reason.name}` }),
     },
   ];
 }
