@@ -18,6 +18,7 @@
 #include "filter.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
+#include "states.bpf.h"
 #include "tables.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -55,17 +56,6 @@ static __always_inline struct lf_off_area* off_area(__u32 cpu) {
   void* inner = bpf_map_lookup_elem(&lf_off_areas, &cpu);
 
   return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
-}
-
-/* From the state argument of sched_switch; the bits are those of include/linux/sched.h. */
-static __always_inline __u32 classify(bool preempt, __u32 state) {
-  if (preempt || !state) return LF_STATE_PREEMPTED;
-  if (state & 0x80) return LF_STATE_DEAD;
-  if (state & (0x4 | 0x8)) return LF_STATE_STOPPED;
-  if (state & 0x40 || (state & 0x402) == 0x402) return LF_STATE_IDLE;
-  if (state & (0x2 | 0x1000)) return LF_STATE_UNINTERRUPTIBLE;
-  if (state & 0x1) return LF_STATE_INTERRUPTIBLE;
-  return LF_STATE_OTHER;
 }
 
 /*

@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
   getrusage(RUSAGE_SELF, &after);
   close(there[1]);
   pthread_join(other, NULL);
-  printf("{\"event\":\"result\",\"roundTrips\":%llu,\"wallNs\":%llu,\"switches\":%ld}\n",
-         (unsigned long long)trips, (unsigned long long)wall, after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw - before.ru_nivcsw);
+  printf("{\"event\":\"result\",\"roundTrips\":%llu,\"wallNs\":%llu,\"switches\":%ld}\n", (unsigned long long)trips,
+         (unsigned long long)wall, after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw - before.ru_nivcsw);
   return 0;
 }
