@@ -7,7 +7,8 @@
 namespace lowflame {
 namespace {
 
-constexpr auto kInterval = std::chrono::milliseconds(10);
+// Short enough to read the mappings of processes that live briefly; rings hold at least 50 ms of the worst rate.
+constexpr auto kInterval = std::chrono::milliseconds(20);
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
 constexpr uint64_t kWakeupIntervalNs = 500000000ull;

@@ -230,7 +230,7 @@ void Session::Collect() {
     loss("cpu.user_half_orphaned", halves_orphaned_, "user halves whose CPU sample never came");
     loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE], "CPU samples whose user stack could not be read");
     loss("cpu.user_truncated", cpu_sum[LF_CPU_USER_TRUNCATED],
-         "CPU samples whose user stack was deeper than 127 frames");
+         "CPU samples whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("cpu.hotplug", hotplug_, "times a CPU came or went; up to a second of its time around each is not sampled");
   }
   if (config_.offcpu) {
@@ -247,7 +247,8 @@ void Session::Collect() {
          "run-queue waits of processes that found no row; their time is in the row \"other\"");
     loss("offcpu.kernel_truncated", off_sum[LF_OFF_KERNEL_TRUNCATED],
          "waits with a kernel stack deeper than 127 frames");
-    loss("offcpu.user_truncated", off_sum[LF_OFF_USER_TRUNCATED], "waits with a user stack deeper than 127 frames");
+    loss("offcpu.user_truncated", off_sum[LF_OFF_USER_TRUNCATED],
+         "waits whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE], "waits whose user stack could not be read");
     loss("offcpu.stack_ahead_orphaned", ahead_orphaned_, "stacks sent ahead whose wait was lost, or the reverse");
     loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");

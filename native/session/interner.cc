@@ -95,9 +95,9 @@ uint32_t Interner::KernelFrame(uint64_t address) {
   return id;
 }
 
-uint32_t Interner::UserFrame(uint32_t process, uint64_t address) {
+Location Interner::LocateUser(uint32_t process, uint64_t address) {
   const ProcessState& p = processes_[process];
-  return Frame(symbolizer_->LocateUser(p.pid, p.start_time_ns, address), process);
+  return symbolizer_->LocateUser(p.pid, p.start_time_ns, address);
 }
 
 uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
@@ -131,8 +131,15 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack) {
   if (it != stack_ids_.end()) return it->second;
 
   uint32_t node = 0;
-  // all but the leaf are return addresses: one less lies in the call itself, whatever follows it
-  for (size_t i = stack.user_frames; i-- > 0;) node = Node(node, UserFrame(process, stack.user[i] - (i > 0)));
+  // All but the leaf are return addresses: one less lies in the call itself, whatever follows it. In code without frame
+  // pointers the walk goes astray into data; a return address that is not in executable memory ends the stack there.
+  user_frames_.clear();
+  for (size_t i = 0; i < stack.user_frames; i++) {
+    Location location = LocateUser(process, stack.user[i] - (i > 0));
+    if (i > 0 && location.kind == FrameKind::kUnknown) break;
+    user_frames_.push_back(Frame(location, process));
+  }
+  for (size_t i = user_frames_.size(); i-- > 0;) node = Node(node, user_frames_[i]);
   for (size_t i = stack.kernel_frames; i-- > 0;) {
     bool is_return = i > 0 || stack.kernel_leaf_is_return;
     node = Node(node, KernelFrame(stack.kernel[i] - is_return));

@@ -66,7 +66,7 @@ class Interner {
   };
 
   uint32_t Node(uint32_t parent, uint32_t frame);
-  uint32_t UserFrame(uint32_t process, uint64_t address);
+  Location LocateUser(uint32_t process, uint64_t address);
   uint32_t KernelFrame(uint64_t address);
   uint32_t Frame(const Location& location, uint32_t process);
 
@@ -78,6 +78,7 @@ class Interner {
   std::unordered_map<uint64_t, uint32_t> kernel_frames_;
   uint32_t next_frame_ = 1, next_node_ = 1;
   uint64_t stacks_dropped_ = 0;
+  std::vector<uint32_t> user_frames_;  // scratch
   Tables fresh_;
   std::vector<FrameToName> to_name_;
 };

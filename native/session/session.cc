@@ -116,9 +116,6 @@ void Session::Configure(const SessionConfig& config) {
 
 void Session::Load() {
   Require(Step::kConfigured, "load");
-  symbolizer_ = Symbolizer::Create();
-  interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
-
   proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
   std::vector<std::string> programs{"lf_exec"};
   if (config_.offcpu) programs.push_back("lf_tasks");
@@ -152,6 +149,9 @@ void Session::Load() {
   }
   proc_object_->Load();
   proc_object_->FillFilters(object_config_);
+  // after the programs, so that their names are in the kernel's list when it is read
+  symbolizer_ = Symbolizer::Create();
+  interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
   step_ = Step::kLoaded;
 }
 
