@@ -161,7 +161,9 @@ void Session::Collect() {
       if (known >= 0) return known;
       std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
       if (!comm.empty() && comm.back() == '\n') comm.pop_back();
-      return interner_->Process(pid, start, comm.empty() ? "?" : comm.c_str(), false);
+      // kernel threads map nothing
+      bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
+      return interner_->Process(pid, start, comm.empty() ? "?" : comm.c_str(), kernel_thread);
     };
     for (int i = 0; i <= LF_TABLE_ROWS; i++) {
       const lf_total& t = area->total[i];

@@ -23,8 +23,11 @@ export const RECLAIM = { warning: 0.05, critical: 0.2 } as const;
 /** Directory cache. Path look-ups of a file server stay below 3 %; a flood of names that do not exist does not. */
 export const DENTRY = { warning: 0.05, critical: 0.2 } as const;
 
-/** Samples that should have come and did not, of those expected of a CPU. Below 5 % it is start, stop and rounding. */
-export const SHORTFALL = { warning: 0.05, critical: 0.25, minExpected: 50 } as const;
+/**
+ * Samples that should have come and did not, of those that a CPU's busy time is worth. Below 10 % it can be the coarse
+ * clock of /proc/stat, which charges whole ticks, and in a virtual machine timers that fire late.
+ */
+export const SHORTFALL = { warning: 0.1, critical: 0.3, minExpected: 50 } as const;
 
 /** Events lost, of all events. Below 1 % no picture changes; above 5 % the picture itself is in doubt. */
 export const LOSSES = { info: 0.01, warning: 0.05 } as const;

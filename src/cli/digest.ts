@@ -2,6 +2,7 @@
 import { OFFCPU_STATES } from "../capture/binding.js";
 import { percentile } from "../model/histogram.js";
 import type { Profile } from "../model/profile.js";
+import { sampleBalance } from "../model/sample-balance.js";
 import { syscallName } from "../model/syscalls.js";
 import { digestFunctions } from "./digest-functions.js";
 import type { CostJson, CpuJson, OffCpuJson, RunQueueJson, SleeperJson } from "./json.js";
@@ -39,12 +40,12 @@ function digestCpu(profile: Profile, limit: number): CpuJson | null {
     samples += table.samples[row]!;
     weightNs += table.weightNs[row]!;
   }
-  const perCpu = profile.final?.samplesPerCpu;
+  const perCpu = profile.final ? sampleBalance(profile.final) : undefined;
   return {
     samples,
     weightNs,
     lowflameNs: selfNs,
-    expectedSamples: perCpu ? sum(perCpu.map((row) => row.expected)) : null,
+    expectedSamples: perCpu ? sum(perCpu.map((row) => row.due)) : null,
     receivedSamples: perCpu ? sum(perCpu.map((row) => row.received)) : null,
     functions: digestFunctions(profile, table, (thread) => !isSelf(profile, thread), limit),
   };

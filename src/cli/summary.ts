@@ -143,7 +143,7 @@ function lossLines(
     !told.has("sample-shortfall") &&
     cpu?.expectedSamples &&
     cpu.receivedSamples !== null &&
-    cpu.receivedSamples < cpu.expectedSamples * 0.97
+    cpu.receivedSamples < cpu.expectedSamples * 0.95
   ) {
     const share = 1 - cpu.receivedSamples / cpu.expectedSamples;
     lines.push(

@@ -2,6 +2,7 @@
 import type { RunQueueRow } from "../../capture/binding.js";
 import { mergeRunQueue, percentile } from "../../model/histogram.js";
 import type { Profile } from "../../model/profile.js";
+import { sampleBalance } from "../../model/sample-balance.js";
 import { ratio } from "../../model/units.js";
 import { type CpuTime, processName, Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
@@ -79,7 +80,8 @@ function waiters(profile: Profile): Waiter[] {
   const rows = new Map<number, RunQueueRow[]>();
   for (const row of profile.final?.runQueue ?? []) {
     const process = profile.processes[row.process];
-    if (process?.pid === 0 || process?.self) continue;
+    // ksoftirqd and its like wait behind everybody by design
+    if (process?.pid === 0 || process?.self || process?.kernelThread) continue;
     const id = process?.id ?? -1;
     rows.set(id, [...(rows.get(id) ?? []), row]);
   }
@@ -91,11 +93,14 @@ function waiters(profile: Profile): Waiter[] {
   });
 }
 
-/** Share of the timer samples that found their CPU idle; undefined without samples. */
+/** Share of the CPUs' time that they were idle; undefined where /proc/stat is not known. */
 function idleShare(profile: Profile): number | undefined {
+  if (profile.final === null) return undefined;
+  const known = sampleBalance(profile.final).flatMap((cpu) => (cpu.idle === undefined ? [] : [cpu.idle]));
+  if (known.length > 0) return known.reduce((sum, idle) => sum + idle, 0) / known.length;
   let received = 0;
   let idle = 0;
-  for (const cpu of profile.final?.samplesPerCpu ?? []) {
+  for (const cpu of profile.final.samplesPerCpu) {
     received += cpu.received;
     idle += cpu.idle;
   }

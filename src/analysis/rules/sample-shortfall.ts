@@ -1,6 +1,6 @@
 // Timer samples that should have come from a CPU and did not: then that CPU's picture is too small.
-import type { CpuTimes } from "../../capture/binding.js";
 import type { Profile } from "../../model/profile.js";
+import { sampleBalance } from "../../model/sample-balance.js";
 import { ratio } from "../../model/units.js";
 import type { Finding } from "../finding.js";
 import { graded, percent } from "../text.js";
@@ -9,25 +9,9 @@ import { SHORTFALL } from "../thresholds.js";
 /** At most one finding: the share of samples missing over all CPUs, the CPUs that miss most, and why. */
 export function sampleShortfall(profile: Profile): Finding[] {
   if (profile.final === null) return [];
-  const { samplesPerCpu, cpuTimesStart, cpuTimesEnd } = profile.final;
-  const cpus = samplesPerCpu
-    .map((cpu) => {
-      const before = cpuTimesStart.find((times) => times.cpu === cpu.cpu);
-      const after = cpuTimesEnd.find((times) => times.cpu === cpu.cpu);
-      const wall = before && after ? total(after) - total(before) : 0;
-      const steal = before && after && wall > 0 ? Math.max(0, (after.steal - before.steal) / wall) : 0;
-      const gone = (before !== undefined) !== (after !== undefined);
-      // A CPU that sleeps deeply takes no timer interrupt, and nothing is missed by that: due is what its busy time
-      // (by /proc/stat, with steal) is worth.
-      const known = before !== undefined && after !== undefined && wall > 0;
-      const used = known ? 1 - Math.max(0, (idle(after) - idle(before)) / wall) : 1;
-      const expected = Math.round(cpu.expected * used);
-      const received = known ? cpu.received - cpu.idle : cpu.received;
-      const missing = Math.max(0, expected - received);
-      const share = expected > 0 ? missing / expected : 0;
-      return { cpu: cpu.cpu, expected, received, missing, share, steal, gone };
-    })
-    .filter((cpu) => cpu.expected >= SHORTFALL.minExpected);
+  const cpus = sampleBalance(profile.final)
+    .filter((cpu) => cpu.due >= SHORTFALL.minExpected)
+    .map((cpu) => ({ ...cpu, expected: cpu.due, share: cpu.missing / cpu.due }));
   const expected = cpus.reduce((sum, cpu) => sum + cpu.expected, 0);
   const missing = cpus.reduce((sum, cpu) => sum + cpu.missing, 0);
   if (expected === 0) return [];
@@ -72,19 +56,4 @@ export function sampleShortfall(profile: Profile): Finding[] {
       tab: "cpu",
     },
   ];
-}
-
-const idle = (times: CpuTimes): number => times.idle + times.iowait;
-
-function total(times: CpuTimes): number {
-  return (
-    times.user +
-    times.nice +
-    times.system +
-    times.idle +
-    times.iowait +
-    times.irq +
-    times.softirq +
-    times.steal
-  );
 }
