@@ -64,7 +64,7 @@ struct sched_entity {
 struct task_struct {
   unsigned int flags;
   unsigned int __state;
-  int on_cpu;
+  unsigned int on_cpu; /* int, u8 in 7.2: only of an unsigned field does libbpf fit the width of a load */
   int exit_state;
   int pid;
   int tgid;
