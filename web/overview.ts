@@ -1,4 +1,5 @@
 // The top of the page: what was recorded, what was found, what was lost, what it cost.
+import { WHOLE_EVENTS } from "../src/analysis/event-losses.js";
 import type { Finding } from "../src/analysis/finding.js";
 import type { ReportDocument } from "../src/export/html/document.js";
 import { DataTable } from "./data-table.js";
@@ -50,16 +51,14 @@ function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
       : null;
   const contributors = finding.contributors.slice(0, CONTRIBUTORS_SHOWN);
   const rest = finding.contributors.length - contributors.length;
-  return el(
-    "article",
-    { class: `finding ${finding.severity}`, "data-rule": finding.rule },
-    el(
-      "h3",
-      {},
-      el("span", { class: "severity" }, SEVERITY_WORDS[finding.severity]),
-      " ",
-      visible(finding.title),
-    ),
+  const title = el(
+    "h3",
+    {},
+    el("span", { class: "severity" }, SEVERITY_WORDS[finding.severity]),
+    " ",
+    visible(finding.title),
+  );
+  const body = [
     el("p", {}, visible(finding.detail)),
     contributors.length > 0
       ? el(
@@ -99,6 +98,14 @@ function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
         )
       : null,
     link,
+  ];
+  // what is merely worth knowing takes one line, so that the graph stays in sight
+  return el(
+    "article",
+    { class: `finding ${finding.severity}`, "data-rule": finding.rule },
+    ...(finding.severity === "info"
+      ? [el("details", {}, el("summary", {}, title), ...body)]
+      : [title, ...body]),
   );
 }
 
@@ -120,6 +127,7 @@ export function findingsSection(report: ReportDocument): HTMLElement {
 /** Notes, losses and cost: short lines, with the whole tables folded away. */
 export function honestySection(report: ReportDocument): HTMLElement {
   const lost = report.losses.filter((row) => row.count > 0).sort((a, b) => b.count - a.count);
+  const events = lost.filter((row) => WHOLE_EVENTS.test(row.id));
   const losses = new DataTable({
     caption: "Every way to lose data, and how often it happened",
     columns: [
@@ -138,7 +146,7 @@ export function honestySection(report: ReportDocument): HTMLElement {
       ? "Lost: not known"
       : lost.length === 0
         ? `Lost: nothing (${report.losses.length} counters, all zero)`
-        : `Lost: ${lost.length} of ${report.losses.length} counters are not zero`;
+        : `Lost: ${lost.map((row) => `${visible(row.id)} ${row.count.toLocaleString("en-US")}`).join(", ")}`;
   const cost = report.cost;
   return el(
     "section",
@@ -146,11 +154,11 @@ export function honestySection(report: ReportDocument): HTMLElement {
     report.notes.length > 0
       ? el("ul", { class: "notes" }, ...report.notes.map((note) => el("li", {}, visible(note))))
       : null,
-    lost.length > 0
+    events.length > 0
       ? el(
           "ul",
           { class: "lost" },
-          ...lost.map((row) =>
+          ...events.map((row) =>
             el(
               "li",
               {},

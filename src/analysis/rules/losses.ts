@@ -3,13 +3,10 @@ import type { Profile } from "../../model/profile.js";
 import { TRUNCATED as TRUNCATED_ROOT } from "../../model/stack-merge.js";
 import { ratio } from "../../model/units.js";
 import { processName, Tally } from "../cpu-time.js";
+import { WHOLE_EVENTS } from "../event-losses.js";
 import type { Finding } from "../finding.js";
 import { percent, shown } from "../text.js";
 import { LOSSES, TRUNCATED } from "../thresholds.js";
-
-// Counters of whole events. Others count nanoseconds, names or halves of stacks: a sum over them would mean nothing.
-// All of them are in every report's list.
-const WHOLE_EVENTS = /(?:\.ring_full|\.slot_collision|^queue\.full|^perf\.lost|^bpf\.recursion_missed)$/;
 
 /** One finding for all losses that matter together. */
 export function losses(profile: Profile): Finding[] {

@@ -117,7 +117,7 @@ function headerOf(profile: Profile): ReportHeader {
   };
 }
 
-function notesOf(profile: Profile): string[] {
+function notesOf(profile: Profile, findings: readonly Finding[]): string[] {
   // The model hands on what the kernel side noted; a set, so that a note never stands there twice.
   const notes = [...new Set([...profile.notes, ...profile.start.notes])];
   if (!profile.final) {
@@ -126,7 +126,7 @@ function notesOf(profile: Profile): string[] {
     );
   }
   const { total, truncated } = profile.userStacks;
-  if (truncated > 0) {
+  if (truncated > 0 && !findings.some((finding) => finding.rule === "user-stacks-truncated")) {
     const share = ((100 * truncated) / Math.max(1, total)).toFixed(1);
     notes.push(
       `${truncated.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} user stacks (${share} %) end early: ` +
@@ -166,7 +166,7 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
     findings,
     losses: profile.final?.losses ?? [],
     cost: costOf(profile),
-    notes: notesOf(profile),
+    notes: notesOf(profile, findings),
     functions: {
       name: intern(functions.name),
       module: intern(functions.module),
