@@ -36,10 +36,11 @@ export const LOSSES = { info: 0.01, warning: 0.05 } as const;
 export const TRUNCATED = { info: 0.2, minSamples: 100 } as const;
 
 /**
- * Waiting for a CPU. At 10 ms one wait in a hundred can be felt in a request's p99. A process with few waits, or whose
+ * Waiting for a CPU. At 20 ms one wait in a hundred is felt in a request's p99; below that it is the
+ * slices of a busy, healthy scheduler. A process with few waits, or whose
  * waits sum up to less than 1 % of the recording, is noise.
  */
-export const RUN_QUEUE = { warningNs: 10e6, criticalNs: 100e6, minWaits: 100, minSumFraction: 0.01 } as const;
+export const RUN_QUEUE = { warningNs: 20e6, criticalNs: 100e6, minWaits: 100, minSumFraction: 0.01 } as const;
 
 /** Uninterruptible sleepers on average: each adds 1 to the load average. One is news, one for each CPU an incident. */
 export const D_STATE = { warning: 1, criticalPerCpu: 1 } as const;

@@ -38,7 +38,7 @@ export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   const who = top.map(({ name, amount }) => `${name} ${percent(amount / occupants.total)}`).join(", ");
   const quota = idle !== undefined && idle > 0.3;
   const reason = quota
-    ? `The CPUs were idle for ${percent(idle)} of the time, so it is not too little CPU but a limit: a cgroup's CPU quota, or threads pinned to few CPUs.`
+    ? `The CPUs were idle for ${percent(idle)} of the time, so either the load came in bursts, or there is a limit: a cgroup's CPU quota, or threads pinned to few CPUs.`
     : who === ""
       ? "Who had the CPUs is not in this recording (record with --what cpu,offcpu)."
       : `The CPUs were busy with ${who}.`;

@@ -1,0 +1,121 @@
+// Builds and drives native/symbols' small test program, and programs whose addresses have known names.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Child } from "../../support/children.js";
+import { repositoryRoot } from "../../support/paths.js";
+
+const BUILD = join(repositoryRoot(), "build/symbols-alone");
+export const DRIVER = join(BUILD, "test-symbols/lowflame-symbols");
+
+/** Builds the driver from this checkout, whether the addon is built or not; one build at a time. */
+export function buildDriver(): void {
+  mkdirSync(BUILD, { recursive: true });
+  const source = join(repositoryRoot(), "native/symbols");
+  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Release && cmake --build "$2"';
+  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD], { stdio: "pipe" });
+}
+/** For beforeAll(buildDriver, BUILD_MS): the first build compiles the whole library. */
+export const BUILD_MS = 180_000;
+
+const lines = (text: string) => text.trimEnd().split("\n");
+
+export function demangle(...names: string[]): string[] {
+  const out = execFileSync(DRIVER, ["--demangle", ...names], { encoding: "utf8" });
+  return lines(out).map((line) => JSON.parse(line).name);
+}
+
+export interface ElfResult {
+  readonly parsed: boolean;
+  readonly parseNs: number;
+  readonly bytes: number;
+  readonly names: readonly string[];
+}
+/** Names at file offsets of one file. Memory is limited to 1 GiB, so that a lying header is found out. */
+export function namesInFile(file: string, offsets: readonly number[]): ElfResult {
+  const args = ["--as=1073741824", DRIVER, "--elf", file, ...offsets.map((o) => o.toString(16))];
+  return JSON.parse(execFileSync("prlimit", args, { encoding: "utf8" }));
+}
+
+export interface Located {
+  readonly module: string;
+  readonly moduleId: number;
+  readonly buildId: string;
+  readonly kind: string;
+  readonly offset: string;
+}
+export interface Stats {
+  readonly filesOpened: number;
+  readonly filesFailed: number;
+  readonly namesFound: number;
+  readonly namesMissing: number;
+  readonly processesGone: number;
+  readonly cacheBytes: number;
+}
+
+/** Kernel addresses (hexadecimal); `as` is put before the command, such as setpriv. */
+export function kernelNames(addresses: readonly string[], as: readonly string[] = []) {
+  const [program, ...rest] = [...as, DRIVER, "--kernel", ...addresses];
+  const out = lines(execFileSync(program!, rest, { encoding: "utf8", maxBuffer: 1 << 28 }));
+  return {
+    located: JSON.parse(out[0]!).located as Located[],
+    names: JSON.parse(out[1]!).names as string[],
+  };
+}
+
+/** The symbolizer at work on one process: it has located the addresses when `start` resolves. */
+export class Naming {
+  private seen = 0;
+  private constructor(private readonly child: Child) {}
+
+  static async start(
+    pid: number,
+    addresses: readonly string[],
+    options: { startNs?: bigint; alsoPid?: number } = {},
+  ): Promise<Naming & { located: Located[] }> {
+    const start = options.startNs === undefined ? [] : ["--start", String(options.startNs)];
+    const also = options.alsoPid === undefined ? [] : ["--also", String(options.alsoPid)];
+    const command = [DRIVER, "--pid", String(pid), ...start, ...also, "--user", ...addresses];
+    const naming = new Naming(Child.start(command));
+    const { located } = await naming.next("located");
+    return Object.assign(naming, { located: located as Located[] });
+  }
+
+  /** Names of what was located. */
+  async names(): Promise<string[]> {
+    this.child.write("\n");
+    return (await this.next("names")).names as string[];
+  }
+  /** Locates the addresses again, after an exec if so told, and names them. */
+  async again(after: "locate" | "exec"): Promise<{ located: Located[]; names: string[] }> {
+    this.child.write(`${after}\n`);
+    const { located } = await this.next("located");
+    return { located: located as Located[], names: (await this.next("names")).names as string[] };
+  }
+  async end(): Promise<Stats> {
+    this.child.write("end\n");
+    return (await this.next("stats")).stats as Stats;
+  }
+  async stop(): Promise<void> {
+    await this.child.stop("SIGKILL");
+  }
+
+  private async next(what: string): Promise<Record<string, unknown>> {
+    await this.child.until(() => this.child.stdout.split("\n").length > this.seen + 1, 20_000, what);
+    return JSON.parse(this.child.stdout.split("\n")[this.seen++]!);
+  }
+}
+
+/** Compiles named.cc; `flags` come on top of -O1. */
+export function compileNamed(to: string, flags: readonly string[] = []): string {
+  const source = join(repositoryRoot(), "test/unit/symbols/named.cc");
+  execFileSync("g++", ["-std=c++17", "-O1", "-w", "-fcf-protection=none", ...flags, source, "-o", to]);
+  return to;
+}
+
+/** A running program that printed its addresses (hexadecimal) as one JSON line. */
+export async function startNamed(command: readonly string[]) {
+  const child = Child.start(command);
+  await child.until(() => child.stdout.includes("\n"), 10_000, "addresses");
+  return { child, pid: child.pid, at: JSON.parse(child.stdout) as Readonly<Record<string, string>> };
+}
