@@ -150,7 +150,9 @@ struct lf_runq {
   __u32 bucket[LF_RUNQ_BUCKETS];
 };
 
-#define LF_TABLE_ROWS 512 /* a power of two; row LF_TABLE_ROWS is "other" */
+/* powers of two; the row behind the last is "other" */
+#define LF_TOTAL_ROWS 4096
+#define LF_RUNQ_ROWS 2048
 #define LF_TABLE_PROBES 8
 
 struct lf_off_area {
@@ -163,8 +165,8 @@ struct lf_off_area {
   __u64 random;    /* state of the generator that draws waits */
   __u64 switch_ns; /* time of the last switch on this CPU */
   struct lf_record_stack scratch;
-  struct lf_total total[LF_TABLE_ROWS + 1];
-  struct lf_runq runq[LF_TABLE_ROWS + 1];
+  struct lf_total total[LF_TOTAL_ROWS + 1];
+  struct lf_runq runq[LF_RUNQ_ROWS + 1];
 };
 
 struct lf_proc_area {
@@ -185,7 +187,7 @@ struct lf_settings {
   __u32 stacks_per_window;   /* budget of stacks a CPU and window */
   __u32 slot_sets;           /* a power of two */
   __u32 user_stack_in_chain; /* the perf event's own chain has the user half */
-  __u32 pad;
+  __u32 table_mask;          /* rows used of each table less one, at most all */
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Exact totals and histograms, in open-addressed tables that one CPU writes with plain adds. At most LF_TABLE_PROBES
- * rows are looked at; what finds no row goes into the row "other" (index LF_TABLE_ROWS) and is counted.
+ * rows are looked at; what finds no row goes into the row "other" (behind the last) and is counted.
  */
 #ifndef LOWFLAME_TABLES_H
 #define LOWFLAME_TABLES_H
@@ -19,7 +19,7 @@ static __always_inline void lf_total_add(struct lf_off_area* area, __u32 tgid, _
   struct lf_total* row = NULL;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    struct lf_total* t = &area->total[(at + i) & (LF_TABLE_ROWS - 1)];
+    struct lf_total* t = &area->total[(at + i) & settings.table_mask & (LF_TOTAL_ROWS - 1)];
 
     if (t->key == key && t->start_time_ns == start_ns) {
       row = t;
@@ -34,7 +34,7 @@ static __always_inline void lf_total_add(struct lf_off_area* area, __u32 tgid, _
   }
   if (!row) {
     area->counter[LF_OFF_TOTALS_FULL]++;
-    row = &area->total[LF_TABLE_ROWS];
+    row = &area->total[LF_TOTAL_ROWS];
   }
   row->count++;
   row->sum_ns += ns;
@@ -84,7 +84,7 @@ static __always_inline void lf_runq_add(struct lf_off_area* area, __u32 tgid, __
   struct lf_runq* row = NULL;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    struct lf_runq* t = &area->runq[(at + i) & (LF_TABLE_ROWS - 1)];
+    struct lf_runq* t = &area->runq[(at + i) & settings.table_mask & (LF_RUNQ_ROWS - 1)];
 
     if (t->key == key && t->start_time_ns == start_ns) {
       row = t;
@@ -99,7 +99,7 @@ static __always_inline void lf_runq_add(struct lf_off_area* area, __u32 tgid, __
   }
   if (!row) {
     area->counter[LF_OFF_RUNQ_FULL]++;
-    row = &area->runq[LF_TABLE_ROWS];
+    row = &area->runq[LF_RUNQ_ROWS];
   }
   __u32 bucket = lf_bucket(ns);
 

@@ -178,6 +178,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.threshold_ns = config.threshold_ns;
       s.stacks_per_window = 100;
       s.slot_sets = std::max(1u, config.slot_sets);
+      s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
       s.user_stack_in_chain = config.user_stack_in_chain;
       memcpy(copy.data(), &s, sizeof(s));
       bpf_map__set_initial_value(map, copy.data(), size);

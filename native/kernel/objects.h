@@ -31,6 +31,7 @@ struct ObjectConfig {
   bool user_stack_in_chain = false;
   uint64_t threshold_ns = 0;
   uint32_t slot_sets = 0;
+  uint32_t table_rows = 0;  // a power of two; 0 = all
   uint32_t ring_bytes = 0;
   int possible_cpus = 1;
 };

@@ -165,12 +165,12 @@ void Session::Collect() {
       bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
       return interner_->Process(pid, start, comm.empty() ? "?" : comm.c_str(), kernel_thread);
     };
-    for (int i = 0; i <= LF_TABLE_ROWS; i++) {
+    for (int i = 0; i <= LF_TOTAL_ROWS; i++) {
       const lf_total& t = area->total[i];
       if (t.count) {
         auto state_code =
-            i == LF_TABLE_ROWS ? uint32_t{LF_STATE_OTHER} : static_cast<uint32_t>(t.key >> 32 & 0x7fffffff);
-        int64_t process = process_of(t.key, t.start_time_ns, i == LF_TABLE_ROWS);
+            i == LF_TOTAL_ROWS ? uint32_t{LF_STATE_OTHER} : static_cast<uint32_t>(t.key >> 32 & 0x7fffffff);
+        int64_t process = process_of(t.key, t.start_time_ns, i == LF_TOTAL_ROWS);
         TotalRow& row = totals[{process, state_code}];
         row.process = process;
         row.state = state_code;
@@ -178,9 +178,11 @@ void Session::Collect() {
         row.sum_ns += t.sum_ns;
         row.max_ns = std::max<uint64_t>(row.max_ns, t.max_ns);
       }
+    }
+    for (int i = 0; i <= LF_RUNQ_ROWS; i++) {
       const lf_runq& q = area->runq[i];
       if (q.count) {
-        int64_t process = process_of(q.key, q.start_time_ns, i == LF_TABLE_ROWS);
+        int64_t process = process_of(q.key, q.start_time_ns, i == LF_RUNQ_ROWS);
         RunQueueRow& row = runq[process];
         row.process = process;
         row.count += q.count;

@@ -110,6 +110,7 @@ void Session::Configure(const SessionConfig& config) {
   object_config_.user_stack_in_chain = !user_half_by_timer_;
   object_config_.threshold_ns = config.threshold_ns;
   object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
+  object_config_.table_rows = config.table_rows ? PowerOfTwoAtLeast(config.table_rows) : 0;
   object_config_.possible_cpus = PossibleCpus();
   step_ = Step::kConfigured;
 }

@@ -29,6 +29,7 @@ struct SessionConfig {
   uint64_t threshold_ns = 5000000;
   uint32_t thread_slots = 0;
   uint32_t ring_bytes = 0;
+  uint32_t table_rows = 0;
   std::vector<std::string> without;  // kernel features to do without, as an older kernel would
 };
 

@@ -143,6 +143,8 @@ export interface SessionConfig {
   readonly threadSlots?: number;
   /** Bytes of each ring (a power of two of pages); absent = default. */
   readonly ringBytes?: Bytes;
+  /** Rows of each CPU's tables of exact totals (a power of two); absent = all there are. */
+  readonly tableRows?: number;
   /** Kernel features to do without, as on an older kernel: "sched_exit_tp", "hrtimer_expire_entry". */
   readonly without?: readonly string[];
 }

@@ -37,6 +37,19 @@ test("a ring that is full is counted, with the waiting time that its stacks stoo
   expect(loss(final, "offcpu.ring_full_ns")).toBeGreaterThan(0);
 });
 
+test("processes that find no row in a full table are in the row other, with their whole time", async () => {
+  const program = await startProgram("known-sleep", { hold: true });
+  const { final } = await recordWhile({ sources: ["offcpu"], tableRows: 2 }, async () => {
+    program.go();
+    await program.result(30_000);
+  });
+  expect(loss(final, "offcpu.totals_full")).toBeGreaterThan(0);
+  const rest = final.offcpuTotals.find((t) => t.process === -1)!;
+  expect(rest.count).toBe(loss(final, "offcpu.totals_full"));
+  expect(rest.sumNs).toBeGreaterThan(rest.maxNs);
+  expect(final.runQueue.find((q) => q.process === -1)!.count).toBe(loss(final, "offcpu.runqueue_full"));
+});
+
 test("CPU samples that do not fit are counted: perf LOST and user halves", async () => {
   const program = await startProgram("known-cpu", { args: ["--ms", "1000", "--threads", "2"], hold: true });
   const { final, profile } = await recordWhile(

@@ -1,3 +1,4 @@
+// What can be searched for in the page, and the link that brings it back.
 import { describe, expect, test } from "vitest";
 import { linkTo, placeIn } from "../../web/place.js";
 import { matchAll, parseSearch } from "../../web/search.js";

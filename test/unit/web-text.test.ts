@@ -1,3 +1,4 @@
+// How the page writes names, times and shares.
 import { describe, expect, test } from "vitest";
 import { clip, duration, percent, visible } from "../../web/text.js";
 
