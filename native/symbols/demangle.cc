@@ -1,14 +1,39 @@
-// C++ and Rust names by LLVM's demangler.
+// C++ and Rust names by LLVM's demangler, kept within bounds: see symbols.h.
+//
+// A mangled name may refer back to its own parts, so that a hundred bytes of it can stand for gigabytes of text, and
+// the demangler ends the process when memory runs out. Anybody who may run a program may name its functions. The
+// library is therefore linked with its calls of realloc, by which its output grows, led to lowflame_demangle_realloc
+// (CMakeLists.txt), which throws when the text gets too long.
 #include <llvm/Demangle/Demangle.h>
 
+#include <cstdlib>
+#include <stdexcept>
+
 #include "symbols.h"
+
+namespace {
+
+constexpr size_t kMaxOutput = 65536;
+
+struct TooLong : std::exception {};
+
+}  // namespace
+
+extern "C" void* lowflame_demangle_realloc(void* block, size_t size) {
+  if (size > 2 * kMaxOutput) {
+    free(block);  // the caller is never returned to
+    throw TooLong();
+  }
+  void* grown = realloc(block, size);
+  if (!grown) throw TooLong();
+  return grown;
+}
 
 namespace lowflame {
 namespace {
 
 // The demangler recurses: a hostile name must not be able to exhaust the stack of its thread.
 constexpr size_t kMaxInput = 8192;
-constexpr size_t kMaxOutput = 65536;
 
 // Legacy Rust names are C++ names that end in a hash: "core::fmt::write::h0123456789abcdef".
 void StripRustHash(std::string* name) {
@@ -23,15 +48,53 @@ void StripRustHash(std::string* name) {
   name->resize(at);
 }
 
+// "$LT$" and the like in legacy Rust names stand for what the C++ mangling has no letters for.
+void ReplaceRustEscapes(std::string* name) {
+  static constexpr struct {
+    const char *escape, *text;
+  } kEscapes[] = {{"$LT$", "<"},  {"$GT$", ">"},  {"$LP$", "("},  {"$RP$", ")"},  {"$C$", ","},    {"$BP$", "*"},
+                  {"$RF$", "&"},  {"$SP$", "@"},  {"$u20$", " "}, {"$u27$", "'"}, {"$u5b$", "["},  {"$u5d$", "]"},
+                  {"$u7b$", "{"}, {"$u7d$", "}"}, {"$u3b$", ";"}, {"$u2b$", "+"}, {"$u22$", "\""}, {"$u7e$", "~"}};
+  std::string out;
+  for (size_t i = 0; i < name->size();) {
+    bool replaced = false;
+    for (const auto& e : kEscapes) {
+      size_t length = std::char_traits<char>::length(e.escape);
+      if (name->compare(i, length, e.escape)) continue;
+      // an underscore stands before an escape at the start of a part
+      if (!out.empty() && out.back() == '_' && (out.size() == 1 || out[out.size() - 2] == ':')) out.pop_back();
+      out += e.text;
+      i += length;
+      replaced = true;
+      break;
+    }
+    if (replaced) continue;
+    if (!name->compare(i, 2, "..")) {
+      out += "::";
+      i += 2;
+    } else {
+      out += (*name)[i++];
+    }
+  }
+  *name = std::move(out);
+}
+
 }  // namespace
 
 std::string Demangle(const std::string& name) {
   if (name.size() < 3 || name.size() > kMaxInput) return name;
   bool cpp = name.compare(0, 2, "_Z") == 0, rust = name.compare(0, 2, "_R") == 0;
   if (!cpp && !rust) return name;
-  std::string out = llvm::demangle(name);
-  if (cpp) StripRustHash(&out);
+  std::string out;
+  try {
+    out = llvm::demangle(name);
+  } catch (const TooLong&) {
+    return name;
+  }
   if (out.size() > kMaxOutput) return name;
+  size_t before = out.size();
+  if (cpp) StripRustHash(&out);
+  if (out.size() != before) ReplaceRustEscapes(&out);
   return out;
 }
 

@@ -1,52 +1,169 @@
-// Drives the symbolizer for tests, one JSON string a line:
-//   lowflame-symbols --pid PID ADDRESS...     names of user addresses (hex); waits for a line on stdin between locating
-//                                             and naming, so that a test can end the process in between
-//   lowflame-symbols --kernel ADDRESS...      names of kernel addresses
-//   lowflame-symbols --demangle NAME...
+// Drives the symbolizer for tests; prints one JSON object a line. Addresses and offsets are hexadecimal.
+//
+//   lowflame-symbols --pid PID [--start NS] [--also PID] --user ADDRESS...
+//       {"located":[...]} at once; then for each line on stdin {"names":[...]} (after the line "locate" or "exec" the
+//       addresses are located again before); at its end, or "end", {"stats":{...}}. So a test can end the process in
+//       between.
+//       --also: each address is located in that process too, before.
+//   lowflame-symbols --kernel ADDRESS...    {"located":[...]}, {"names":[...]}
+//   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
+//   lowflame-symbols --demangle NAME...     {"name":"..."} of each
+//   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"names":[...]} of one file
+#include <fcntl.h>
+#include <time.h>
+
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <string>
 #include <vector>
 
+#include "elf_symbols.h"
 #include "symbols.h"
 
 namespace {
 
-void PrintJson(const std::string& text) {
-  putchar('"');
+using namespace lowflame;
+
+// Bytes that are no ASCII come out as they are: names need not be UTF-8.
+std::string Json(const std::string& text) {
+  std::string out = "\"";
   for (char c : text) {
+    char escaped[8];
     if (c == '"' || c == '\\')
-      printf("\\%c", c);
+      snprintf(escaped, sizeof(escaped), "\\%c", c);
     else if (static_cast<unsigned char>(c) < 0x20)
-      printf("\\u%04x", c);
+      snprintf(escaped, sizeof(escaped), "\\u%04x", c);
     else
-      putchar(c);
+      snprintf(escaped, sizeof(escaped), "%c", c);
+    out += escaped;
   }
-  puts("\"");
+  return out + '"';
+}
+
+std::string JsonList(const std::vector<std::string>& items) {
+  std::string out = "[";
+  for (const std::string& item : items) out += (out.size() > 1 ? "," : "") + item;
+  return out + "]";
+}
+
+std::string JsonHex(uint64_t value) {
+  char text[24];
+  snprintf(text, sizeof(text), "\"%" PRIx64 "\"", value);
+  return text;
+}
+
+std::vector<uint64_t> Hexes(char** from) {
+  std::vector<uint64_t> out;
+  for (; *from; from++) out.push_back(strtoull(*from, nullptr, 16));
+  return out;
+}
+
+class Driver {
+ public:
+  explicit Driver(uint32_t pid) : pid_(pid) {}
+
+  template <class Locate>
+  void Print(const std::vector<uint64_t>& addresses, Locate locate) {
+    static const char* const kKinds[] = {"kernel", "bpf", "user", "jit", "vdso", "unknown"};
+    locations_.clear();
+    std::vector<std::string> rows;
+    for (uint64_t address : addresses) {
+      Location l = locate(address);
+      for (ModuleInfo& m : symbolizer->TakeNewModules()) modules_[m.id] = m;
+      locations_.push_back(l);
+      rows.push_back("{\"module\":" + Json(modules_[l.module].path) + ",\"moduleId\":" + std::to_string(l.module) +
+                     ",\"buildId\":" + Json(modules_[l.module].build_id) + ",\"kind\":\"" +
+                     kKinds[static_cast<int>(l.kind)] + "\",\"offset\":" + JsonHex(l.offset) + "}");
+    }
+    printf("{\"located\":%s}\n", JsonList(rows).c_str());
+    fflush(stdout);
+  }
+  void PrintNames() {
+    std::vector<std::string> names;
+    for (const Location& l : locations_) names.push_back(Json(symbolizer->Name(l, pid_)));
+    printf("{\"names\":%s}\n", JsonList(names).c_str());
+    fflush(stdout);
+  }
+  void PrintStats() {
+    SymbolStats s = symbolizer->Stats();
+    printf("{\"stats\":{\"filesOpened\":%" PRIu64 ",\"filesFailed\":%" PRIu64 ",\"namesFound\":%" PRIu64
+           ",\"namesMissing\":%" PRIu64 ",\"processesGone\":%" PRIu64 ",\"cacheBytes\":%" PRIu64 "}}\n",
+           s.files_opened, s.files_failed, s.names_found, s.names_missing, s.processes_gone, s.cache_bytes);
+  }
+
+  std::unique_ptr<Symbolizer> symbolizer = Symbolizer::Create();
+
+ private:
+  uint32_t pid_;
+  std::vector<Location> locations_;
+  std::map<uint32_t, ModuleInfo> modules_;
+};
+
+int NameUser(int argc, char** argv) {
+  uint32_t pid = static_cast<uint32_t>(strtoul(argv[2], nullptr, 10));
+  uint64_t start = 0;
+  uint32_t also = 0;
+  int at = 3;
+  if (argc > 5 && !strcmp(argv[3], "--start")) start = strtoull(argv[4], nullptr, 10), at = 5;
+  if (argc > at + 2 && !strcmp(argv[at], "--also"))
+    also = static_cast<uint32_t>(strtoul(argv[at + 1], nullptr, 10)), at += 2;
+  if (at >= argc || strcmp(argv[at], "--user")) return 2;
+  std::vector<uint64_t> addresses = Hexes(argv + at + 1);
+  Driver driver(pid);
+  auto locate = [&](uint64_t a) {
+    if (also) driver.symbolizer->LocateUser(also, 0, a);
+    return driver.symbolizer->LocateUser(pid, start, a);
+  };
+  driver.Print(addresses, locate);
+  char line[64];
+  while (fgets(line, sizeof(line), stdin)) {
+    if (!strcmp(line, "end\n")) break;
+    if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start);
+    if (!strcmp(line, "exec\n") || !strcmp(line, "locate\n")) driver.Print(addresses, locate);
+    driver.PrintNames();
+  }
+  driver.PrintStats();
+  return 0;
+}
+
+int NameInFile(char** argv) {
+  UniqueFd fd(open(argv[2], O_RDONLY | O_CLOEXEC));
+  timespec begin, end;
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  ElfSymbols symbols = ElfSymbols::Load(fd.get(), argv[2], -1);
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  std::vector<std::string> names;
+  for (uint64_t offset : Hexes(argv + 3)) names.push_back(Json(symbols.NameAt(offset)));
+  int64_t ns = (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec;
+  printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"names\":%s}\n",
+         symbols.parsed() ? "true" : "false", ns, symbols.bytes(), JsonList(names).c_str());
+  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) return 2;
-  if (!strcmp(argv[1], "--demangle")) {
-    for (int i = 2; i < argc; i++) PrintJson(lowflame::Demangle(argv[i]));
+  std::string mode = argc > 2 ? argv[1] : "";
+  if (mode == "--pid") return NameUser(argc, argv);
+  if (mode == "--elf") return NameInFile(argv);
+  if (mode == "--kernel") {
+    Driver driver(0);
+    driver.Print(Hexes(argv + 2), [&](uint64_t a) { return driver.symbolizer->LocateKernel(a); });
+    driver.PrintNames();
     return 0;
   }
-  auto symbolizer = lowflame::Symbolizer::Create();
-  bool user = !strcmp(argv[1], "--pid");
-  uint32_t pid = user ? static_cast<uint32_t>(atoi(argv[2])) : 0;
-  std::vector<lowflame::Location> locations;
-  for (int i = user ? 3 : 2; i < argc; i++) {
-    uint64_t address = strtoull(argv[i], nullptr, 16);
-    locations.push_back(user ? symbolizer->LocateUser(pid, 1, address) : symbolizer->LocateKernel(address));
+  if (mode != "--demangle" && mode != "--address") {
+    fprintf(stderr, "lowflame-symbols: the forms of the command are at the head of native/symbols/driver_main.cc\n");
+    return 2;
   }
-  if (user) {
-    puts("\"located\"");
-    fflush(stdout);
-    char line[8];
-    if (!fgets(line, sizeof(line), stdin)) return 1;
+  for (int i = 2; i < argc; i++) {
+    if (mode == "--demangle")
+      printf("{\"name\":%s}\n", Json(Demangle(argv[i])).c_str());
+    else
+      printf("{\"address\":%s}\n", JsonHex(KernelSymbolAddress(argv[i])).c_str());
   }
-  for (const auto& location : locations) PrintJson(symbolizer->Name(location, pid));
   return 0;
 }

@@ -1,240 +1,280 @@
-// Reading ELF symbol tables with libelf: see elf_symbols.h. Files are read, not mapped: a mapped file that is truncated
-// under us would kill the process with SIGBUS.
+// Reading ELF symbol tables with libelf: see elf_symbols.h.
 #include "elf_symbols.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
-#include "../core/unique_fd.h"
+#include "debug_files.h"
+#include "elf_header.h"
 
 namespace lowflame {
 namespace {
 
-constexpr size_t kMaxSymbols = 4u << 20;
-constexpr size_t kMaxNameBytes = 512u << 20;
+constexpr uint64_t kMaxTableBytes = 96u << 20;  // 4 million symbols; Chromium has one million
+constexpr uint64_t kMaxSize = (1u << 28) - 1;   // of one function
+constexpr uint64_t kMaxUnsized = 4096;          // how far a symbol without a size may reach
 constexpr size_t kMaxName = 16384;
-constexpr size_t kMaxNotes = 65536;
-constexpr off_t kMaxDebugFile = 4ll << 30;
+constexpr int kMaxLookBack = 32;
+constexpr uint32_t kUnsized = 8, kLabel = 4;  // bits of Symbol::rank; the lower two are the binding
 
-std::string Hex(const unsigned char* bytes, size_t n) {
-  static const char digits[] = "0123456789abcdef";
-  std::string s;
-  for (size_t i = 0; i < n; i++) {
-    s += digits[bytes[i] >> 4];
-    s += digits[bytes[i] & 15];
-  }
-  return s;
+struct ElfEnd {
+  void operator()(Elf* elf) const { elf_end(elf); }
+};
+using ElfPtr = std::unique_ptr<Elf, ElfEnd>;
+
+bool Within(uint64_t at, uint64_t size, uint64_t file_size) {
+  return at <= file_size && size <= file_size - at;
 }
 
-std::string BuildIdInNotes(const std::vector<unsigned char>& notes) {
-  for (size_t at = 0; at + 12 <= notes.size();) {
-    uint32_t name_size, desc_size, type;
-    memcpy(&name_size, &notes[at], 4);
-    memcpy(&desc_size, &notes[at + 4], 4);
-    memcpy(&type, &notes[at + 8], 4);
-    if (name_size > notes.size() || desc_size > notes.size()) break;
-    size_t desc = at + 12 + ((name_size + 3) & ~3u);
-    if (desc + desc_size > notes.size()) break;
-    if (type == NT_GNU_BUILD_ID && name_size == 4 && !memcmp(&notes[at + 12], "GNU", 4) && desc_size <= 64)
-      return Hex(&notes[desc], desc_size);
-    at = desc + ((desc_size + 3) & ~3u);
-  }
-  return "";
+int64_t ModifiedNs(const struct stat& st) {
+  return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
 }
 
-// CRC of the whole file as .gnu_debuglink wants it (the zlib polynomial).
-bool FileCrcIs(int fd, uint32_t wanted) {
-  std::vector<unsigned char> buffer(1 << 20);
-  uLong crc = crc32(0, nullptr, 0);
-  off_t at = 0;
-  ssize_t n;
-  while ((n = pread(fd, buffer.data(), buffer.size(), at)) > 0) {
-    crc = crc32(crc, buffer.data(), static_cast<uInt>(n));
-    at += n;
-    if (at > kMaxDebugFile) return false;
-  }
-  return crc == wanted;
+ElfPtr Open(int fd, uint64_t* size) {
+  struct stat st;
+  if (fstat(fd, &st)) return nullptr;
+  *size = static_cast<uint64_t>(st.st_size);
+  elf_version(EV_CURRENT);
+  if (!ElfHeaderIsSane(fd, *size)) return nullptr;
+  ElfPtr elf(elf_begin(fd, ELF_C_READ, nullptr));
+  if (!elf || elf_kind(elf.get()) != ELF_K_ELF) return nullptr;
+  return elf;
 }
 
-Elf_Scn* FindSection(Elf* elf, const char* name, GElf_Shdr* header) {
+DebugLink ReadDebugLink(Elf* elf, uint64_t file_size) {
   size_t strings;
-  if (elf_getshdrstrndx(elf, &strings)) return nullptr;
+  if (elf_getshdrstrndx(elf, &strings)) return {};
+  GElf_Shdr names;
+  Elf_Scn* names_section = elf_getscn(elf, strings);
+  if (!names_section || !gelf_getshdr(names_section, &names) || names.sh_size > (1u << 20) ||
+      !Within(names.sh_offset, names.sh_size, file_size))
+    return {};
   for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
-    if (!gelf_getshdr(s, header)) continue;
-    const char* n = elf_strptr(elf, strings, header->sh_name);
-    if (n && !strcmp(n, name)) return s;
+    GElf_Shdr header;
+    if (!gelf_getshdr(s, &header) || header.sh_type != SHT_PROGBITS || header.sh_size < 8 || header.sh_size > 4096)
+      continue;
+    const char* section = elf_strptr(elf, strings, header.sh_name);
+    if (!section || strcmp(section, ".gnu_debuglink")) continue;
+    Elf_Data* data = elf_rawdata(s, nullptr);
+    if (!data || !data->d_buf || data->d_size < 8) return {};
+    const char* name = static_cast<const char*>(data->d_buf);
+    size_t length = strnlen(name, data->d_size);
+    size_t at = (length + 4) & ~size_t{3};
+    if (at + 4 > data->d_size) return {};
+    DebugLink link{std::string(name, length), 0};
+    memcpy(&link.crc, name + at, 4);
+    return link;
   }
-  return nullptr;
-}
-
-// The address is the low bits of text on x86-64 and arm64 alike; nothing to mask.
-uint8_t Rank(unsigned char bind, bool sized) {
-  uint8_t rank = bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 1 : 2;
-  return static_cast<uint8_t>(rank + (sized ? 0 : 4));
+  return {};
 }
 
 }  // namespace
 
-std::string ReadBuildId(int fd) {
-  Elf64_Ehdr e;
-  if (pread(fd, &e, sizeof(e), 0) != sizeof(e) || memcmp(e.e_ident, ELFMAG, SELFMAG) ||
-      e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_phentsize != sizeof(Elf64_Phdr) || e.e_phnum > 512)
-    return "";
-  std::vector<Elf64_Phdr> headers(e.e_phnum);
-  auto size = static_cast<ssize_t>(headers.size() * sizeof(Elf64_Phdr));
-  if (pread(fd, headers.data(), static_cast<size_t>(size), static_cast<off_t>(e.e_phoff)) != size) return "";
-  for (const Elf64_Phdr& p : headers) {
-    if (p.p_type != PT_NOTE || p.p_filesz > kMaxNotes) continue;
-    std::vector<unsigned char> notes(p.p_filesz);
-    ssize_t n = pread(fd, notes.data(), notes.size(), static_cast<off_t>(p.p_offset));
-    if (n <= 0) continue;
-    notes.resize(static_cast<size_t>(n));
-    std::string id = BuildIdInNotes(notes);
-    if (!id.empty()) return id;
-  }
-  return "";
-}
-
 void ElfSymbols::ReadSegments(void* handle) {
   auto* elf = static_cast<Elf*>(handle);
   size_t count = 0;
-  if (elf_getphdrnum(elf, &count) || count > 4096) return;
+  if (elf_getphdrnum(elf, &count)) return;
   for (size_t i = 0; i < count; i++) {
     GElf_Phdr p;
-    if (gelf_getphdr(elf, static_cast<int>(i), &p) && p.p_type == PT_LOAD)
+    // only code is asked for; a data segment may share its file offsets
+    if (gelf_getphdr(elf, static_cast<int>(i), &p) && p.p_type == PT_LOAD && (p.p_flags & PF_X))
       segments_.push_back({p.p_offset, p.p_vaddr, p.p_filesz});
   }
 }
 
-bool ElfSymbols::ReadTable(void* handle, uint32_t section_type) {
+void ElfSymbols::ReadCode(void* handle) {
   auto* elf = static_cast<Elf*>(handle);
-  size_t before = symbols_.size();
+  code_.clear();
   for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
     GElf_Shdr header;
-    if (!gelf_getshdr(s, &header) || header.sh_type != section_type || !header.sh_entsize) continue;
+    if (!gelf_getshdr(s, &header) || !(header.sh_flags & SHF_EXECINSTR) || !(header.sh_flags & SHF_ALLOC)) continue;
+    if (header.sh_addr + header.sh_size > header.sh_addr)
+      code_.push_back({header.sh_addr, header.sh_addr + header.sh_size});
+  }
+  std::sort(code_.begin(), code_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+}
+
+bool ElfSymbols::IsCode(uint64_t address) const {
+  auto next =
+      std::upper_bound(code_.begin(), code_.end(), address, [](uint64_t a, const Range& r) { return a < r.begin; });
+  return next != code_.begin() && address < (next - 1)->end;
+}
+
+bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_size) {
+  auto* elf = static_cast<Elf*>(handle);
+  symbols_.clear();
+  for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
+    GElf_Shdr header, strings;
+    if (!gelf_getshdr(s, &header) || header.sh_type != section_type) continue;
+    Elf_Scn* linked = elf_getscn(elf, header.sh_link);
+    if (!linked || !gelf_getshdr(linked, &strings) || strings.sh_type != SHT_STRTAB) continue;
+    // libelf allocates what a header claims, so claims are checked first
+    if (header.sh_size > kMaxTableBytes || !Within(header.sh_offset, header.sh_size, file_size) ||
+        !Within(strings.sh_offset, strings.sh_size, file_size) ||
+        ((header.sh_flags | strings.sh_flags) & SHF_COMPRESSED))
+      continue;
     Elf_Data* data = elf_getdata(s, nullptr);
     if (!data || !data->d_buf) continue;
-    size_t count = std::min<size_t>(data->d_size / header.sh_entsize, kMaxSymbols);
-    for (size_t i = 0; i < count && symbols_.size() < kMaxSymbols && names_.size() < kMaxNameBytes; i++) {
+    size_t count = data->d_size / gelf_fsize(elf, ELF_T_SYM, 1, EV_CURRENT);
+    symbols_.reserve(count);
+    for (size_t i = 0; i < count; i++) {
       GElf_Sym sym;
       if (!gelf_getsym(data, static_cast<int>(i), &sym) || sym.st_shndx == SHN_UNDEF || !sym.st_value) continue;
-      unsigned char type = GELF_ST_TYPE(sym.st_info);
-      if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE) continue;
-      // elf_strptr checks that the string ends within its section
-      const char* name = elf_strptr(elf, header.sh_link, sym.st_name);
-      if (!name || !*name) continue;
-      // assembler labels are no functions
-      if (type == STT_NOTYPE && (name[0] == '.' || name[0] == '$' || sym.st_shndx >= SHN_LORESERVE)) continue;
-      size_t length = strnlen(name, kMaxName);
-      symbols_.push_back({sym.st_value, static_cast<uint32_t>(std::min<uint64_t>(sym.st_size, UINT32_MAX)),
-                          static_cast<uint32_t>(names_.size()), Rank(GELF_ST_BIND(sym.st_info), sym.st_size != 0)});
-      names_.append(name, length);
-      names_ += '\0';
+      unsigned char type = GELF_ST_TYPE(sym.st_info), bind = GELF_ST_BIND(sym.st_info);
+      bool function = type == STT_FUNC || type == STT_GNU_IFUNC;
+      if (!function && (type != STT_NOTYPE || sym.st_shndx >= SHN_LORESERVE)) continue;
+      if (!sym.st_name || sym.st_name >= strings.sh_size || !IsCode(sym.st_value)) continue;
+      uint32_t rank = bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 1 : 2;
+      rank |= (function ? 0 : kLabel) | (sym.st_size ? 0 : kUnsized);
+      symbols_.push_back(
+          {sym.st_value, static_cast<uint32_t>(std::min<uint64_t>(sym.st_size, kMaxSize)), rank, sym.st_name});
     }
+    names_at_ = strings.sh_offset;
+    names_size_ = strings.sh_size;
+    break;  // a file has one table of each kind
   }
-  return symbols_.size() > before;
+  return !symbols_.empty();
 }
 
-bool ElfSymbols::ReadDebugFile(const std::string& file, const std::string& build_id, const uint32_t* crc) {
-  UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat st;
-  if (!fd || fstat(fd.get(), &st) || !S_ISREG(st.st_mode)) return false;
-  if (crc ? !FileCrcIs(fd.get(), *crc) : ReadBuildId(fd.get()) != build_id) return false;
-  Elf* elf = elf_begin(fd.get(), ELF_C_READ, nullptr);
+bool ElfSymbols::ReadDebugFile(int fd) {
+  uint64_t size;
+  ElfPtr elf = Open(fd, &size);
   if (!elf) return false;
-  bool found = ReadTable(elf, SHT_SYMTAB);
-  elf_end(elf);
-  return found;
+  std::vector<Range> own = code_;
+  ReadCode(elf.get());
+  if (code_.empty()) code_ = std::move(own);
+  return ReadTable(elf.get(), SHT_SYMTAB, size);
 }
 
-ElfSymbols ElfSymbols::Load(int fd, const std::string& path, const std::string& root) {
+ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   ElfSymbols out;
-  elf_version(EV_CURRENT);
-  Elf* elf = elf_begin(fd, ELF_C_READ, nullptr);
-  if (!elf || elf_kind(elf) != ELF_K_ELF) {
-    elf_end(elf);
-    return out;
-  }
-  out.parsed_ = true;
-  out.ReadSegments(elf);
-  bool found = out.ReadTable(elf, SHT_SYMTAB);
-  if (!found) {
-    std::string id = ReadBuildId(fd);
-    std::vector<std::string> roots{""};
-    if (!root.empty()) roots.insert(roots.begin(), root);
-    for (size_t i = 0; i < roots.size() && !found && id.size() > 2; i++)
-      found = out.ReadDebugFile(
-          roots[i] + "/usr/lib/debug/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".debug", id, nullptr);
-    GElf_Shdr header;
-    Elf_Scn* link = found ? nullptr : FindSection(elf, ".gnu_debuglink", &header);
-    Elf_Data* data = link ? elf_getdata(link, nullptr) : nullptr;
-    if (data && data->d_buf && data->d_size >= 8) {
-      const char* name = static_cast<const char*>(data->d_buf);
-      size_t length = strnlen(name, data->d_size);
-      size_t at = (length + 4) & ~size_t{3};
-      // a name with a slash would lead anywhere
-      if (length && at + 4 <= data->d_size && !memchr(name, '/', length)) {
-        uint32_t crc;
-        memcpy(&crc, name + at, 4);
-        std::string file(name, length), dir = path.substr(0, path.rfind('/'));
-        for (size_t i = 0; i < roots.size() && !found; i++)
-          for (const std::string& place :
-               {dir + "/" + file, dir + "/.debug/" + file, "/usr/lib/debug" + dir + "/" + file})
-            if ((found = out.ReadDebugFile(roots[i] + place, "", &crc))) break;
-      }
-    }
-  }
-  // .dynsym comes on top: what it exports is in .symtab as well, so it matters only without one
-  if (!found) out.ReadTable(elf, SHT_DYNSYM);
-  elf_end(elf);
-  out.Sort();
-  return out;
-}
-
-ElfSymbols ElfSymbols::LoadImage(char* image, size_t size) {
-  ElfSymbols out;
-  elf_version(EV_CURRENT);
-  Elf* elf = elf_memory(image, size);
+  uint64_t size;
+  ElfPtr elf = Open(fd, &size);
   if (!elf) return out;
   out.parsed_ = true;
-  out.ReadSegments(elf);
-  out.ReadTable(elf, SHT_DYNSYM);
-  elf_end(elf);
-  out.Sort();
+  out.names_fd_ = fd;
+  out.ReadSegments(elf.get());
+  out.ReadCode(elf.get());
+  if (!out.ReadTable(elf.get(), SHT_SYMTAB, size)) {
+    out.debug_file_ = FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size),
+                                    [&](int debug) { return out.ReadDebugFile(debug); });
+    if (out.debug_file_) {
+      out.names_fd_ = out.debug_file_.get();
+    } else {
+      out.ReadCode(elf.get());
+      out.ReadTable(elf.get(), SHT_DYNSYM, size);
+    }
+  }
+  struct stat st;
+  if (!fstat(out.names_fd_, &st)) out.names_mtime_ns_ = ModifiedNs(st);
+  out.Finish();
   return out;
 }
 
-void ElfSymbols::Sort() {
+ElfSymbols ElfSymbols::LoadImage(const char* image, size_t size) {
+  ElfSymbols out;
+  elf_version(EV_CURRENT);
+  out.image_.assign(image, size);
+  ElfPtr elf(elf_memory(out.image_.data(), size));
+  if (!elf) return out;
+  out.parsed_ = true;
+  out.ReadSegments(elf.get());
+  out.ReadCode(elf.get());
+  out.ReadTable(elf.get(), SHT_DYNSYM, size);
+  out.Finish();
+  return out;
+}
+
+void ElfSymbols::Finish() {
   std::sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
-    return a.address != b.address ? a.address < b.address : a.rank < b.rank;
+    if (a.address != b.address) return a.address < b.address;
+    return a.rank != b.rank ? a.rank < b.rank : a.name < b.name;
   });
-  symbols_.erase(std::unique(symbols_.begin(), symbols_.end(),
-                             [](const Symbol& a, const Symbol& b) { return a.address == b.address; }),
-                 symbols_.end());
+  // a symbol without a size reaches to the next one, within its section and within reason: in a stripped file the
+  // next one may be far behind hundreds of functions without names
+  uint64_t next = UINT64_MAX;
+  for (size_t i = symbols_.size(); i-- > 0;) {
+    Symbol& s = symbols_[i];
+    if (i + 1 < symbols_.size() && symbols_[i + 1].address != s.address) next = symbols_[i + 1].address;
+    if (!(s.rank & kUnsized)) continue;
+    auto section =
+        std::upper_bound(code_.begin(), code_.end(), s.address, [](uint64_t a, const Range& r) { return a < r.begin; });
+    uint64_t end = std::min(next, (section - 1)->end);
+    s.size = static_cast<uint32_t>(std::min(end - s.address, kMaxUnsized));
+  }
   symbols_.shrink_to_fit();
-  names_.shrink_to_fit();
+}
+
+std::string ElfSymbols::ReadName(uint32_t at) const {
+  char text[kMaxName];
+  size_t room = std::min<uint64_t>(sizeof(text), names_size_ - at), size = 0;
+  if (names_fd_ < 0) {
+    if (!Within(names_at_ + at, room, image_.size())) return "";
+    return std::string(image_.data() + names_at_ + at, strnlen(image_.data() + names_at_ + at, room));
+  }
+  // most names are short: one small read, and the rest only where no end was seen
+  for (size_t step = 256; size < room; step = sizeof(text)) {
+    ssize_t n = pread(names_fd_, text + size, std::min(step, room - size), static_cast<off_t>(names_at_ + at + size));
+    if (n <= 0) return "";
+    void* end = memchr(text + size, 0, static_cast<size_t>(n));
+    if (end) return std::string(text, static_cast<char*>(end));
+    size += static_cast<size_t>(n);
+  }
+  return room == sizeof(text) ? std::string(text, size) : "";  // without an end it is no name, cut or not
+}
+
+std::string ElfSymbols::BestName(size_t i) const {
+  while (i > 0 && symbols_[i - 1].address == symbols_[i].address) i--;
+  std::string best;
+  size_t best_underscores = 0;
+  uint32_t rank = symbols_[i].rank;
+  // of aliases that are equal otherwise the one meant for people: malloc, not __libc_malloc
+  for (size_t n = 0; n < 8 && i + n < symbols_.size(); n++) {
+    const Symbol& s = symbols_[i + n];
+    if (s.address != symbols_[i].address || (!best.empty() && s.rank != rank)) break;
+    std::string name = ReadName(s.name);
+    // labels of assemblers and mapping symbols ($x) are no functions
+    if (name.empty() || ((s.rank & kLabel) && (name[0] == '.' || name[0] == '$'))) continue;
+    size_t underscores = name.compare(0, 2, "_Z") && name.compare(0, 2, "_R") ? name.find_first_not_of('_') : 0;
+    if (!best.empty() && underscores >= best_underscores) continue;
+    best = std::move(name);
+    best_underscores = underscores;
+    rank = s.rank;
+  }
+  return best;
 }
 
 std::string ElfSymbols::NameAt(uint64_t offset) const {
-  uint64_t address = offset;
+  const Segment* segment = nullptr;
   for (const Segment& s : segments_)
-    if (offset >= s.offset && offset - s.offset < s.size) address = offset - s.offset + s.address;
+    if (offset >= s.offset && offset - s.offset < s.size) segment = &s;
+  if (!segment) return "";
+  struct stat st;
+  // written over since it was parsed: whatever would be read now is not its name
+  if (names_fd_ >= 0 && (fstat(names_fd_, &st) || ModifiedNs(st) != names_mtime_ns_)) return "";
+  uint64_t address = offset - segment->offset + segment->address;
   auto next = std::upper_bound(symbols_.begin(), symbols_.end(), address,
                                [](uint64_t a, const Symbol& s) { return a < s.address; });
-  // a function may hold another symbol inside it: look a little further back for one that covers the address
-  for (int back = 0; back < 8 && next != symbols_.begin(); back++) {
+  // a function may hold other symbols: look a little further back for one that covers the address, and prefer one
+  // with a size to a label within it
+  const Symbol* label = nullptr;
+  for (int back = 0; back < kMaxLookBack && next != symbols_.begin(); back++) {
     --next;
-    if (next->size == 0 ? back == 0 : address - next->address < next->size) return names_.c_str() + next->name;
+    if (address - next->address >= next->size) continue;
+    if (!(next->rank & kUnsized)) {
+      std::string name = BestName(static_cast<size_t>(next - symbols_.begin()));
+      if (!name.empty()) return name;
+    } else if (!label) {
+      label = &*next;
+    }
   }
-  return "";
+  return label ? BestName(static_cast<size_t>(label - symbols_.data())) : "";
 }
 
 }  // namespace lowflame

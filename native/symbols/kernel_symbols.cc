@@ -2,16 +2,29 @@
 #include "kernel_symbols.h"
 
 #include <bpf/bpf.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 #include "symbols.h"
 
 namespace lowflame {
 namespace {
+
+constexpr size_t kMaxSymbols = 2u << 20, kMaxModules = 60000, kMaxGonePrograms = 16384;
+constexpr uint64_t kMaxReach = 1u << 20;  // of a symbol outside of core text
+constexpr uint64_t kMinLookIntervalNs = 200000000ull;
+constexpr uint64_t kIdleShare = 20;  // reading kallsyms again may cost 5 % of the drain thread
+
+uint64_t NowNs() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1000000000ull + static_cast<uint64_t>(t.tv_nsec);
+}
 
 bool IsText(char type) {
   return type == 't' || type == 'T' || type == 'w' || type == 'W';
@@ -73,77 +86,101 @@ uint64_t KernelSymbolAddress(std::string_view name) {
   return address;
 }
 
-void KernelSymbols::Refresh() {
-  std::vector<Symbol> symbols;
-  std::string names;
-  std::vector<std::string> modules{""};
+std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Current() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return table_;
+}
+
+std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Read(const Table* before) const {
+  auto table = std::make_shared<Table>();
   std::map<std::string, uint16_t> module_ids{{"", 0}};
-  uint64_t begin = 0, end = 0;
-  uint32_t newest = NewestProgram(last_program_id_);
-  symbols.reserve(220000);
-  auto add = [&](uint64_t address, const char* name, const std::string& module) {
-    auto [it, fresh] = module_ids.try_emplace(module, static_cast<uint16_t>(modules.size()));
-    if (fresh) modules.push_back(module);
-    symbols.push_back({address, static_cast<uint32_t>(names.size()), it->second});
-    names.append(name, strlen(name) + 1);
+  std::vector<Symbol>& symbols = table->symbols;
+  symbols.reserve(before ? before->symbols.size() + 1024 : 200000);
+  table->names.reserve(before ? before->names.size() + 65536 : 5u << 20);
+  std::string module;
+  uint16_t module_id = 0;
+  auto add = [&](uint64_t address, const char* name, const char* of) {
+    if (module != of) {  // symbols of a module come together
+      module = of;
+      auto [it, fresh] = module_ids.try_emplace(module, static_cast<uint16_t>(table->modules.size()));
+      if (fresh) table->modules.push_back(module);
+      module_id = it->second;
+    }
+    symbols.push_back({address, static_cast<uint32_t>(table->names.size()), module_id});
+    table->names.append(name, strlen(name) + 1);
   };
   ReadKallsyms([&](const Line& line) {
-    if (!line.module && !strcmp(line.name, "_stext")) begin = line.address;
-    if (!line.module && !strcmp(line.name, "_etext")) end = line.address;
+    if (!line.module && !strcmp(line.name, "_stext")) table->text_begin = line.address;
+    if (!line.module && !strcmp(line.name, "_etext")) table->text_end = line.address;
     // address 0: hidden by kptr_restrict
     if (line.address && IsText(line.type)) add(line.address, line.name, line.module ? line.module : "");
-    return true;
+    return symbols.size() < kMaxSymbols && table->modules.size() < kMaxModules;
   });
-  std::lock_guard<std::mutex> lock(mutex_);
   auto by_address = [](const Symbol& a, const Symbol& b) { return a.address < b.address; };
   std::stable_sort(symbols.begin(), symbols.end(), by_address);
-  size_t now = symbols.size();
-  for (const Symbol& s : symbols_) {
-    if (modules_[s.module] != "bpf") continue;
-    if (!std::binary_search(symbols.begin(), symbols.begin() + static_cast<long>(now), s, by_address))
-      add(s.address, names_.c_str() + s.name, "bpf");
+  size_t now = symbols.size(), kept = 0;
+  for (const Symbol& s : before ? before->symbols : std::vector<Symbol>()) {
+    if (before->modules[s.module] != "bpf" || kept >= kMaxGonePrograms) continue;
+    if (std::binary_search(symbols.begin(), symbols.begin() + static_cast<long>(now), s, by_address)) continue;
+    add(s.address, before->names.c_str() + s.name, "bpf");
+    kept++;
   }
   std::stable_sort(symbols.begin(), symbols.end(), by_address);
   symbols.shrink_to_fit();
-  symbols_.swap(symbols);
-  names_.swap(names);
-  modules_.swap(modules);
-  text_begin_ = begin;
-  text_end_ = end;
-  last_program_id_ = newest;
+  table->names.shrink_to_fit();
+  return table;
 }
 
-void KernelSymbols::RefreshIfProgramsCame() {
-  uint32_t next;
-  uint32_t last;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    last = last_program_id_;
-  }
-  if (bpf_prog_get_next_id(last, &next) == 0) Refresh();
+void KernelSymbols::Refresh() {
+  std::lock_guard<std::mutex> one_reader(reading_);
+  uint64_t begin = NowNs();
+  newest_program_ = NewestProgram(newest_program_);
+  std::shared_ptr<const Table> before = Current(), after = Read(before.get());
+  uint64_t end = NowNs();
+  next_look_ns_ = end + std::max(kMinLookIntervalNs, kIdleShare * (end - begin));
+  std::lock_guard<std::mutex> lock(mutex_);
+  table_ = std::move(after);
 }
 
-const KernelSymbols::Symbol* KernelSymbols::Find(uint64_t address) const {
-  auto next = std::upper_bound(symbols_.begin(), symbols_.end(), address,
+const KernelSymbols::Symbol* KernelSymbols::Table::Find(uint64_t address) const {
+  auto next = std::upper_bound(symbols.begin(), symbols.end(), address,
                                [](uint64_t a, const Symbol& s) { return a < s.address; });
-  if (next == symbols_.begin()) return nullptr;
+  if (next == symbols.begin()) return nullptr;
   const Symbol* found = &*(next - 1);
+  // kallsyms tells no sizes: far behind the last symbol of a module or program lies something else
+  bool core = address >= text_begin && address < text_end;
+  if (!core && address - found->address > kMaxReach) return nullptr;
   // of several names at one address the first listed is the kernel's own choice
-  while (found > symbols_.data() && found[-1].address == found->address) found--;
+  while (found > symbols.data() && found[-1].address == found->address) found--;
   return found;
 }
 
 std::string KernelSymbols::ModuleOf(uint64_t address) {
-  if (!IsCoreText(address)) RefreshIfProgramsCame();
-  std::lock_guard<std::mutex> lock(mutex_);
-  const Symbol* s = Find(address);
-  return s ? modules_[s->module] : "";
+  std::shared_ptr<const Table> table = Current();
+  if (address < table->text_begin || address >= table->text_end) {
+    bool programs_came = false;
+    {
+      // taken by the symbol thread only while it reads: then what is known must do
+      std::unique_lock<std::mutex> free(reading_, std::try_to_lock);
+      uint32_t next;
+      if (free && NowNs() >= next_look_ns_) programs_came = bpf_prog_get_next_id(newest_program_, &next) == 0;
+    }
+    if (programs_came) Refresh();
+    table = Current();
+  }
+  const Symbol* s = table->Find(address);
+  return s ? table->modules[s->module] : "";
 }
 
-std::string KernelSymbols::NameOf(uint64_t address) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  const Symbol* s = Find(address);
-  return s ? names_.c_str() + s->name : "";
+std::string KernelSymbols::NameOf(uint64_t address) const {
+  std::shared_ptr<const Table> table = Current();
+  const Symbol* s = table->Find(address);
+  return s ? table->names.c_str() + s->name : "";
+}
+
+uint64_t KernelSymbols::bytes() const {
+  std::shared_ptr<const Table> table = Current();
+  return table->symbols.capacity() * sizeof(Symbol) + table->names.capacity();
 }
 
 }  // namespace lowflame

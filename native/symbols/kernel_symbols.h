@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -13,12 +13,15 @@ class KernelSymbols {
  public:
   KernelSymbols() { Refresh(); }
 
-  // "" for core text, "bpf" for BPF programs, else the module's name.
+  // "" for core text, "bpf" for BPF programs, else the module's name. Drain thread. Outside of core text it looks for
+  // BPF programs that were loaded since, and reads /proc/kallsyms again if so; that takes about 100 ms, so at most
+  // once in 20 times as long as it took.
   std::string ModuleOf(uint64_t address);
-  // "" if unknown or hidden.
-  std::string NameOf(uint64_t address);
-  // Reads /proc/kallsyms again; BPF programs that are gone keep their names.
+  // "" if unknown or hidden. Any thread.
+  std::string NameOf(uint64_t address) const;
+  // Reads /proc/kallsyms again; BPF programs that are gone keep their names. Any thread.
   void Refresh();
+  uint64_t bytes() const;
 
  private:
   struct Symbol {
@@ -26,17 +29,23 @@ class KernelSymbols {
     uint32_t name;
     uint16_t module;
   };
-  const Symbol* Find(uint64_t address) const;
-  // BPF programs come and go: reads again if one was loaded since the last look.
-  void RefreshIfProgramsCame();
-  bool IsCoreText(uint64_t address) const { return address >= text_begin_ && address < text_end_; }
+  // Never changed once it is in place, so that one thread reads it while another makes the next.
+  struct Table {
+    std::vector<Symbol> symbols;
+    std::string names;
+    std::vector<std::string> modules{""};
+    uint64_t text_begin = 0, text_end = 0;
 
-  std::mutex mutex_;
-  std::vector<Symbol> symbols_;
-  std::string names_;
-  std::vector<std::string> modules_;
-  uint64_t text_begin_ = 0, text_end_ = 0;
-  uint32_t last_program_id_ = 0;
+    const Symbol* Find(uint64_t address) const;
+  };
+  std::shared_ptr<const Table> Current() const;
+  std::shared_ptr<const Table> Read(const Table* before) const;
+
+  mutable std::mutex mutex_;  // guards the pointer
+  std::shared_ptr<const Table> table_;
+  std::mutex reading_;  // one reader of the file at a time; held before mutex_
+  uint32_t newest_program_ = 0;
+  uint64_t next_look_ns_ = 0;
 };
 
 }  // namespace lowflame

@@ -6,6 +6,35 @@
 #include <cstring>
 
 namespace lowflame {
+namespace {
+
+bool StartsWith(const std::string& text, const char* prefix) {
+  return text.compare(0, strlen(prefix), prefix) == 0;
+}
+
+// A newline in a path is told as \\012; other bytes stay as they are.
+std::string Unescape(const std::string& path) {
+  std::string out;
+  for (size_t i = 0; i < path.size(); i++) {
+    bool newline = path.compare(i, 4, "\\012") == 0;
+    out += newline ? '\n' : path[i];
+    i += newline ? 3 : 0;
+  }
+  return out;
+}
+
+}  // namespace
+
+Backing Mapping::backing() const {
+  // below 4 GiB it is a 32-bit program's, whose vdso is another one than ours
+  if (path == "[vdso]") return begin >> 32 ? Backing::kVdso : Backing::kUnnamed;
+  if (path == "[vsyscall]" || path == "[uprobes]") return Backing::kUnnamed;
+  // heap, stack, shared memory and memfd hold code only if somebody wrote it there
+  if (!inode || path.empty() || path[0] != '/' || StartsWith(path, "/memfd:") || StartsWith(path, "/dev/zero") ||
+      StartsWith(path, "/SYSV") || StartsWith(path, "/anon_hugepage"))
+    return Backing::kJit;
+  return Backing::kFile;
+}
 
 bool ReadExecutableMappings(uint32_t pid, std::vector<Mapping>* out) {
   constexpr size_t kMaxMappings = 16384;
@@ -24,9 +53,10 @@ bool ReadExecutableMappings(uint32_t pid, std::vector<Mapping>* out) {
     if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &begin, &end, perms, &offset, &major, &minor, &inode, &at) < 7)
       continue;
     if (perms[2] != 'x') continue;
-    Mapping m{begin, end, offset, static_cast<uint64_t>(major) << 32 | minor, inode, "", false};
+    Mapping m{begin, end, offset, static_cast<uint64_t>(major) << 32 | minor, inode, "", false, 0};
     if (at) m.path = line + at;
-    while (!m.path.empty() && m.path.back() == '\n') m.path.pop_back();
+    if (!m.path.empty() && m.path.back() == '\n') m.path.pop_back();
+    m.path = Unescape(m.path);
     static const std::string kDeleted = " (deleted)";
     if (m.path.size() > kDeleted.size() &&
         m.path.compare(m.path.size() - kDeleted.size(), kDeleted.size(), kDeleted) == 0) {

@@ -7,15 +7,28 @@
 
 namespace lowflame {
 
-struct Mapping {
-  uint64_t begin, end, offset;
-  uint64_t device, inode;  // 0, 0 = no file
-  std::string path;        // as the process sees it, without " (deleted)"
-  bool deleted;
-  uint32_t file = UINT32_MAX;  // filled in by the symbolizer
+enum class Backing : uint8_t {
+  kFile,     // an ELF file on disk, deleted or not
+  kVdso,     // of a 64-bit program
+  kJit,      // memory without a file: code made at run time
+  kUnnamed,  // [vsyscall], [uprobes], the vdso of 32-bit programs: nothing that could be named
 };
 
-// False if the process is gone or not readable. Sorted by address; at most 16,384 mappings.
+struct Mapping {
+  uint64_t begin, end, offset;
+  uint64_t device, inode;  // (major << 32 | minor); 0, 0 = no file
+  std::string path;        // as the process sees it, without " (deleted)"
+  bool deleted;
+  uint32_t module = 0;  // filled in by the symbolizer, 0 = not yet
+
+  Backing backing() const;
+  bool SameAs(const Mapping& m) const {
+    return begin == m.begin && end == m.end && offset == m.offset && inode == m.inode && device == m.device &&
+           path == m.path;
+  }
+};
+
+// False if the process is gone, not readable, or has none (kernel threads). Sorted by address; at most 16,384.
 bool ReadExecutableMappings(uint32_t pid, std::vector<Mapping>* out);
 
 }  // namespace lowflame

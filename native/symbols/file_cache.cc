@@ -1,0 +1,213 @@
+// Bounds: descriptors (a quarter of what the process may open), bytes of tables, files. See file_cache.h.
+#include "file_cache.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "elf_header.h"
+#include "rooted_open.h"
+
+namespace lowflame {
+namespace {
+
+constexpr uint64_t kMaxSymbolBytes = 128ull << 20;  // the least recently used tables go first, and can be read again
+constexpr size_t kMaxFiles = 65536;
+constexpr size_t kMaxIdentities = 1u << 18;
+
+int DescriptorBudget() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit)) return 128;
+  return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 4, 64, 4096));
+}
+
+std::string MapFile(uint32_t pid, const Mapping& m) {
+  char path[96];
+  snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, static_cast<unsigned long long>(m.begin),
+           static_cast<unsigned long long>(m.end));
+  return path;
+}
+
+// The path may lead to another file by now. Device numbers of overlay and btrfs differ between maps and stat, so only
+// the inode can be compared where the devices do not agree, and there it is no proof either way.
+bool MayBeTheSame(const struct stat& st, const Mapping& m) {
+  uint64_t device = static_cast<uint64_t>(major(st.st_dev)) << 32 | minor(st.st_dev);
+  return device != m.device || st.st_ino == m.inode;
+}
+
+}  // namespace
+
+FileCache::FileCache() : max_descriptors_(DescriptorBudget()) {
+  struct stat st;
+  if (!stat("/", &st)) own_root_device_ = st.st_dev, own_root_inode_ = st.st_ino;
+}
+
+std::shared_ptr<FileCache::Root> FileCache::RootOf(uint32_t pid) {
+  auto root = std::make_shared<Root>();
+  root->fd = OpenRoot(pid);
+  struct stat st;
+  if (!root->fd || fstat(root->fd.get(), &st)) return nullptr;
+  if (st.st_dev == own_root_device_ && st.st_ino == own_root_inode_) return nullptr;
+  if (roots_.size() > kMaxFiles) roots_.clear();
+  std::weak_ptr<Root>& known = roots_[{st.st_dev, st.st_ino}];
+  if (auto shared = known.lock()) return shared;
+  known = root;
+  return root;
+}
+
+UniqueFd FileCache::OpenMapped(uint32_t pid, const Mapping& m, const std::string& link) const {
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  struct stat st;
+  // the mapping itself first: the path may by now lead to another file, or to none
+  if (!stat(link.c_str(), &st) && S_ISREG(st.st_mode)) {
+    UniqueFd fd(open(link.c_str(), kFlags));
+    if (fd) return fd;
+  }
+  UniqueFd root = m.deleted ? UniqueFd() : OpenRoot(pid);
+  if (!root) return UniqueFd();
+  UniqueFd fd = OpenBelow(root.get(), m.path);
+  if (!fd || fstat(fd.get(), &st) || !MayBeTheSame(st, m)) return UniqueFd();
+  return fd;
+}
+
+// The same program under another path (another container's, say) is the same slot.
+std::shared_ptr<FileCache::Slot>& FileCache::SlotOf(const Opened& opened) {
+  std::shared_ptr<Slot>& slot = by_key_[opened.key];
+  if (slot) return slot;
+  if (opened.build_id.empty()) return slot = std::make_shared<Slot>();
+  std::shared_ptr<Slot>& shared = by_build_id_[opened.build_id];
+  if (!shared) shared = std::make_shared<Slot>();
+  return slot = shared;
+}
+
+FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
+  // one stat tells whether the file is known: identity and time of its last change
+  std::string link = MapFile(pid, m);
+  struct stat st;
+  char identity[128];
+  if (!stat(link.c_str(), &st))
+    snprintf(identity, sizeof(identity), "%llx:%llx:%lld.%ld", static_cast<unsigned long long>(st.st_dev),
+             static_cast<unsigned long long>(st.st_ino), static_cast<long long>(st.st_mtim.tv_sec), st.st_mtim.tv_nsec);
+  else
+    snprintf(identity, sizeof(identity), "maps:%llx:%llx", static_cast<unsigned long long>(m.device),
+             static_cast<unsigned long long>(m.inode));
+  std::string identity_key = identity + (":" + m.path);
+
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto known = by_identity_.find(identity_key);
+  if (known != by_identity_.end()) {
+    const Slot& slot = *SlotOf(known->second);
+    if (slot.file || slot.no_elf) return known->second;
+  }
+  UniqueFd fd = OpenMapped(pid, m, link);
+  Opened opened{"", fd ? ReadBuildId(fd.get()) : ""};
+  opened.key = m.path + '\n' + (opened.build_id.empty() ? identity : opened.build_id);
+  if (by_key_.size() >= kMaxFiles && !by_key_.count(opened.key)) {
+    failed_++;
+    return {"", ""};
+  }
+  Slot* slot = SlotOf(opened).get();
+  if (slot->file || slot->no_elf) {
+    by_identity_[identity_key] = opened;
+    return opened;
+  }
+  if (fd && descriptors_ >= max_descriptors_) CloseOldest();
+  if (!fd || descriptors_ >= max_descriptors_) {
+    // it may be of this process only (it has ended): the next one that maps the file gets its own try
+    failed_++;
+    return opened;
+  }
+  slot->file = std::make_shared<File>();
+  slot->file->path = m.path;
+  slot->file->fd = std::move(fd);
+  slot->file->root = RootOf(pid);
+  slot->file->last_used = ++clock_;
+  opened_++;
+  descriptors_++;
+  if (by_identity_.size() >= kMaxIdentities) by_identity_.clear();  // only a short cut: keys and slots stay
+  by_identity_[identity_key] = opened;
+  return opened;
+}
+
+void FileCache::Attach(uint32_t module, const std::string& key) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto slot = by_key_.find(key);
+  if (slot != by_key_.end()) by_module_[module] = slot->second;
+}
+
+std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
+  std::shared_ptr<Slot> slot;
+  std::shared_ptr<File> file;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto it = by_module_.find(module);
+    if (it == by_module_.end() || !it->second->file) return "";
+    slot = it->second;
+    file = slot->file;
+    file->last_used = ++clock_;
+  }
+  if (!file->symbols) {
+    // the long part, without the mutex
+    file->symbols = std::make_unique<ElfSymbols>(
+        ElfSymbols::Load(file->fd.get(), file->path, file->root ? file->root->fd.get() : -1));
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (slot->file == file) {  // else it was closed meanwhile, and is no longer counted
+      file->bytes = file->symbols->bytes();
+      file->descriptors = 1 + file->symbols->own_descriptors();
+      symbol_bytes_ += file->bytes;
+      descriptors_ += file->descriptors - 1;
+      if (!file->symbols->parsed()) {
+        failed_++;
+        slot->no_elf = true;
+        Drop(slot.get());
+      }
+      FreeTables(file.get());
+    }
+  }
+  return file->symbols->NameAt(file_offset);
+}
+
+void FileCache::Drop(Slot* slot) {
+  descriptors_ -= slot->file->descriptors;
+  symbol_bytes_ -= slot->file->bytes;
+  slot->file.reset();
+}
+
+// Of more files than descriptors the one that nobody asked for longest loses its names from here on, until a process
+// that maps it is seen again.
+void FileCache::CloseOldest() {
+  Slot* oldest = nullptr;
+  for (auto& [key, slot] : by_key_)
+    if (slot->file && (!oldest || slot->file->last_used < oldest->file->last_used)) oldest = slot.get();
+  if (oldest) Drop(oldest);
+}
+
+// Symbol thread, under the mutex. The descriptors stay: a table that was freed can be read again.
+void FileCache::FreeTables(const File* keep) {
+  while (symbol_bytes_ > kMaxSymbolBytes) {
+    File* oldest = nullptr;
+    for (auto& [key, slot] : by_key_)
+      if (slot->file && slot->file->symbols && slot->file.get() != keep &&
+          (!oldest || slot->file->last_used < oldest->last_used))
+        oldest = slot->file.get();
+    if (!oldest) return;
+    symbol_bytes_ -= oldest->bytes;
+    descriptors_ -= oldest->descriptors - 1;
+    oldest->bytes = 0;
+    oldest->descriptors = 1;
+    oldest->symbols.reset();
+  }
+}
+
+void FileCache::AddTo(SymbolStats* stats) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats->files_opened += opened_;
+  stats->files_failed += failed_;
+  stats->cache_bytes += symbol_bytes_;
+}
+
+}  // namespace lowflame

@@ -1,0 +1,75 @@
+// The files that processes have mapped: opened by the drain thread when first seen, parsed by the symbol thread when
+// a name is first asked for. Equal files (by identity or by build ID) share one descriptor and one table, so that
+// 200 workers, or 200 containers of one image, cost as much as one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "../core/unique_fd.h"
+#include "elf_symbols.h"
+#include "process_maps.h"
+#include "symbols.h"
+
+namespace lowflame {
+
+class FileCache {
+ public:
+  FileCache();
+
+  struct Opened {
+    std::string key;       // equal keys are one module: path and build ID, or path and identity
+    std::string build_id;  // hex, "" if none
+  };
+  // Drain thread. Opens the file behind a mapping of a process: the mapping itself, or else its path in the process's
+  // root if that still is the same file. Attach must follow for a new module.
+  Opened Open(uint32_t pid, const Mapping& mapping);
+  // Drain thread. From now on `module` stands for what `key` was opened as.
+  void Attach(uint32_t module, const std::string& key);
+
+  // Symbol thread. Mangled name, "" if none.
+  std::string NameAt(uint32_t module, uint64_t file_offset);
+
+  void AddTo(SymbolStats* stats);
+
+ private:
+  struct Root {
+    UniqueFd fd;
+  };
+  // Whoever has taken it out of its slot may use it without the mutex: the descriptor never changes, and the table is
+  // the symbol thread's alone. It closes with its last user.
+  struct File {
+    std::string path;
+    UniqueFd fd;
+    std::shared_ptr<Root> root;  // nullptr: ours
+    std::unique_ptr<ElfSymbols> symbols;
+    uint64_t last_used = 0, bytes = 0;  // under the mutex
+    int descriptors = 1;                // under the mutex
+  };
+  // What keys and modules point at; empty if the file could not be opened, is no ELF file, or had to be closed.
+  struct Slot {
+    std::shared_ptr<File> file;
+    bool no_elf = false;
+  };
+  std::shared_ptr<Root> RootOf(uint32_t pid);
+  UniqueFd OpenMapped(uint32_t pid, const Mapping& mapping, const std::string& link) const;
+  std::shared_ptr<Slot>& SlotOf(const Opened& opened);
+  void Drop(Slot* slot);
+  void CloseOldest();
+  void FreeTables(const File* keep);
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Slot>> by_key_, by_build_id_;
+  std::unordered_map<uint32_t, std::shared_ptr<Slot>> by_module_;
+  std::unordered_map<std::string, Opened> by_identity_;
+  std::map<std::pair<uint64_t, uint64_t>, std::weak_ptr<Root>> roots_;
+  uint64_t own_root_device_ = 0, own_root_inode_ = 0;
+  int descriptors_ = 0, max_descriptors_ = 0;
+  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0;
+};
+
+}  // namespace lowflame
