@@ -15,6 +15,7 @@ const PARTS: readonly Part<unknown>[] = [
   erase(nginxOverhead),
   erase(eventCost),
   erase(memory),
+  erase(scriptPart("native-throughput")),
   erase(scriptPart("model-throughput")),
   erase(scriptPart("report-size")),
 ];

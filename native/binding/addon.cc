@@ -9,6 +9,7 @@
 #include "../kernel/probe.h"
 #include "../session/session.h"
 #include "convert.h"
+#include "synthetic.h"
 
 namespace lowflame {
 namespace {
@@ -196,6 +197,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
     state->sessions.clear();
   });
   exports["Session"] = SessionWrap::Define(env);
+  exports["makeSyntheticSource"] = Napi::Function::New(env, MakeSyntheticSource, "makeSyntheticSource");
   exports["probe"] = Napi::Function::New(env, Probe, "probe");
   return exports;
 }

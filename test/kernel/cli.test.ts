@@ -195,6 +195,17 @@ describe("lowflame record", () => {
     expect(doctor.out).toContain("CAP_BPF");
   });
 
+  it("says in one line that the kernel has no BTF, and doctor names the remedy", () => {
+    const hide = "mount -t tmpfs none /sys/kernel/btf &&";
+    const done = shell(`unshare -m sh -c '${hide} $LOWFLAME record -q -d 1s -o r.html'`);
+    expect(done.code).toBe(3);
+    expect(done.err).toMatch(/^lowflame: [^\n]*BTF[^\n]*\n( {2}[^\n]+\n)?$/);
+    expect(readdirSync(dir)).toEqual([]);
+    const doctor = shell(`unshare -m sh -c '${hide} $LOWFLAME doctor'`);
+    expect(doctor.code).toBe(1);
+    expect(doctor.out).toContain("CONFIG_DEBUG_INFO_BTF=y");
+  });
+
   it("works without tracefs, and doctor says that it is not mounted", () => {
     const away = "umount -l /sys/kernel/debug/tracing 2>/dev/null; umount -l /sys/kernel/tracing;";
     const done = shell(`unshare -m sh -c '${away} $LOWFLAME doctor && $LOWFLAME record -q -d 1s -o r.html'`);
