@@ -12,6 +12,8 @@ npm  npm
 
 # use_node: afterwards `node`, `npm` and `npx` are on PATH and new enough.
 use_node() {
+  # node brings certificates of its own; those of this machine know its administrator's too, and sudo forgets settings
+  export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}"
   if new_enough node && command -v npm >/dev/null; then
     say "node $(node --version) of this machine"
     return

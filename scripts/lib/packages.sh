@@ -36,6 +36,7 @@ busybox                                  busybox-static
 zstd                                     zstd
 lz4                                      lz4
 xz                                       xz-utils
+/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 '
 # Services that Debian enables as soon as their package is there; the tests start servers of their own instead.
 SERVICES='nginx haproxy redis-server'

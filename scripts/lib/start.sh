@@ -13,7 +13,7 @@ export PATH npm_config_update_notifier=false npm_config_audit=false npm_config_f
 . scripts/lib/build.sh
 
 # What root makes in the checkout, and gives back to its owner
-MADE=(node_modules build dist .tools lowflame-report.html)
+MADE=(node_modules build dist .tools .cache lowflame-report.html)
 LOGS=$ROOT/build/logs
 INSTALL_LOG=$LOGS/apt.log
 
