@@ -5,6 +5,7 @@
 // library is therefore linked with its calls of realloc, by which its output grows, led to lowflame_demangle_realloc
 // (CMakeLists.txt), which throws when the text gets too long.
 #include <llvm/Demangle/Demangle.h>
+#include <pthread.h>
 
 #include <cstdlib>
 #include <stdexcept>
@@ -32,8 +33,10 @@ extern "C" void* lowflame_demangle_realloc(void* block, size_t size) {
 namespace lowflame {
 namespace {
 
-// The demangler recurses: a hostile name must not be able to exhaust the stack of its thread.
-constexpr size_t kMaxInput = 8192;
+// The demangler recurses, at worst 400 bytes of stack for each letter. Longer names than this get a thread whose stack
+// is large enough for the longest; they are rare.
+constexpr size_t kMaxInput = 16384, kMaxHere = 1024;
+constexpr size_t kStackForMaxInput = 16u << 20;
 
 // Legacy Rust names are C++ names that end in a hash: "core::fmt::write::h0123456789abcdef".
 void StripRustHash(std::string* name) {
@@ -79,18 +82,44 @@ void ReplaceRustEscapes(std::string* name) {
   *name = std::move(out);
 }
 
+// As it is if it is no mangled name or stands for too long a text.
+std::string Bounded(const std::string& name) {
+  try {
+    return llvm::demangle(name);
+  } catch (const TooLong&) {
+    return name;
+  }
+}
+
+struct Job {
+  const std::string* name;
+  std::string out;
+};
+void* RunJob(void* argument) {
+  auto* job = static_cast<Job*>(argument);
+  job->out = Bounded(*job->name);
+  return nullptr;
+}
+
+std::string BoundedOnLargeStack(const std::string& name) {
+  Job job{&name, name};
+  pthread_attr_t attributes;
+  pthread_t thread;
+  pthread_attr_init(&attributes);
+  bool started =
+      !pthread_attr_setstacksize(&attributes, kStackForMaxInput) && !pthread_create(&thread, &attributes, RunJob, &job);
+  pthread_attr_destroy(&attributes);
+  if (started) pthread_join(thread, nullptr);
+  return job.out;
+}
+
 }  // namespace
 
 std::string Demangle(const std::string& name) {
   if (name.size() < 3 || name.size() > kMaxInput) return name;
   bool cpp = name.compare(0, 2, "_Z") == 0, rust = name.compare(0, 2, "_R") == 0;
   if (!cpp && !rust) return name;
-  std::string out;
-  try {
-    out = llvm::demangle(name);
-  } catch (const TooLong&) {
-    return name;
-  }
+  std::string out = name.size() <= kMaxHere ? Bounded(name) : BoundedOnLargeStack(name);
   if (out.size() > kMaxOutput) return name;
   size_t before = out.size();
   if (cpp) StripRustHash(&out);

@@ -74,6 +74,17 @@ DebugLink ReadDebugLink(Elf* elf, uint64_t file_size) {
   return {};
 }
 
+// "xdr_int@GLIBC_2.2.5", "memcpy@@GLIBC_2.14": linkers write versions into the names of .symtab.
+void StripVersion(std::string* name) {
+  size_t at = name->find('@');
+  if (at == 0 || at == std::string::npos) return;
+  size_t version = name->find_first_not_of('@', at);
+  bool plain = version != std::string::npos && version - at <= 2 &&
+               name->find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-", version) ==
+                   std::string::npos;
+  if (plain) name->resize(at);
+}
+
 }  // namespace
 
 void ElfSymbols::ReadSegments(void* handle) {
@@ -239,6 +250,7 @@ std::string ElfSymbols::BestName(size_t i) const {
     const Symbol& s = symbols_[i + n];
     if (s.address != symbols_[i].address || (!best.empty() && s.rank != rank)) break;
     std::string name = ReadName(s.name);
+    StripVersion(&name);
     // labels of assemblers and mapping symbols ($x) are no functions
     if (name.empty() || ((s.rank & kLabel) && (name[0] == '.' || name[0] == '$'))) continue;
     size_t underscores = name.compare(0, 2, "_Z") && name.compare(0, 2, "_R") ? name.find_first_not_of('_') : 0;

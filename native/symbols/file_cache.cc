@@ -32,11 +32,14 @@ std::string MapFile(uint32_t pid, const Mapping& m) {
   return path;
 }
 
+uint64_t DeviceOf(const struct stat& st) {
+  return static_cast<uint64_t>(major(st.st_dev)) << 32 | minor(st.st_dev);
+}
+
 // The path may lead to another file by now. Device numbers of overlay and btrfs differ between maps and stat, so only
 // the inode can be compared where the devices do not agree, and there it is no proof either way.
 bool MayBeTheSame(const struct stat& st, const Mapping& m) {
-  uint64_t device = static_cast<uint64_t>(major(st.st_dev)) << 32 | minor(st.st_dev);
-  return device != m.device || st.st_ino == m.inode;
+  return DeviceOf(st) != m.device || st.st_ino == m.inode;
 }
 
 }  // namespace
@@ -67,11 +70,14 @@ UniqueFd FileCache::OpenMapped(uint32_t pid, const Mapping& m, const std::string
     UniqueFd fd(open(link.c_str(), kFlags));
     if (fd) return fd;
   }
-  UniqueFd root = m.deleted ? UniqueFd() : OpenRoot(pid);
-  if (!root) return UniqueFd();
-  UniqueFd fd = OpenBelow(root.get(), m.path);
-  if (!fd || fstat(fd.get(), &st) || !MayBeTheSame(st, m)) return UniqueFd();
-  return fd;
+  if (m.deleted) return UniqueFd();
+  UniqueFd root = OpenRoot(pid);
+  UniqueFd fd = root ? OpenBelow(root.get(), m.path) : UniqueFd();
+  if (fd && !fstat(fd.get(), &st) && MayBeTheSame(st, m)) return fd;
+  // after a chroot without a mount namespace the kernel tells paths from our root
+  fd = OpenBelow(-1, m.path);
+  if (fd && !fstat(fd.get(), &st) && DeviceOf(st) == m.device && st.st_ino == m.inode) return fd;
+  return UniqueFd();
 }
 
 // The same program under another path (another container's, say) is the same slot.
