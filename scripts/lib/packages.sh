@@ -112,8 +112,8 @@ install_without_services() {
   remove_policy
   for service in $(enabled_services); do
     if [[ " $before " != *" $service "* ]]; then
-      say "$service is new here: it will not start at the next boot either"
-      run systemctl disable "$service" >/dev/null 2>&1 || say "systemctl disable $service failed"
+      say "$service is new here: stopped if it runs, and not to start at the next boot"
+      run systemctl disable --now "$service" >/dev/null 2>&1 || say "systemctl disable $service failed"
     fi
   done
 }

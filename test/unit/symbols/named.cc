@@ -10,14 +10,22 @@
 #define KEEP __attribute__((noinline, used))
 
 extern "C" {
-KEEP int exported_function(int x) { return x * 3 + 1; }
+KEEP int exported_function(int x) {
+  return x * 3 + 1;
+}
 KEEP int plain_name(int x);
-KEEP int __lf_inner_name(int x) { return x * 5 + 2; }
+KEEP int __lf_inner_name(int x) {
+  return x * 5 + 2;
+}
 // two names of one function, of which the one with fewer underscores is meant for people
 int plain_name(int x) __attribute__((alias("__lf_inner_name")));
 
-static int by_ifunc_implementation(int x) { return x * 7 + 3; }
-static int (*pick_implementation())(int) { return by_ifunc_implementation; }
+static int by_ifunc_implementation(int x) {
+  return x * 7 + 3;
+}
+static int (*pick_implementation())(int) {
+  return by_ifunc_implementation;
+}
 int by_ifunc(int x) __attribute__((ifunc("pick_implementation")));
 }
 
@@ -31,7 +39,9 @@ struct Upstream {
   KEEP int connect(T x) { return static_cast<int>(x) * 11 + 4; }
 };
 }  // namespace proxy
-static KEEP int local_function(int x) { return x * 13 + 5; }
+static KEEP int local_function(int x) {
+  return x * 13 + 5;
+}
 
 static void print(const char* name, const volatile void* address, bool more = true) {
   printf("\"%s\":\"%lx\"%s", name, (unsigned long)address, more ? "," : "}\n");
