@@ -12,6 +12,7 @@ namespace lowflame {
 namespace {
 
 constexpr uint64_t kRereadIntervalNs = 100000000ull;
+constexpr uint64_t kRereadAtMostNs = 3200000000ull;
 constexpr size_t kMaxProcesses = 16384;
 constexpr uint64_t kMaxMappings = 1u << 20;
 
@@ -83,11 +84,17 @@ Mapping* ProcessTable::Find(uint32_t pid, uint64_t start_time_ns, uint64_t addre
   Mapping* found = find();
   if (found || p.gone) return found;
   uint64_t now = Now(CLOCK_MONOTONIC);
-  if (p.read_ns && now - p.read_ns < kRereadIntervalNs) return nullptr;
+  if (p.read_ns && now - p.read_ns < p.reread_after_ns) return nullptr;
+  // Frame-pointer walks that go astray ask for addresses that no mapping will ever hold: a look in vain doubles the
+  // time to the next, one that found something new starts over.
   bool first = !p.read_ns;
   p.read_ns = now;
   std::vector<Mapping> fresh;
   if (MayBeTheSameProcess(pid, start_time_ns) && ReadExecutableMappings(pid, &fresh)) {
+    const bool news = fresh.size() != p.mappings.size() ||
+                      !std::equal(fresh.begin(), fresh.end(), p.mappings.begin(),
+                                  [](const Mapping& a, const Mapping& b) { return a.SameAs(b); });
+    p.reread_after_ns = news ? kRereadIntervalNs : std::min(2 * p.reread_after_ns, kRereadAtMostNs);
     mappings_ += fresh.size() - p.mappings.size();
     // what was found out about a mapping stays true of it
     for (Mapping& m : fresh) {

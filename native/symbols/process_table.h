@@ -14,7 +14,7 @@ namespace lowflame {
 class ProcessTable {
  public:
   // The executable mapping that holds the address, nullptr if none. Reads /proc/PID/maps when the process is first
-  // seen, and again, at most every 100 ms, when the address is in no known mapping. Valid until the next call.
+  // seen, and again, at most every 100 ms (and less and less often in vain), when the address is in no known mapping. Valid until the next call.
   Mapping* Find(uint32_t pid, uint64_t start_time_ns, uint64_t address);
   // exec: what is known is no longer true.
   void Forget(uint32_t pid, uint64_t start_time_ns) { Erase({pid, start_time_ns}); }
@@ -26,7 +26,7 @@ class ProcessTable {
   using Key = std::pair<uint32_t, uint64_t>;
   struct Process {
     std::vector<Mapping> mappings;
-    uint64_t read_ns = 0, last_used = 0;
+    uint64_t read_ns = 0, reread_after_ns = 100000000, last_used = 0;
     bool gone = false;
   };
   void Erase(const Key& key);
