@@ -18,15 +18,22 @@ constexpr size_t kMaxOutput = 65536;
 
 struct TooLong : std::exception {};
 
+// Only while text is written: the parser's own lists, which it frees itself, grow by realloc too, but never by more
+// than the length of the input.
+thread_local bool writing = false;
+struct Writing {
+  Writing() { writing = true; }
+  ~Writing() { writing = false; }
+};
+
 }  // namespace
 
 extern "C" void* lowflame_demangle_realloc(void* block, size_t size) {
-  if (size > 2 * kMaxOutput) {
-    free(block);  // the caller is never returned to
+  void* grown = writing && size > 2 * kMaxOutput ? nullptr : realloc(block, size);
+  if (!grown && writing) {
+    free(block);  // the caller, who would have freed it, is never returned to
     throw TooLong();
   }
-  void* grown = realloc(block, size);
-  if (!grown) throw TooLong();
   return grown;
 }
 
@@ -37,6 +44,13 @@ namespace {
 // is large enough for the longest; they are rare.
 constexpr size_t kMaxInput = 16384, kMaxHere = 1024;
 constexpr size_t kStackForMaxInput = 16u << 20;
+
+// "name (.llvm.1234)": a number that a compiler gave to a function that it moved between files.
+void StripMovedNumber(std::string* name) {
+  size_t at = name->rfind(" (.llvm.");
+  if (at == std::string::npos || name->back() != ')') return;
+  if (name->find_first_not_of("0123456789", at + 8) == name->size() - 1) name->resize(at);
+}
 
 // Legacy Rust names are C++ names that end in a hash: "core::fmt::write::h0123456789abcdef".
 void StripRustHash(std::string* name) {
@@ -82,9 +96,23 @@ void ReplaceRustEscapes(std::string* name) {
   *name = std::move(out);
 }
 
+std::string TakeText(char* text, const std::string& otherwise) {
+  std::string out = text ? text : otherwise;
+  free(text);
+  return out;
+}
+
 // As it is if it is no mangled name or stands for too long a text.
 std::string Bounded(const std::string& name) {
+  // outlives the exception, so that what was parsed is freed
+  llvm::ItaniumPartialDemangler parsed;
   try {
+    if (name[1] == 'Z') {
+      if (parsed.partialDemangle(name.c_str())) return name;
+      Writing while_here;
+      return TakeText(parsed.finishDemangle(nullptr, nullptr), name);
+    }
+    Writing while_here;
     return llvm::demangle(name);
   } catch (const TooLong&) {
     return name;
@@ -121,6 +149,7 @@ std::string Demangle(const std::string& name) {
   if (!cpp && !rust) return name;
   std::string out = name.size() <= kMaxHere ? Bounded(name) : BoundedOnLargeStack(name);
   if (out.size() > kMaxOutput) return name;
+  StripMovedNumber(&out);
   size_t before = out.size();
   if (cpp) StripRustHash(&out);
   if (out.size() != before) ReplaceRustEscapes(&out);

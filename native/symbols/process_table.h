@@ -14,7 +14,8 @@ namespace lowflame {
 class ProcessTable {
  public:
   // The executable mapping that holds the address, nullptr if none. Reads /proc/PID/maps when the process is first
-  // seen, and again, at most every 100 ms (and less and less often in vain), when the address is in no known mapping. Valid until the next call.
+  // seen, and again, at most every 100 ms (and less and less often in vain), when the address is in no known mapping.
+  // Valid until the next call.
   Mapping* Find(uint32_t pid, uint64_t start_time_ns, uint64_t address);
   // exec: what is known is no longer true.
   void Forget(uint32_t pid, uint64_t start_time_ns) { Erase({pid, start_time_ns}); }

@@ -22,7 +22,14 @@ test.each([
     "_ZN3std2rt10lang_start28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE",
     "std::rt::lang_start::{{closure}}",
   ],
+  [
+    "_ZN9hashbrown3raw21RawTable$LT$T$C$A$GT$14reserve_rehash17h9ced699257e3d954E.llvm.16214176167800682971",
+    "hashbrown::raw::RawTable<T,A>::reserve_rehash",
+  ],
+  // what a compiler made of one function of the source stays told apart
+  ["_ZN5proxy3runEv.constprop.0", "proxy::run() (.constprop.0)"],
   // Rust v0
+  ["_RNCINvNtCsjrHSEGnQ3l9_3std2rt10lang_startuE0Cs6GmmlP4bgsG_1r", "std::rt::lang_start::<()>::{closure#0}"],
   ["_RNvCs1234_7mycrate3foo", "mycrate::foo"],
   ["_RNvNtCs1234_7mycrate3bar3foo", "mycrate::bar::foo"],
   // neither: as they are
@@ -45,9 +52,25 @@ function expandingName(): string {
   return name;
 }
 
+/** The same in Rust's way: tuples of the tuple before, twice. */
+function expandingRustName(): string {
+  const digits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  // 0 is "_", n is n - 1 in base 62 and "_"
+  const base62 = (n: number): string => (n < 62 ? "" : base62(Math.floor(n / 62))) + digits[n % 62]!;
+  const reference = (at: number) => `B${at === 0 ? "" : base62(at - 1)}_`;
+  let name = "INvC1a1f";
+  for (let k = 0, last = 0; k < 60; k++) {
+    const at = name.length;
+    name += k === 0 ? "TaaE" : `T${reference(last)}${reference(last)}E`;
+    last = at;
+  }
+  return `_R${name}E`;
+}
+
 describe("hostile names come back as they are, quickly and in little memory", () => {
   test.each([
     ["a name that expands without end", expandingName()],
+    ["a Rust name that does so", expandingRustName()],
     ["100,000 characters", `_Z1f${"P".repeat(100_000)}i`],
   ])("%s", (_, name) => {
     const args = ["--as=268435456", "--cpu=5", DRIVER, "--demangle", name];
