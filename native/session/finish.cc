@@ -24,6 +24,7 @@ struct TaskRecord {
 
 void Session::Deactivate() {
   std::lock_guard<std::mutex> life(life_mutex_);
+  if (step_ == Step::kClosed) return;  // a close that overtook this has ended everything
   Require(Step::kActive, "deactivate");
   {
     std::lock_guard<std::mutex> lock(stop_mutex_);

@@ -68,7 +68,7 @@ test("time inside another tool's BPF program is seen as perf sees it", async () 
       rows.filter((r) => r.stack.some((f) => f.startsWith("bpf_prog_") && !f.includes("_lf_"))),
       (r) => r.samples,
     );
-    expect(theirs.bpfShare).toBeGreaterThan(0.3);
+    expect(theirs.bpfShare).toBeGreaterThan(0.15);
     // the same time on the same CPUs: 5 points of share
     expect(Math.abs(inBpf / samples - theirs.bpfShare)).toBeLessThan(0.05);
     // and as many samples on the hogged CPU, to 3 %

@@ -27,15 +27,15 @@ for (const without of [[], ["sched_exit_tp"]]) {
       );
       const weight = sum(mine, (r) => r.weightNs);
       const samples = sum(mine, (r) => r.samples);
-      // below the threshold a wait is kept with a probability: 3 standard deviations of the estimate, and 5 % for the
-      // clock reads and the run-queue wait that the program's own measure includes
-      const kept = Math.min(1, s.lengthNs / 5e6);
-      const sigma = s.lengthNs < 5e6 ? Math.sqrt((1 - kept) / (s.count * kept)) : 0;
-      const error = Math.abs(weight - s.measuredNs) / s.measuredNs;
+      // Below the threshold (raised where others on the machine wait a lot) a wait is kept with a probability: 3 standard deviations of the estimate. The truth lies
+      // between what was asked for and what the program measured, which includes waiting for a CPU on a busy machine.
+      const kept = Math.min(1, s.lengthNs / recorded.final.offcpuThresholdMaxNs);
+      const sigma = Math.sqrt((1 - kept) / (s.count * kept));
+      const room = 0.05 + 3 * sigma * (without.length ? 3 : 1);
       expect(samples, s.name).toBeGreaterThan(0);
-      expect(error, `${s.name}: ${weight} ns seen, ${s.measuredNs} ns true, sigma ${sigma}`).toBeLessThan(
-        0.08 + 3 * sigma * (without.length ? 3 : 1),
-      );
+      const told = `${s.name}: ${weight} ns seen, ${s.measuredNs} ns measured, sigma ${sigma}`;
+      expect(weight, told).toBeGreaterThan(s.lengthNs * s.count * (1 - room));
+      expect(weight, told).toBeLessThan(s.measuredNs * (1 + room));
     }
     // exact counts, sampled or not: at least what the program did itself (the threads that feed the pipe and continue the stopped
     // child sleep as well: 66 times here)
@@ -123,13 +123,13 @@ test("weights are unbiased whatever the threshold: short sleeps add up to the sa
       rowsOf(recorded.profile, "offcpu").filter((r) => tids.has(r.tid) && !(r.flags & 16)),
       (r) => r.weightNs,
     );
+    const asked = sum(short, (s) => s.lengthNs * s.count);
     const mean = truth / sum(short, (s) => s.count);
-    const p = Math.min(1, mean / threshold);
-    const sigma = Math.sqrt((1 - p) / (p * sum(short, (s) => s.count)));
-    expect(
-      Math.abs(seen / truth - 1),
-      `threshold ${threshold}: ${seen / truth}, sigma ${sigma}`,
-    ).toBeLessThan(0.1 + 4 * sigma);
+    const p = Math.min(1, mean / recorded.final.offcpuThresholdMaxNs);
+    const room = 0.05 + 4 * Math.sqrt((1 - p) / (p * sum(short, (s) => s.count)));
+    const told = `threshold ${threshold}: ${seen / truth} of what was measured, room ${room}`;
+    expect(seen, told).toBeGreaterThan(asked * (1 - room));
+    expect(seen, told).toBeLessThan(truth * (1 + room));
     estimates.push(seen / truth);
   }
   expect(estimates).toHaveLength(3);
