@@ -17,14 +17,12 @@ class NoSymbols final : public Symbolizer {
   Location LocateKernel(uint64_t address) override { return {1, address, FrameKind::kKernel}; }
   Location LocateUser(uint32_t, uint64_t, uint64_t address) override { return {2, address, FrameKind::kUser}; }
   void ProcessExec(uint32_t, uint64_t) override {}
-  void ProcessGone(uint32_t, uint64_t) {}
   std::vector<ModuleInfo> TakeNewModules() override {
     std::vector<ModuleInfo> modules;
     if (!std::exchange(told_, true)) modules = {{1, "[kernel]", ""}, {2, "/usr/sbin/made-up", ""}};
     return modules;
   }
   std::string Name(const Location&, uint32_t) override { return ""; }
-  void RefreshKernel() override {}
   SymbolStats Stats() override { return {}; }
 
  private:

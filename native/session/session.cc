@@ -150,9 +150,6 @@ void Session::Load() {
   }
   proc_object_->Load();
   proc_object_->FillFilters(object_config_);
-  // after the programs, so that their names are in the kernel's list when it is read
-  symbolizer_ = Symbolizer::Create();
-  interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
   step_ = Step::kLoaded;
 }
 
@@ -186,6 +183,9 @@ void Session::Attach() {
   proc_object_->Attach();
   if (cpu_object_) cpu_object_->Attach();
   if (off_object_) off_object_->Attach();
+  // after the programs and their trampolines, so that these are in the kernel's list of names when it is read
+  symbolizer_ = Symbolizer::Create();
+  interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
   step_ = Step::kAttached;
 }
 

@@ -35,6 +35,11 @@ class SymbolThread {
   // Waits until all frames are named, at most `ms`. Returns how many were left.
   size_t Finish(int ms) {
     std::unique_lock<std::mutex> lock(mutex_);
+    // a JIT writes its map when it likes: what had no name then may have one now
+    queue_.insert(queue_.end(), late_.begin(), late_.end());
+    late_.clear();
+    finishing_ = true;
+    wake_.notify_one();
     idle_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return queue_.empty() && !busy_; });
     return queue_.size();
   }
@@ -60,7 +65,10 @@ class SymbolThread {
       std::string name = symbolizer_->Name(f.location, f.pid);
       lock.lock();
       busy_ = false;
-      named_.push_back({f.frame, std::move(name)});
+      if (name.empty() && f.location.kind == FrameKind::kJit && !finishing_ && late_.size() < kMaxLate)
+        late_.push_back(f);
+      else
+        named_.push_back({f.frame, std::move(name)});
       if (queue_.empty()) idle_.notify_all();
     }
   }
@@ -69,8 +77,10 @@ class SymbolThread {
   std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::deque<FrameToName> queue_;
+  static constexpr size_t kMaxLate = 100000;
+  std::vector<FrameToName> late_;  // JIT frames that had no name when they were first looked up
   std::vector<NameRow> named_;
-  bool stop_ = false, busy_ = false;
+  bool stop_ = false, busy_ = false, finishing_ = false;
   std::thread thread_;
 };
 

@@ -68,7 +68,6 @@ class SymbolizerImpl final : public Symbolizer {
     perf_maps_.Replaced(pid);
   }
   // The perf map stays: frames of the process may still wait for their names.
-  void ProcessGone(uint32_t pid, uint64_t start_time_ns) override { processes_.Forget(pid, start_time_ns); }
 
   std::vector<ModuleInfo> TakeNewModules() override { return std::exchange(new_modules_, {}); }
 
@@ -78,7 +77,6 @@ class SymbolizerImpl final : public Symbolizer {
     return raw.empty() ? raw : Demangle(raw);
   }
 
-  void RefreshKernel() override { kernel_.Refresh(); }
 
   SymbolStats Stats() override {
     SymbolStats s;

@@ -48,16 +48,12 @@ class Symbolizer {
   virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address) = 0;
   // exec: forget the mappings of that process.
   virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns) = 0;
-  // exit: mappings may be dropped after the last samples of it were located (the caller says when).
-  virtual void ProcessGone(uint32_t pid, uint64_t start_time_ns) = 0;
   // Modules that are new since the last call.
   virtual std::vector<ModuleInfo> TakeNewModules() = 0;
 
   // --- symbol thread (runs at the same time as the drain thread) ----------------------------------------------
   // Full demangled name, or "" if none is known. pid is used only for JIT frames (perf maps).
   virtual std::string Name(const Location& location, uint32_t pid) = 0;
-  // Re-reads /proc/kallsyms (BPF programs loaded since). Called at the start and at the end of a recording.
-  virtual void RefreshKernel() = 0;
 
   virtual SymbolStats Stats() = 0;
 };
