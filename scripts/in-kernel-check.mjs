@@ -68,11 +68,14 @@ const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)} %`;
 const counted = (name) => JSON.parse(readFileSync(file(name), "utf8").trim().split("\n").at(-1));
 const loss = (json, id) => json.losses.find((row) => row.id === id)?.count;
 
-/** Rows of one source of a capture: thread, stack from the root to the leaf, weight. */
-async function rowsOf(capture, source) {
+async function profileOf(capture) {
   const builder = new ProfileBuilder();
   for await (const event of readCapture(capture)) builder.add(event);
-  const profile = builder.build();
+  return builder.build();
+}
+
+/** Rows of one source: thread, stack from the root to the leaf, weight. */
+function rowsOf(profile, source) {
   const table = profile.weights.find((weights) => weights.source === source);
   expect(table, `the capture holds no ${source} samples`);
   return Array.from({ length: table.count }, (_, i) => {
@@ -127,7 +130,7 @@ const checks = [
       const outputs = ["-o", file("x.lowflame"), "-o", file("x.html")];
       recorded = lowflame("record", "-d", "60s", ...outputs, "--", "bash", "-c", shell);
       expect(recorded.recording.complete, "the recording is not complete");
-      const rows = await rowsOf(file("x.lowflame"), "cpu");
+      const rows = rowsOf(await profileOf(file("x.lowflame")), "cpu");
       const { functions, cpuNs } = counted("cpu.txt");
       const mine = rows.filter(({ stack }) => stack.includes("burn_in_shares"));
       const seenNs = sum(mine, "weightNs");
@@ -154,32 +157,34 @@ const checks = [
   [
     "record counts sleeps as the sleepers did: number, length, kernel and user stack",
     async () => {
-      const rows = await rowsOf(file("x.lowflame"), "offcpu");
-      // Long ones are all kept, so their number is exact; a chance preemption on the way to sleep may add one.
-      const long = counted("sleep.txt").sleepers.filter(({ lengthNs }) => lengthNs >= 10e6);
-      expect(long.length > 3, "known-sleep has no long sleepers");
+      const profile = await profileOf(file("x.lowflame"));
+      const rows = rowsOf(profile, "offcpu");
+      const { sleepers } = counted("sleep.txt");
       const told = [];
-      for (const s of long) {
+      for (const s of sleepers.filter(({ lengthNs }) => lengthNs >= 10e6)) {
         const mine = rows.filter(({ tid, state }) => tid === s.tid && OFFCPU_STATES[state] === s.state);
-        const samples = sum(mine, "samples");
-        const weight = sum(mine, "weightNs");
-        told.push(`${s.name} ${samples} of ${s.count}`);
-        expect(
-          Math.abs(samples - s.count) <= 1 + 0.05 * s.count,
-          `${s.name}: ${samples} waits seen, ${s.count} true`,
-        );
-        const least = 0.9 * s.lengthNs * s.count;
-        // the program's own measure also holds the wait for a CPU after the sleep
-        expect(
-          weight > least && weight < 1.1 * s.measuredNs,
-          `${s.name}: ${weight} ns seen, ${s.measuredNs} ns true`,
-        );
-        expect(
-          mine.some(({ kinds }) => kinds.has("kernel") && kinds.has("user")),
-          `${s.name}: no whole stack`,
-        );
+        const [samples, weight] = [sum(mine, "samples"), sum(mine, "weightNs")];
+        // waits this long are never thinned out, whatever the load; the shorter ones are, and weigh the more
+        const exact = s.lengthNs >= 300e6;
+        if (exact) expect(samples === s.count, `${s.name}: ${samples} waits seen, ${s.count} true`);
+        const bound = exact ? 0.1 : 0.35;
+        const off = Math.abs(weight / s.measuredNs - 1);
+        expect(off < bound, `${s.name}: ${weight} ns seen, ${s.measuredNs} ns true`);
+        const whole = mine.some(({ kinds }) => kinds.has("kernel") && kinds.has("user"));
+        expect(whole, `${s.name}: no stack with kernel and user frames`);
+        told.push(`${s.name} ${percent(weight, s.measuredNs)} of its time`);
       }
-      return told.join(", ");
+      expect(told.length > 3, "known-sleep has no long sleepers");
+      // the exact account by process: all that the threads did, and what feeds and joins them
+      const pid = sleepers[0].pid;
+      const asleep = sleepers.filter((s) => s.pid === pid && s.state === "interruptible");
+      const totals = profile.final.offcpuTotals.filter(
+        (t) => profile.processes[t.process]?.pid === pid && OFFCPU_STATES[t.state] === "interruptible",
+      );
+      const [waits, switches] = [sum(totals, "count"), sum(asleep, "voluntarySwitches")];
+      const near = waits >= switches && waits < sum(asleep, "count") + 100;
+      expect(near, `${waits} waits counted, ${switches} switches by the kernel's own count`);
+      return `${waits} waits, ${switches} of them the sleepers' own; ${told.join(", ")}`;
     },
   ],
   [
@@ -229,7 +234,7 @@ const checks = [
       );
       expect(json.childCommand.exitCode === 0, `the command failed with ${json.childCommand.exitCode}`);
       expect(loss(json, "cpu.hotplug") === 2, `cpu.hotplug is ${loss(json, "cpu.hotplug")}, not 2`);
-      const mine = (await rowsOf(file("h.lowflame"), "cpu")).filter(({ stack }) =>
+      const mine = rowsOf(await profileOf(file("h.lowflame")), "cpu").filter(({ stack }) =>
         stack.includes("burn_in_shares"),
       );
       const { cpuNs } = counted("three.txt");
