@@ -286,7 +286,8 @@ static __always_inline void send_stacks_ahead(void* ctx, struct lf_off_area* are
   slot->seq = 0;
   if (p < PROBABILITY_ONE && bpf_get_prandom_u32() >= p) return;
   struct lf_record_stack* r = &area->scratch;
-  __u32 seq = (__u32)++area->seq | 1;
+  /* unique among the waits in flight: a count of this CPU's and the CPU itself; never 0 */
+  __u32 seq = (__u32)++area->seq << 12 | (cpu & 0xfff) | 1u << 31;
 
   begin_record(r, LF_RECORD_WAIT_STACK, cpu, now, prev);
   r->h.state = slot->state;

@@ -15,7 +15,6 @@ constexpr uint64_t kWakeupIntervalNs = 500000000ull;
 constexpr size_t kWakeupSamples = 65536;
 // What JavaScript may leave lying here; beyond it samples are dropped and counted.
 constexpr size_t kMaxPendingSamples = 2u << 20;
-constexpr size_t kMaxAhead = 65536;
 constexpr size_t kMaxKnownThreads = 65536;
 
 template <class V>
@@ -69,6 +68,7 @@ void Session::DrainOnce(bool last) {
   proc_object_->Drain();
   if (cpu_object_) DrainCpu();
   if (off_object_) off_object_->Drain();
+  ahead_.PassDone();
   lost_ = CountLost();
   stacks_ = interner_->nodes();
 
@@ -274,7 +274,7 @@ size_t Session::SchedulerFrames(const uint64_t* frames, size_t count) const {
 }
 
 // A wait whose stacks are in `frames`: kernel half, then user half.
-void Session::AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags) {
+Sample Session::MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags) {
   bool kernel_thread = r->task_flags & 0x00200000;  // PF_KTHREAD
   uint32_t process = interner_->Process(r->tgid, r->start_time_ns, r->leader_comm, kernel_thread);
   Sample out{};
@@ -294,7 +294,7 @@ void Session::AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags
   raw.user_frames = r->user_frames;
   raw.kernel_leaf_is_return = true;
   out.stack = interner_->Stack(process, raw);
-  Emit(Source::kOffCpu, out);
+  return out;
 }
 
 void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
@@ -302,48 +302,17 @@ void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
   if (size < sizeof(lf_record) + (r->kernel_frames + r->user_frames) * sizeof(uint64_t)) return;
   switch (r->kind) {
     case LF_RECORD_WAIT:
-      AddWait(r, frames, 0);
+      Emit(Source::kOffCpu, MakeWait(r, frames, 0));
       return;
-    case LF_RECORD_WAIT_STACK: {
-      // emitted as a sample only when its wait ends: a zero-weight copy gives the ids
-      if (ahead_.size() >= kMaxAhead && !ahead_.count(r->tid)) {
-        ahead_orphaned_++;
-        return;
-      }
-      AddWait(r, frames, 0);
-      Sample s{};
-      s.thread = work_.offcpu.thread.back();
-      s.stack = work_.offcpu.stack.back();
-      Samples& w = work_.offcpu;
-      for (auto* v : {&w.time_ns, &w.weight_ns, &w.duration_ns}) v->pop_back();
-      for (auto* v : {&w.cpu, &w.thread, &w.stack, &w.flags}) v->pop_back();
-      w.state.pop_back();
-      w.syscall.pop_back();
-      samples_--;
-      ahead_[r->tid] = {static_cast<uint32_t>(r->weight_ns), s.stack, s.thread, r->flags, r->syscall, r->time_ns};
+    // the sequence number travels in a field that has no meaning yet
+    case LF_RECORD_WAIT_STACK:
+      if (auto whole = ahead_.OnStack(r->tid, static_cast<uint32_t>(r->weight_ns), MakeWait(r, frames, 0)))
+        Emit(Source::kOffCpu, *whole);
       return;
-    }
-    case LF_RECORD_WAIT_END: {
-      // the sequence number travels in syscall_arg0
-      auto it = ahead_.find(r->tid);
-      if (it == ahead_.end() || it->second.seq != static_cast<uint32_t>(r->syscall_arg0)) {
-        ahead_orphaned_++;
-        return;
-      }
-      Sample out{};
-      out.time_ns = static_cast<double>(r->time_ns - std::min<uint64_t>(r->time_ns, start_.start_monotonic_ns));
-      out.cpu = r->cpu;
-      out.thread = it->second.thread;
-      out.stack = it->second.stack;
-      out.weight_ns = static_cast<double>(r->weight_ns);
-      out.duration_ns = static_cast<double>(r->duration_ns);
-      out.state = static_cast<uint8_t>(r->state);
-      out.syscall = it->second.syscall;
-      out.flags = it->second.flags;
-      ahead_.erase(it);
-      Emit(Source::kOffCpu, out);
+    case LF_RECORD_WAIT_END:
+      if (auto whole = ahead_.OnEnd(r->tid, static_cast<uint32_t>(r->syscall_arg0), MakeWait(r, frames, 0)))
+        Emit(Source::kOffCpu, *whole);
       return;
-    }
     default:
       return;
   }

@@ -118,7 +118,7 @@ void Session::ChargeSleepers() {
       if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
       frames.insert(frames.end(), user.begin(), user.end());
     }
-    AddWait(&r, frames.data(), LF_IN_PROGRESS);
+    Emit(Source::kOffCpu, MakeWait(&r, frames.data(), LF_IN_PROGRESS));
     int64_t process = interner_->FindProcess(r.tgid, r.start_time_ns);
     TotalRow& row = in_progress_totals_[{process, r.state}];
     row.process = process;
@@ -130,7 +130,7 @@ void Session::ChargeSleepers() {
 }
 
 uint64_t Session::CountLost() const {
-  uint64_t lost = perf_lost_ + queue_full_ + ahead_orphaned_;
+  uint64_t lost = perf_lost_ + queue_full_ + ahead_.orphaned();
   for (const auto& [cpu, state] : cpus_) {
     if (cpu_object_)
       if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu)) lost += a->counter[LF_CPU_RING_FULL];
@@ -255,7 +255,7 @@ void Session::Collect() {
     loss("offcpu.user_truncated", off_sum[LF_OFF_USER_TRUNCATED],
          "waits whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE], "waits whose user stack could not be read");
-    loss("offcpu.stack_ahead_orphaned", ahead_orphaned_, "stacks sent ahead whose wait was lost, or the reverse");
+    loss("offcpu.stack_ahead_orphaned", ahead_.orphaned(), "stacks sent ahead whose wait was lost, or the reverse");
     loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");
   }
   loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");

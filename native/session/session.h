@@ -18,6 +18,7 @@
 #include "../kernel/other_programs.h"
 #include "../kernel/perf_ring.h"
 #include "interner.h"
+#include "stacks_ahead.h"
 #include "symbol_thread.h"
 
 namespace lowflame {
@@ -130,7 +131,7 @@ class Session {
   void OnOffCpuRecord(const lf_record* r, size_t size);
   void OnProcRecord(const lf_record* r, size_t size);
   size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
-  void AddWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
+  Sample MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
   // Who a thread is, from its last user half; nullptr if none came yet.
   const lf_record* KnownThread(uint32_t tid) const;
   bool Wanted(const PerfSample& s, const lf_record* who) const;
@@ -164,14 +165,7 @@ class Session {
   std::unique_ptr<Interner> interner_;
   std::unique_ptr<SymbolThread> symbol_thread_;
 
-  // stacks that were sent ahead of their waits (kernels without sched_exit_tp), by thread id
-  struct Ahead {
-    uint32_t seq;
-    uint32_t stack, thread, flags;
-    int32_t syscall;
-    uint64_t time_ns;
-  };
-  std::unordered_map<uint32_t, Ahead> ahead_;
+  StacksAhead ahead_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;
@@ -188,7 +182,7 @@ class Session {
 
   std::atomic<uint64_t> samples_{0}, stacks_{0}, lost_{0};
   uint64_t queue_full_ = 0, perf_lost_ = 0, perf_throttled_ = 0, halves_missing_ = 0, halves_orphaned_ = 0;
-  uint64_t hotplug_ = 0, ahead_orphaned_ = 0, names_left_ = 0, tasks_cut_ = 0;
+  uint64_t hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
   PerfDrain scratch_;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;
 };
