@@ -82,9 +82,11 @@ install_needs() {
 
 # first_available PACKAGE…: the first of the packages that apt could install.
 first_available() {
-  local package
+  local package policy
   for package in "$@"; do
-    if apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+    # not piped into grep -q: that ends at the first match, and apt-cache, cut off, would count as failed
+    policy=$(apt-cache policy "$package" 2>/dev/null) || continue
+    if [[ $policy =~ Candidate:\ [^\(] ]]; then
       echo "$package"
       return
     fi
