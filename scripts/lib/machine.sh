@@ -32,7 +32,10 @@ mount_one() {
 give_back() {
   local owner path
   owner=$(stat -c %u:%g "$ROOT")
-  [[ $owner == 0:* ]] && return
+  if [[ $owner == 0:* ]] || ((EUID != 0)); then
+    # a bare `return` in an EXIT trap gives the status from before the trap, and errexit would end the trap there
+    return 0
+  fi
   for path in "$@"; do
     if [[ -e $ROOT/$path ]]; then chown -hR "$owner" "$ROOT/$path"; fi
   done

@@ -20,8 +20,10 @@ INSTALL_LOG=$LOGS/apt.log
 # Called however the script ends; a script may define `on_end`, which then has the last word.
 at_exit() {
   local status=$?
+  # what goes wrong from here on must not keep the last word from being said
+  set +e
   remove_policy
-  if ((EUID == 0)); then give_back "${MADE[@]}"; fi
+  give_back "${MADE[@]}"
   if declare -F on_end >/dev/null; then on_end "$status"; fi
 }
 trap at_exit EXIT
