@@ -6,13 +6,13 @@ install_npm_packages() {
     say "node_modules is up to date"
     return
   fi
-  run npm ci || fail "npm ci failed (see above). Is there a network?"
+  run timeout --foreground 600 npm ci || fail "npm ci failed or took over 10 minutes (see above). Is there a network?"
 }
 
 # build_all: addon, BPF objects, page, dist/, and the `lowflame` that npx finds. Status of the build.
 build_all() {
   local log=$LOGS/build.log
-  if run npm run build >"$log" 2>&1; then
+  if run timeout --foreground 600 npm run build >"$log" 2>&1; then
     say "built: native addon and BPF objects (-Wall -Wextra -Werror), page, dist/"
   else
     tail -n 60 "$log" >&2

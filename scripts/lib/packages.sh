@@ -57,6 +57,9 @@ missing_needs() {
   done <<<"$1"
 }
 
+# Whether this run has asked the mirrors already: once is enough.
+LISTS_FRESH=
+
 # install_needs NEEDS: installs what is missing; touches nothing, not even apt's lists, when nothing is.
 install_needs() {
   local missing need packages names=()
@@ -67,8 +70,11 @@ install_needs() {
   fi
   say "missing: $(cut -d' ' -f1 <<<"$missing" | tr '\n' ' ')"
   local apt=(apt-get -q -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
-  say "apt-get update"
-  run "${apt[@]}" -q update >/dev/null || say "apt-get update had errors (above); trying with the lists that are here"
+  if [[ -z $LISTS_FRESH ]]; then
+    say "apt-get update"
+    run "${apt[@]}" -q update >/dev/null || say "apt-get update had errors (above); trying with the lists that are here"
+    LISTS_FRESH=yes
+  fi
   while read -r need packages; do
     # shellcheck disable=SC2086 # a list of names
     names+=("$(first_available $packages)") ||
@@ -113,11 +119,19 @@ install_without_services() {
   }
   remove_policy
   for service in $(enabled_services); do
-    if [[ " $before " != *" $service "* ]]; then
-      say "$service is new here: stopped if it runs, and not to start at the next boot"
-      run systemctl disable --now "$service" >/dev/null 2>&1 || say "systemctl disable $service failed"
-    fi
+    if [[ " $before " != *" $service "* ]]; then keep_off "$service"; fi
   done
+}
+
+# keep_off SERVICE: one that came just now, and that nobody asked for, neither runs nor starts at the next boot.
+keep_off() {
+  say "$1 is new here: it shall not start at boot"
+  run systemctl --quiet disable "$1" >>"$INSTALL_LOG" 2>&1 || say "systemctl disable $1 failed, see $INSTALL_LOG"
+  # a policy of the administrator may have let it start; in a container there may be no systemd to ask
+  if systemctl is-active --quiet "$1" 2>/dev/null; then
+    say "$1 runs: stopping it"
+    run systemctl stop "$1" || say "systemctl stop $1 failed (see above)"
+  fi
 }
 
 enabled_services() {
