@@ -7,6 +7,8 @@ import { ROOT, textOf, trackedFiles } from "./helpers/tracked-files.js";
 
 const files = trackedFiles();
 const sources = files.filter((path) => /\.(ts|mjs|c|cc|h)$/.test(path));
+/** Shell: what scripts/ and .ci/ hold that is nothing else. */
+const shell = files.filter((path) => /^(scripts|\.ci)\//.test(path) && /(^|\/)[^.]+(\.sh)?$/.test(path));
 const MAX_LINES = 400;
 
 /** Paths and phrases of the place where it was written, in halves so that this file does not hold them. */
@@ -40,17 +42,19 @@ test.each(WORKPLACE)("no file mentions the place where it was written: %s", (wor
 
 describe("every source file", () => {
   test("begins with a comment that says what it is for", () => {
-    const silent = sources.filter((path) => {
-      const lines = readFileSync(join(ROOT, path), "utf8").split("\n");
+    expect(shell).toContain("scripts/quickstart");
+    expect(shell).toContain("scripts/lib/packages.sh");
+    const silent = [...sources, ...shell].filter((path) => {
+      const lines = textOf(path)!.split("\n");
       const first = lines[0]!.startsWith("#!") ? lines[1]! : lines[0]!;
-      return !/^(\/\/|\/\*) *\S/.test(first);
+      return !(shell.includes(path) ? /^# *\S/ : /^(\/\/|\/\*) *\S/).test(first);
     });
     expect(silent).toEqual([]);
   });
 
   test(`has at most ${MAX_LINES} lines`, () => {
-    const long = sources
-      .map((path) => ({ path, lines: readFileSync(join(ROOT, path), "utf8").trimEnd().split("\n").length }))
+    const long = [...sources, ...shell]
+      .map((path) => ({ path, lines: textOf(path)!.trimEnd().split("\n").length }))
       .filter(({ lines }) => lines > MAX_LINES);
     expect(long).toEqual([]);
   });

@@ -45,6 +45,14 @@ describe("package.json", () => {
     expect(readFileSync(join(ROOT, "src/cli/main.ts"), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
 
+  test("the command is where the build puts that source", () => {
+    const { rootDir, outDir } = read<{ compilerOptions: { rootDir: string; outDir: string } }>(
+      "tsconfig.build.json",
+    ).compilerOptions;
+    expect(`./${outDir}/cli/main.js`).toBe(manifest.bin.lowflame);
+    expect(rootDir).toBe("src");
+  });
+
   test("names exact versions", () => {
     for (const version of Object.values({ ...manifest.dependencies, ...manifest.devDependencies })) {
       expect(version).toMatch(/^\d+\.\d+\.\d+$/);
