@@ -77,7 +77,6 @@ class SymbolizerImpl final : public Symbolizer {
     return raw.empty() ? raw : Demangle(raw);
   }
 
-
   SymbolStats Stats() override {
     SymbolStats s;
     s.names_found = names_found_;

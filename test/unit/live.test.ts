@@ -85,7 +85,8 @@ describe("recordLive", () => {
     });
     await done;
     clearInterval(timer);
-    expect(ticksAtLastBatch).toBeGreaterThan(3);
+    // without a pause there would be none; a busy machine gives few
+    expect(ticksAtLastBatch).toBeGreaterThan(0);
   });
 
   for (const step of ["configure", "load", "attach", "activate", "deactivate", "finish"] as const) {
