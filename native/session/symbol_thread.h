@@ -41,7 +41,7 @@ class SymbolThread {
     finishing_ = true;
     wake_.notify_one();
     idle_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return queue_.empty() && !busy_; });
-    return queue_.size();
+    return queue_.size() + (busy_ ? 1 : 0);
   }
   void Stop() {
     {

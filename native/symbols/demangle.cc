@@ -141,9 +141,7 @@ std::string BoundedOnLargeStack(const std::string& name) {
   return job.out;
 }
 
-}  // namespace
-
-std::string Demangle(const std::string& name) {
+std::string DemangleSymbol(const std::string& name) {
   if (name.size() < 3 || name.size() > kMaxInput) return name;
   bool cpp = name.compare(0, 2, "_Z") == 0, rust = name.compare(0, 2, "_R") == 0;
   if (!cpp && !rust) return name;
@@ -154,6 +152,15 @@ std::string Demangle(const std::string& name) {
   if (cpp) StripRustHash(&out);
   if (out.size() != before) ReplaceRustEscapes(&out);
   return out;
+}
+
+}  // namespace
+
+std::string Demangle(const std::string& name) {
+  static const std::string kStub = "@plt";
+  if (name.size() <= kStub.size() || name.compare(name.size() - kStub.size(), kStub.size(), kStub))
+    return DemangleSymbol(name);
+  return DemangleSymbol(name.substr(0, name.size() - kStub.size())) + kStub;
 }
 
 }  // namespace lowflame

@@ -9,6 +9,7 @@
 //   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
 //   lowflame-symbols --demangle NAME...     {"name":"..."} of each
 //   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"names":[...]} of one file
+//   lowflame-symbols --elf-each OFFSET FILE...   the same of each file
 #include <fcntl.h>
 #include <time.h>
 
@@ -129,14 +130,14 @@ int NameUser(int argc, char** argv) {
   return 0;
 }
 
-int NameInFile(char** argv) {
-  UniqueFd fd(open(argv[2], O_RDONLY | O_CLOEXEC));
+int NameInFile(const char* path, const std::vector<uint64_t>& offsets) {
+  UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
   timespec begin, end;
   clock_gettime(CLOCK_MONOTONIC, &begin);
-  ElfSymbols symbols = ElfSymbols::Load(fd.get(), argv[2], -1);
+  ElfSymbols symbols = ElfSymbols::Load(fd.get(), path, -1);
   clock_gettime(CLOCK_MONOTONIC, &end);
   std::vector<std::string> names;
-  for (uint64_t offset : Hexes(argv + 3)) names.push_back(Json(symbols.NameAt(offset)));
+  for (uint64_t offset : offsets) names.push_back(Json(symbols.NameAt(offset)));
   int64_t ns = (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec;
   printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"names\":%s}\n",
          symbols.parsed() ? "true" : "false", ns, symbols.bytes(), JsonList(names).c_str());
@@ -148,7 +149,11 @@ int NameInFile(char** argv) {
 int main(int argc, char** argv) {
   std::string mode = argc > 2 ? argv[1] : "";
   if (mode == "--pid") return NameUser(argc, argv);
-  if (mode == "--elf") return NameInFile(argv);
+  if (mode == "--elf") return NameInFile(argv[2], Hexes(argv + 3));
+  if (mode == "--elf-each") {
+    for (int i = 3; i < argc; i++) NameInFile(argv[i], {strtoull(argv[2], nullptr, 16)});
+    return 0;
+  }
   if (mode == "--kernel") {
     Driver driver(0);
     driver.Print(Hexes(argv + 2), [&](uint64_t a) { return driver.symbolizer->LocateKernel(a); });

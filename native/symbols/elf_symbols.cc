@@ -12,6 +12,7 @@
 
 #include "debug_files.h"
 #include "elf_header.h"
+#include "elf_sections.h"
 
 namespace lowflame {
 namespace {
@@ -28,12 +29,13 @@ struct ElfEnd {
 };
 using ElfPtr = std::unique_ptr<Elf, ElfEnd>;
 
-bool Within(uint64_t at, uint64_t size, uint64_t file_size) {
-  return at <= file_size && size <= file_size - at;
-}
-
 int64_t ModifiedNs(const struct stat& st) {
   return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+}
+
+bool IsUnchanged(int fd, int64_t modified_ns) {
+  struct stat st;
+  return !fstat(fd, &st) && ModifiedNs(st) == modified_ns;
 }
 
 ElfPtr Open(int fd, uint64_t* size) {
@@ -48,19 +50,12 @@ ElfPtr Open(int fd, uint64_t* size) {
 }
 
 DebugLink ReadDebugLink(Elf* elf, uint64_t file_size) {
-  size_t strings;
-  if (elf_getshdrstrndx(elf, &strings)) return {};
-  GElf_Shdr names;
-  Elf_Scn* names_section = elf_getscn(elf, strings);
-  if (!names_section || !gelf_getshdr(names_section, &names) || names.sh_size > (1u << 20) ||
-      !Within(names.sh_offset, names.sh_size, file_size))
-    return {};
+  SectionNames names(elf, file_size);
   for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
     GElf_Shdr header;
     if (!gelf_getshdr(s, &header) || header.sh_type != SHT_PROGBITS || header.sh_size < 8 || header.sh_size > 4096)
       continue;
-    const char* section = elf_strptr(elf, strings, header.sh_name);
-    if (!section || strcmp(section, ".gnu_debuglink")) continue;
+    if (strcmp(names.Of(header), ".gnu_debuglink")) continue;
     Elf_Data* data = elf_rawdata(s, nullptr);
     if (!data || !data->d_buf || data->d_size < 8) return {};
     const char* name = static_cast<const char*>(data->d_buf);
@@ -169,8 +164,9 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   ElfPtr elf = Open(fd, &size);
   if (!elf) return out;
   out.parsed_ = true;
-  out.names_fd_ = fd;
+  out.fd_ = out.names_fd_ = fd;
   out.ReadSegments(elf.get());
+  out.plt_.Read(elf.get(), fd, size);
   out.ReadCode(elf.get());
   if (!out.ReadTable(elf.get(), SHT_SYMTAB, size)) {
     out.debug_file_ = FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size),
@@ -183,6 +179,7 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
     }
   }
   struct stat st;
+  if (!fstat(fd, &st)) out.mtime_ns_ = ModifiedNs(st);
   if (!fstat(out.names_fd_, &st)) out.names_mtime_ns_ = ModifiedNs(st);
   out.Finish();
   return out;
@@ -267,10 +264,23 @@ std::string ElfSymbols::NameAt(uint64_t offset) const {
   for (const Segment& s : segments_)
     if (offset >= s.offset && offset - s.offset < s.size) segment = &s;
   if (!segment) return "";
-  struct stat st;
   // written over since it was parsed: whatever would be read now is not its name
-  if (names_fd_ >= 0 && (fstat(names_fd_, &st) || ModifiedNs(st) != names_mtime_ns_)) return "";
+  if (names_fd_ >= 0 && !IsUnchanged(names_fd_, names_mtime_ns_)) return "";
   uint64_t address = offset - segment->offset + segment->address;
+  std::string name = NameOfAddress(address);
+  return name.empty() ? NameInPlt(address) : name;
+}
+
+std::string ElfSymbols::NameInPlt(uint64_t address) const {
+  if (fd_ < 0) return "";
+  Plt::Target target = plt_.At(address, fd_);
+  if (!target.in_plt || !IsUnchanged(fd_, mtime_ns_)) return "";
+  // the C library calls its own memcpy through a stub that only knows which function picks the implementation
+  if (target.resolver) target.name = NameOfAddress(target.resolver);
+  return target.name.empty() ? "[plt]" : target.name + "@plt";
+}
+
+std::string ElfSymbols::NameOfAddress(uint64_t address) const {
   auto next = std::upper_bound(symbols_.begin(), symbols_.end(), address,
                                [](uint64_t a, const Symbol& s) { return a < s.address; });
   // a function may hold other symbols: look a little further back for one that covers the address, and prefer one

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
+#include "plt.h"
 
 namespace lowflame {
 
@@ -21,11 +22,12 @@ class ElfSymbols {
   // From memory (the vdso), which is copied.
   static ElfSymbols LoadImage(const char* image, size_t size);
 
-  // Name of the function at a file offset, mangled; "" if none.
+  // Name of the function at a file offset, mangled; "" if none. Stubs of the PLT are "memcpy@plt", or "[plt]" if the
+  // file does not tell where they lead.
   std::string NameAt(uint64_t file_offset) const;
   // Whether it was an ELF file at all.
   bool parsed() const { return parsed_; }
-  uint64_t bytes() const { return symbols_.capacity() * sizeof(Symbol) + image_.capacity(); }
+  uint64_t bytes() const { return symbols_.capacity() * sizeof(Symbol) + image_.capacity() + plt_.bytes(); }
   // Descriptors held besides the one given to Load.
   int own_descriptors() const { return debug_file_ ? 1 : 0; }
 
@@ -49,13 +51,18 @@ class ElfSymbols {
   void Finish();
   bool IsCode(uint64_t address) const;
   std::string ReadName(uint32_t at) const;
+  std::string NameOfAddress(uint64_t address) const;
+  std::string NameInPlt(uint64_t address) const;
   // The best name of the symbols that share the address of symbols_[i].
   std::string BestName(size_t i) const;
 
   std::vector<Symbol> symbols_;
   std::vector<Segment> segments_;  // executable ones
   std::vector<Range> code_;        // executable sections, by address
-  int names_fd_ = -1;
+  Plt plt_;
+  int fd_ = -1;  // the file itself
+  int64_t mtime_ns_ = 0;
+  int names_fd_ = -1;                       // the file with the symbol table
   uint64_t names_at_ = 0, names_size_ = 0;  // the string table in that file, or in image_
   int64_t names_mtime_ns_ = 0;
   UniqueFd debug_file_;

@@ -58,7 +58,7 @@ class Symbolizer {
   virtual SymbolStats Stats() = 0;
 };
 
-// C++ and Rust (legacy and v0) names; anything else comes back as it is.
+// C++ and Rust (legacy and v0) names, also of PLT stubs ("_Z1fv@plt"); anything else comes back as it is.
 std::string Demangle(const std::string& name);
 
 // Address of an exact kernel symbol in /proc/kallsyms, 0 if absent or hidden (kptr_restrict).
