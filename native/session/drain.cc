@@ -7,7 +7,7 @@
 namespace lowflame {
 namespace {
 
-// Short enough to read the mappings of processes that live briefly; rings hold at least 50 ms of the worst rate.
+// Short enough to read the mappings of processes that live briefly; rings hold at least 100 ms of the worst rate.
 constexpr auto kInterval = std::chrono::milliseconds(20);
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.

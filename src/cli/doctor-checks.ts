@@ -3,9 +3,9 @@
 import type { ProbeRow, SourceName } from "../capture/binding.js";
 import { spinLockCheck } from "./doctor-spinlock.js";
 import type { SystemView } from "./system.js";
+import { INITIAL_PID_NAMESPACE } from "./targets.js";
 
 /** Inode of the initial pid namespace, PROC_PID_INIT_INO in include/linux/proc_ns.h (a fixed number). */
-const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 const ALL: readonly SourceName[] = ["cpu", "offcpu"];
 
 /** Bits of the capability sets, include/uapi/linux/capability.h. */
@@ -96,7 +96,7 @@ function pidNamespace(system: SystemView): ProbeRow {
   return row({
     ...head,
     status: "degraded",
-    found: `${link ?? "unknown"}, not the initial one: the kernel reports the host's pids, which /proc here does not know, so user functions stay without names and --pid finds nothing`,
+    found: `${link ?? "unknown"}, not the initial one: the kernel reports the host's pids, which /proc here does not know, so identities may be mixed up, user functions may stay without names, and --pid is refused`,
     remedy: "run lowflame on the host, or start the container with the host's pids: docker run --pid=host …",
   });
 }

@@ -6,6 +6,8 @@ import type { SystemView } from "./system.js";
 
 /** CGROUP2_SUPER_MAGIC, include/uapi/linux/magic.h. */
 const CGROUP2_MAGIC = 0x63677270;
+/** Link of the namespace whose pids the kernel itself uses (PROC_PID_INIT_INO). */
+export const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 /** How often the targets are looked up while a recording runs, ms. */
 const WATCH_INTERVAL_MS = 200;
 
@@ -17,9 +19,19 @@ export interface Target {
 
 /**
  * Finds the processes of `--pid`.
- * @throws CliError NO_PROCESS when one is not there, THREAD_ID when it is a thread of another process.
+ * @throws CliError PID_NAMESPACE where pids mean other processes to the kernel,
+ *   NO_PROCESS when one is not there, THREAD_ID when it is a thread of another process.
  */
 export function findTargets(pids: readonly number[], system: SystemView): Target[] {
+  const namespace = system.readLink("/proc/self/ns/pid");
+  if (pids.length > 0 && namespace !== undefined && namespace !== INITIAL_PID_NAMESPACE) {
+    throw new CliError(
+      "PID_NAMESPACE",
+      Exit.noTarget,
+      `--pid ${pids[0]}: lowflame runs in a pid namespace of its own (${namespace}), and the kernel filters by the host's pids`,
+      "run lowflame on the host, or in a container with the host's pids (docker run --pid=host …), or filter by --comm",
+    );
+  }
   return pids.map((pid) => {
     const startTicks = startOf(pid, system);
     if (startTicks === undefined) {

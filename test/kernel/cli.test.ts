@@ -230,6 +230,12 @@ describe("lowflame doctor", () => {
     expect(done.out).toContain("--pid=host");
   });
 
+  it("refuses --pid there: the kernel would filter by other pids", () => {
+    const done = shell("unshare -pf --mount-proc $LOWFLAME record -q -d 1s --pid 1 -o r.html");
+    expect(done.code).toBe(4);
+    expect(done.err).toMatch(/pid namespace/);
+  });
+
   it("does not mind a reader that goes away", () => {
     const done = shell("$LOWFLAME record --help | head -1 && $LOWFLAME doctor | head -1");
     expect(done.code).toBe(0);

@@ -48,7 +48,8 @@ static void* worker(void* arg) {
     exit(1);
   }
   s->tid = thread_id();
-  struct schedstat before = read_schedstat(s->tid);
+  // a thread's account begins with its first wait for a CPU, which is over before it can look
+  struct schedstat before = {0};
   spin_on_one_cpu(s->until_ns);
   struct schedstat after = read_schedstat(s->tid);
   s->cpu_ns = after.cpu_ns - before.cpu_ns;

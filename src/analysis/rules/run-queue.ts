@@ -31,7 +31,9 @@ export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   if (first === undefined) return [];
   const sum = all.reduce((total, { row }) => total + row.sumNs, 0);
   const occupants = new Tally();
-  for (let i = 0; cpu !== undefined && i < cpu.table.count; i++)
+  // a filtered recording does not know who else was there: it would blame the victim
+  const whole = profile.facts.filters.length === 0;
+  for (let i = 0; whole && cpu !== undefined && i < cpu.table.count; i++)
     occupants.add(processName(profile, cpu.table.thread[i]!), cpu.table.weightNs[i]!);
   const top = occupants.top(3);
   const idle = idleShare(profile);
@@ -40,7 +42,7 @@ export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   const reason = quota
     ? `The CPUs were idle for ${percent(idle)} of the time, so either the load came in bursts, or there is a limit: a cgroup's CPU quota, or threads pinned to few CPUs.`
     : who === ""
-      ? "Who had the CPUs is not in this recording (record with --what cpu,offcpu)."
+      ? `Who had the CPUs is not in this recording (record ${whole ? "with --what cpu,offcpu" : "without filters"}).`
       : `The CPUs were busy with ${who}.`;
   const p99 = Math.max(...bad.map((waiter) => waiter.p99));
   return [
