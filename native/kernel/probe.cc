@@ -39,9 +39,9 @@ ProbeRow TryObject(const char* id, const char* title, Object::Kind kind, const s
             title,
             "missing",
             e.what(),
-            e.code() == "EPERM_BPF"
-                ? "run as root, or: setcap cap_bpf,cap_perfmon+ep is not enough for node; use `sudo`"
-                : "record without this source, or boot a kernel that has it",
+            e.code() == "EPERM_BPF" ? "run as root (sudo), or keep CAP_BPF, CAP_PERFMON and CAP_SYSLOG as ambient "
+                                      "capabilities (setpriv --ambient-caps)"
+                                    : "record without this source, or boot a kernel that has it",
             needed_by};
   }
 }
