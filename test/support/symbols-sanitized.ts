@@ -1,0 +1,51 @@
+// The symbolizer's driver built with AddressSanitizer and UndefinedBehaviorSanitizer, for input that means harm.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { repositoryRoot } from "./paths.js";
+
+const BUILD = join(repositoryRoot(), "build/symbols-sanitized");
+const DRIVER = join(BUILD, "test-symbols/lowflame-symbols");
+const FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
+
+/** Builds the driver from this checkout, one build at a time. Allow it the time of `buildDriver`. */
+export function buildSanitizedDriver(): void {
+  mkdirSync(BUILD, { recursive: true });
+  const source = join(repositoryRoot(), "native/symbols");
+  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=$3" && cmake --build "$2"';
+  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD, FLAGS], { stdio: "pipe" });
+}
+
+export interface Harmless {
+  readonly parsed: boolean;
+  readonly names: readonly string[];
+}
+
+/**
+ * The name at one file offset in each file. Throws with the sanitizer's report if memory is misused or leaks, if one
+ * allocation or the whole grows beyond 256 MiB, or if it takes more than 30 s of CPU.
+ */
+export function readSafely(files: readonly string[], offset: number): Harmless[] {
+  const limits = "max_allocation_size_mb=256:hard_rss_limit_mb=256:detect_leaks=1";
+  const args = ["--cpu=30", DRIVER, "--elf-each", offset.toString(16), ...files];
+  const env = { ...process.env, ASAN_OPTIONS: limits, UBSAN_OPTIONS: "print_stacktrace=1" };
+  const out = execFileSync("prlimit", args, { encoding: "latin1", env, maxBuffer: 1 << 28, stdio: "pipe" });
+  return out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+
+/** Raw bytes of what `--demangle` prints for names that need not be text, under the same limits. */
+export function demangleSafely(...names: string[]): string[] {
+  const env = { ...process.env, ASAN_OPTIONS: "max_allocation_size_mb=256:detect_leaks=1" };
+  const out = execFileSync("prlimit", ["--cpu=30", DRIVER, "--demangle", ...names], {
+    encoding: "utf8",
+    env,
+    stdio: "pipe",
+  });
+  return out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).name);
+}
