@@ -8,10 +8,12 @@ import { eventCost } from "./event-cost.js";
 import { describeMachine } from "./machine.js";
 import { memory } from "./memory.js";
 import { nginxOverhead } from "./nginx-overhead.js";
+import { nginxThroughput } from "./nginx-throughput.js";
 import type { Part } from "./part.js";
 import { scriptPart } from "./script-part.js";
 
 const PARTS: readonly Part<unknown>[] = [
+  erase(nginxThroughput),
   erase(nginxOverhead),
   erase(eventCost),
   erase(memory),
@@ -57,8 +59,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const unknown = values.only?.find((name) => !PARTS.some((p) => p.name === name));
   if (unknown) return complain(`There is no part "${unknown}".`);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0 && rounds <= 100))
-    return complain(`--rounds wants a whole number from 1 to 100, not "${values.rounds}".`);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0 && rounds <= 1000))
+    return complain(`--rounds wants a whole number from 1 to 1000, not "${values.rounds}".`);
   const root = repositoryRoot();
   const chosen = PARTS.filter((p) => !values.only || values.only.includes(p.name));
   const results = join(root, "bench/results");

@@ -23,6 +23,8 @@ export interface Observer {
   command(target: ObserverTarget): readonly string[];
   /** strace takes hold of its target instead of opening events. */
   readonly ptrace?: boolean;
+  /** It attaches nothing: the control of a measurement. */
+  readonly idle?: boolean;
 }
 
 const lowflameCli = () => join(repositoryRoot(), "dist/cli/main.js");
@@ -122,6 +124,7 @@ export async function startObserver(observer: Observer, target: ObserverTarget):
   try {
     await child.until(
       () => {
+        if (observer.idle) return true;
         if (observer.ptrace) return target.pids.every(isTraced);
         const now = tracingHandles(child.pid);
         stable = now > 0 && now === handles ? stable + 1 : 0;

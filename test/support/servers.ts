@@ -36,7 +36,8 @@ export interface ProxyPair extends Server {
 }
 
 /**
- * An nginx that proxies to another nginx over kept-alive upstream connections; the URL is the proxy's.
+ * An nginx that proxies to another nginx over kept-alive upstream connections; the URL is the proxy's. Its own count of
+ * requests is at /status.
  * @param proxyWorkers worker processes of the proxy (default 2)
  */
 export function startNginxProxy(
@@ -47,7 +48,8 @@ export function startNginxProxy(
     try {
       const [port] = await freePorts(1);
       const upstream = `upstream backend { server 127.0.0.1:${backend.port}; keepalive 64; keepalive_requests 1000000; }`;
-      const locations = `location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }`;
+      const locations = `location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }
+         location = /status { stub_status; }`;
       const proxy = await nginx(dir, "nginx proxy", port!, options.proxyWorkers ?? 2, upstream, locations);
       return {
         ...proxy,
