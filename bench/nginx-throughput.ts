@@ -1,25 +1,39 @@
-// What an observer costs a proxy's throughput, in short slices of one load that never stops: a slice with the observer
-// between two without it, many times over, observers interleaved. Requests are counted by nginx itself. An observer that
-// does nothing is measured in the same way: its figure is the error of the method.
+// What lowflame costs a proxy's throughput, in half-second slices of one load and one recording that never stop: the
+// recording is paused (its process stopped, its programs told to return at once) and resumed, many hundred times. nginx
+// itself counts the requests. A process that only sleeps is paused in the same way: its figure is the error of the method.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { groupMembers } from "../test/support/proc.js";
 import { startNginxProxy } from "../test/support/servers.js";
 import { startWrk } from "../test/support/wrk.js";
-import { lowflame, lowflameIsBuilt, type Observer, peers, startObserver } from "./observers.js";
+import {
+  lowflame,
+  lowflameIsBuilt,
+  type Observer,
+  type RunningObserver,
+  startObserver,
+} from "./observers.js";
 import type { BenchOptions, Part } from "./part.js";
 import { type Estimate, estimate, table } from "./statistics.js";
 
 const CONNECTIONS = 32;
-const SLICE_S = 2;
+const SLICE_S = 0.5;
+/** Slices of one observer before the next one has its turn. */
+const PAIRS_A_TURN = 40;
+/** A pause or a resumption must have settled before a slice begins, ms. */
+const SETTLE_MS = 60;
+/** What a recording does once (names of the first frames) is not part of its running cost, ms. */
+const WARM_MS = 5000;
 
 interface Row {
   readonly name: string;
   /** Share of throughput lost, 0..1. */
   readonly lost: Estimate;
-  /** The observer's own CPU time in its slices, as a share of one core. */
+  /** The observer's own CPU time while it is not paused, as a share of one core. */
   readonly ownCpu: Estimate;
 }
 
@@ -37,44 +51,54 @@ interface Measured {
   readonly ownCpu: number[];
 }
 
-const nothing: Observer = { name: "nothing", covers: "", command: () => ["sleep", "3600"], idle: true };
+const nothing: Observer = {
+  name: "nothing",
+  covers: "",
+  command: () => ["sleep", "3600"],
+  idle: true,
+};
 
 async function run(options: BenchOptions): Promise<NginxThroughput> {
-  const rounds = options.rounds ?? (options.quick ? 2 : 40);
-  const observers = lowflameIsBuilt()
-    ? [nothing, lowflame("cpu"), lowflame("cpu,offcpu"), peers.perfRecord]
-    : [nothing, peers.perfRecord];
-  const measured: Measured[] = observers.map((observer) => ({ observer, lost: [], ownCpu: [] }));
+  const rounds = options.rounds ?? (options.quick ? 1 : 4);
   const failures = new Set<string>();
+  if (!lowflameIsBuilt()) failures.add("lowflame: not built (npm run build)");
+  const observers = lowflameIsBuilt() ? [nothing, lowflame("cpu"), lowflame("cpu,offcpu")] : [nothing];
+  const measured: Measured[] = observers.map((observer) => ({ observer, lost: [], ownCpu: [] }));
   const baseline: number[] = [];
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const nginx = await startNginxProxy();
   const load = startWrk(nginx.url, { seconds: 36_000, connections: CONNECTIONS });
   try {
-    await sleep(2000); // warm
-    let before = await slice(nginx.url);
-    for (let round = 0; round < rounds && !options.stopping(); round++) {
-      for (let i = 0; i < measured.length && !options.stopping(); i++) {
-        const { observer, lost, ownCpu } = measured[(i + round) % measured.length]!;
-        try {
-          const running = await startObserver(observer, { pids: nginx.pids(), dir });
+    for (let turn = 0; turn < rounds * measured.length && !options.stopping(); turn++) {
+      const { observer, lost, ownCpu } = measured[turn % measured.length]!;
+      let running: RunningObserver | undefined;
+      try {
+        running = await startObserver(observer, { pids: nginx.pids(), dir });
+        await sleep(WARM_MS);
+        const pause = new Pause(running, observer);
+        pause.on();
+        await sleep(SETTLE_MS);
+        let before = await slice(nginx.url);
+        for (let pair = 0; pair < PAIRS_A_TURN && !options.stopping(); pair++) {
+          pause.off();
+          await sleep(SETTLE_MS);
           const cpu = running.cpuNs();
           const during = await slice(nginx.url);
           ownCpu.push((running.cpuNs() - cpu) / (SLICE_S * 1e9));
-          await running.stop();
-          await sleep(200);
+          pause.on();
+          await sleep(SETTLE_MS);
           const after = await slice(nginx.url);
           lost.push(1 - during / ((before + after) / 2));
           baseline.push(after);
           before = after;
-        } catch (error) {
-          failures.add(`${observer.name}: ${(error as Error).message.split("\n")[0]}`);
         }
+        pause.off();
+        options.say(`${observer.name}: ${percent(estimate(lost), 1)} lost so far`);
+      } catch (error) {
+        failures.add(`${observer.name}: ${(error as Error).message.split("\n")[0]}`);
+      } finally {
+        await running?.stop();
       }
-      const soFar = measured
-        .filter((m) => m.lost.length > 1)
-        .map(({ observer, lost }) => `${observer.name} ${percent(estimate(lost), 1)}`);
-      options.say(`round ${round + 1}/${rounds}: ${soFar.join("; ")}`);
     }
   } finally {
     await load.stop("SIGKILL");
@@ -91,6 +115,56 @@ async function run(options: BenchOptions): Promise<NginxThroughput> {
     failures: [...failures],
   };
 }
+
+/** Stops an observer's processes, and tells lowflame's programs to return at once (the flag that activation sets). */
+class Pause {
+  readonly #maps: readonly { readonly id: string; readonly value: readonly string[] }[];
+
+  constructor(
+    readonly running: RunningObserver,
+    observer: Observer,
+  ) {
+    this.#maps = observer.idle ? [] : activeFlags();
+  }
+
+  on(): void {
+    for (const { id } of this.#maps)
+      update(
+        id,
+        Array.from({ length: 8 }, () => "0"),
+      );
+    this.#signal("SIGSTOP");
+  }
+
+  off(): void {
+    this.#signal("SIGCONT");
+    for (const { id, value } of this.#maps) update(id, value);
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    for (const pid of groupMembers(this.running.child.pid)) process.kill(pid, signal);
+  }
+}
+
+function activeFlags(): { id: string; value: string[] }[] {
+  const maps = JSON.parse(bpftool(["-j", "map", "show", "name", "lf_active"])) as
+    | { id: number }
+    | { id: number }[];
+  return (Array.isArray(maps) ? maps : [maps]).map(({ id }) => {
+    const dump = JSON.parse(
+      bpftool(["-j", "map", "lookup", "id", String(id), "key", "0", "0", "0", "0"]),
+    ) as {
+      value: string[];
+    };
+    return { id: String(id), value: dump.value };
+  });
+}
+
+function update(id: string, value: readonly string[]): void {
+  bpftool(["map", "update", "id", id, "key", "0", "0", "0", "0", "value", ...value]);
+}
+
+const bpftool = (args: readonly string[]): string => execFileSync("bpftool", args, { encoding: "utf8" });
 
 /** Requests a second that nginx counted over one slice. */
 async function slice(url: string): Promise<number> {
@@ -122,17 +196,13 @@ function percent({ mean, halfWidth95 }: Estimate, digits: number): string {
 }
 
 function render(data: NginxThroughput): string {
-  const rows = data.rows.map((r) => [
-    r.name,
-    percent(r.lost, 1),
-    percent(r.ownCpu, 1),
-    String(r.lost.count),
-  ]);
+  const rows = data.rows.map((r) => [r.name, percent(r.lost, 1), percent(r.ownCpu, 1), String(r.lost.count)]);
   return [
     `nginx (2 workers) proxying to nginx (1 worker) over kept-alive connections, one wrk with ${data.connections} ` +
-      `connections throughout (${data.requestsPerSecond.toFixed(0)} requests/s undisturbed). Slices of ` +
-      `${data.sliceSeconds} s, each between two without an observer, observers interleaved. Mean without the lowest and ` +
-      "highest tenth, with its 95 % confidence interval. `nothing` is a process that sleeps: the error of the method.",
+      `connections throughout (${data.requestsPerSecond.toFixed(0)} requests/s while paused). Slices of ` +
+      `${data.sliceSeconds} s, each between two in which the recording is paused. Mean without the lowest and highest ` +
+      "tenth, with its 95 % confidence interval. `nothing` is a process that sleeps, paused in the same way: the error of " +
+      "the method. Paused programs still return at once: those bare hooks are the floor in the next section.",
     table(["observer", "throughput lost", "its own CPU, of one core", "slices"], rows),
     ...data.failures.map((f) => `Not measured: ${f}.`),
   ].join("\n\n");

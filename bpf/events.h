@@ -76,8 +76,18 @@ struct lf_record_stack {
 /* A task as the iterator finds it at the end. Kernel frames follow; the user half is walked by the addon. */
 struct lf_task {
   struct lf_record h;
-  __u64 off_since_ns; /* when it left the CPU; 0 = before the recording */
+  __u64 off_since_ns; /* when it left the CPU; 0 or LF_OFF_BEFORE = before the recording */
   __u64 user_ip, user_sp, user_bp;
+};
+
+/* A thread that is off the CPU when the recording begins. */
+struct lf_sleeper {
+  __u64 slot_key;
+  __u64 run_delay_ns;
+  __u32 tid;
+  __u32 tgid;
+  __u32 state;
+  __u32 pad;
 };
 
 /* --- thread slots -------------------------------------------------------------------------------------------- */
@@ -85,7 +95,7 @@ struct lf_task {
  */
 struct lf_slot {
   __u64 key;          /* tid and start time folded: see slots.bpf.h; 0 = free */
-  __u64 off_ns;       /* when it left the CPU, 0 = it runs */
+  __u64 off_ns;       /* when it left the CPU, 0 = it runs, LF_OFF_BEFORE = before the recording */
   __u64 run_delay_ns; /* task->sched_info.run_delay at the last look */
   __u32 state;
   __u32 seq;          /* fallback: number of the stack record sent ahead; 0 = none */
@@ -93,6 +103,7 @@ struct lf_slot {
   __u64 last_wait_ns; /* fallback: length of the previous wait, predicts the next */
   __u64 spare[2];
 };
+#define LF_OFF_BEFORE 1
 #define LF_SLOT_WAYS 4
 struct lf_slot_set {
   struct lf_slot way[LF_SLOT_WAYS];

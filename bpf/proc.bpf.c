@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Processes: an exec replaces the mappings that addresses are named by, so the addon hears of each. At the end an
- * iterator over all tasks gives the threads that still sleep, with their kernel stacks.
+ * Processes: an exec replaces the mappings that addresses are named by, so the addon hears of each. Iterators over all
+ * tasks give the threads that sleep already when the recording begins, and at its end those that still sleep, with
+ * their kernel stacks.
  */
 #include "core.h"
 #include <bpf/bpf_helpers.h>
@@ -89,6 +90,21 @@ static __always_inline __u32 sleeping_state(struct task_struct* task) {
   if (state & (0x2 | 0x1000)) return LF_STATE_UNINTERRUPTIBLE;
   if (state & 0x1) return LF_STATE_INTERRUPTIBLE;
   return LF_STATE_PREEMPTED;
+}
+
+SEC("?iter/task")
+int lf_sleepers(struct bpf_iter__task* ctx) {
+  struct task_struct* task = ctx->task;
+  struct lf_sleeper s = {};
+
+  if (!task || !task->pid || task->exit_state || task->on_cpu || !lf_task_wanted(task, false)) return 0;
+  s.slot_key = lf_slot_key(task);
+  s.run_delay_ns = task->sched_info.run_delay;
+  s.tid = task->pid;
+  s.tgid = task->tgid;
+  s.state = sleeping_state(task);
+  bpf_seq_write(ctx->meta->seq, &s, sizeof(s));
+  return 0;
 }
 
 SEC("?iter/task")

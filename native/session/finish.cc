@@ -1,4 +1,4 @@
-// The end of a recording: stop, charge what still waits, collect totals, losses and cost.
+// The end of a recording: stop, collect totals, losses and cost.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,18 +7,11 @@
 
 #include "../core/error.h"
 #include "session.h"
-#include "user_walk.h"
 
 namespace lowflame {
 namespace {
 
 constexpr int kNamesTimeoutMs = 20000;
-constexpr size_t kMaxTasks = 200000;
-
-struct TaskRecord {
-  lf_task task;
-  uint64_t frames[LF_MAX_FRAMES + 1];
-};
 
 }  // namespace
 
@@ -64,69 +57,6 @@ void Session::Deactivate() {
 FinalFacts Session::Finish() {
   Require(Step::kStopped, "finish");
   return final_;
-}
-
-bool Session::InWantedCgroup(uint32_t tgid) const {
-  if (config_.filters.cgroups.empty()) return true;
-  std::string text = ReadSmallFile("/proc/" + std::to_string(tgid) + "/cgroup");
-  size_t at = text.find("0::");
-  if (at == std::string::npos) return false;
-  std::string path = text.substr(at + 3, text.find('\n', at) - at - 3) + "/";
-  for (std::string wanted : config_.filters.cgroups) {
-    // the filter is a directory below some mount point of the hierarchy: compare the part behind it
-    while (!wanted.empty() && wanted.back() == '/') wanted.pop_back();
-    for (size_t i = wanted.find('/'); i != std::string::npos; i = wanted.find('/', i + 1)) {
-      std::string tail = wanted.substr(i) + "/";
-      if (tail.size() > 1 && path.compare(0, tail.size(), tail) == 0) return true;
-    }
-  }
-  return false;
-}
-
-// Threads that are off the CPU at the end have waited since they left it, or all the time.
-void Session::ChargeSleepers() {
-  UniqueFd fd = proc_object_->StartIterator("lf_tasks");
-  if (!fd)
-    throw Error("EBPF_ITER", "the list of sleeping threads cannot be read from the kernel; run `lowflame doctor`");
-  std::vector<char> bytes;
-  char buffer[65536];
-  ssize_t n;
-  while ((n = read(fd.get(), buffer, sizeof(buffer))) > 0) {
-    bytes.insert(bytes.end(), buffer, buffer + n);
-    if (bytes.size() > kMaxTasks * sizeof(TaskRecord)) {
-      tasks_cut_++;
-      break;
-    }
-  }
-  for (size_t at = 0; at + sizeof(TaskRecord) <= bytes.size(); at += sizeof(TaskRecord)) {
-    TaskRecord t;
-    memcpy(&t, bytes.data() + at, sizeof(t));
-    lf_record& r = t.task.h;
-    if (r.kernel_frames > LF_MAX_FRAMES || !InWantedCgroup(r.tgid)) continue;
-    // with a CPU filter only threads that were seen to leave one of those CPUs are ours
-    if (!config_.filters.cpus.empty() && !t.task.off_since_ns) continue;
-    uint64_t begin = std::max<uint64_t>(t.task.off_since_ns, start_.start_monotonic_ns);
-    uint64_t end = final_.end_monotonic_ns;
-    if (begin >= end) continue;
-    r.time_ns = end;
-    r.duration_ns = r.weight_ns = end - begin;
-    std::vector<uint64_t> frames(t.frames, t.frames + r.kernel_frames);
-    if (t.task.user_ip) {
-      std::vector<uint64_t> user =
-          WalkUserStack(static_cast<pid_t>(r.tgid), t.task.user_ip, t.task.user_sp, t.task.user_bp, LF_MAX_FRAMES);
-      r.user_frames = static_cast<uint16_t>(user.size());
-      if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
-      frames.insert(frames.end(), user.begin(), user.end());
-    }
-    Emit(Source::kOffCpu, MakeWait(&r, frames.data(), LF_IN_PROGRESS));
-    int64_t process = interner_->FindProcess(r.tgid, r.start_time_ns);
-    TotalRow& row = in_progress_totals_[{process, r.state}];
-    row.process = process;
-    row.state = r.state;
-    row.count++;
-    row.sum_ns += r.duration_ns;
-    row.max_ns = std::max<uint64_t>(row.max_ns, r.duration_ns);
-  }
 }
 
 uint64_t Session::CountLost() const {

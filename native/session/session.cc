@@ -119,7 +119,7 @@ void Session::Load() {
   Require(Step::kConfigured, "load");
   proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
   std::vector<std::string> programs{"lf_exec"};
-  if (config_.offcpu) programs.push_back("lf_tasks");
+  if (config_.offcpu) programs.insert(programs.end(), {"lf_sleepers", "lf_tasks"});
   object_config_.ring_bytes = kProcRingBytes;
   proc_object_->Configure(object_config_, programs);
   proc_object_->SetReceiver([this](const lf_record* r, size_t n) { OnProcRecord(r, n); });
@@ -203,12 +203,23 @@ StartFacts Session::Activate() {
   std::vector<uint32_t> own;
   for (const ProgramInfo& p : start_.programs) own.push_back(p.id);
   other_start_ = ReadOtherPrograms(own);
+  // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere BPF gives the host's pids, perf and /proc those of the
+  // namespace
+  constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
+  struct stat ns {};
+  if (stat("/proc/self/ns/pid", &ns) == 0 && ns.st_ino != kInitialPidNamespace)
+    start_.notes.push_back(
+        "recorded inside a pid namespace, where the kernel's process ids and those of /proc differ: processes may "
+        "appear "
+        "under wrong names, and user functions without theirs; record on the host, or with the host's pids "
+        "(docker run --pid=host)");
   start_.cpu_event = hardware_ ? "cycles" : "cpu-clock";
   for (const auto& [cpu, state] : cpus_) start_.online_cpus.push_back(cpu);
   final_.cpu_times_start = ReadCpuTimes();
   usage_start_ = ReadOwnUsage();
   symbol_thread_ = std::make_unique<SymbolThread>(symbolizer_.get());
 
+  if (off_object_) NoteSleepers();
   start_.start_wall_ns = WallNs();
   start_.start_monotonic_ns = MonotonicNs();
   for (auto& [cpu, state] : cpus_) {

@@ -138,6 +138,8 @@ class Session {
   void Emit(Source source, const Sample& sample);
   void WatchHotplug();
   void OpenCpu(int cpu);
+  std::vector<char> ReadTasks(const char* iterator, size_t record_bytes);
+  void NoteSleepers();
   void ChargeSleepers();
   void Collect();
   bool InWantedCgroup(uint32_t tgid) const;

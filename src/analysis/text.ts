@@ -17,10 +17,18 @@ export function time(ns: number): string {
   return `${Math.round(ns)} ns`;
 }
 
+/** Text from outside without anything that acts on a terminal: control characters and the marks that reorder text as \xNN or \u{NNNN}. */
+export function escaped(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
+    const code = c.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
 /** A name from the machine (process, symbol, program) on one line of at most 100 characters. */
 export function shown(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name may hold terminal escapes; they must not get out.
-  const line = name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "?");
+  const line = escaped(name);
   return line.length > 100 ? `${line.slice(0, 97)}...` : line;
 }
 

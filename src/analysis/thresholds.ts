@@ -42,5 +42,12 @@ export const TRUNCATED = { info: 0.2, minSamples: 100 } as const;
  */
 export const RUN_QUEUE = { warningNs: 20e6, criticalNs: 100e6, minWaits: 100, minSumFraction: 0.01 } as const;
 
+/**
+ * Waiting for a CPU in many short waits: a process that waits as long as it runs gets half of the CPU that it asks for.
+ * A saturated but healthy proxy waits, too (30 % measured with its load generator on the same CPUs), in waits of some
+ * ten microseconds, which every queue of runnable threads has: those are left out by their mean.
+ */
+export const RUN_QUEUE_STARVED = { share: 0.5, minMeanNs: 1e6, minSumFraction: 0.2 } as const;
+
 /** Uninterruptible sleepers on average: each adds 1 to the load average. One is news, one for each CPU an incident. */
 export const D_STATE = { warning: 1, criticalPerCpu: 1 } as const;

@@ -18,6 +18,7 @@ const SCHEDULER =
   /^(__schedule|schedule(_\w+)?|preempt_schedule\w*|io_schedule\w*|__cond_resched|finish_task_switch\S*|context_switch|__switch_to\w*)(\.|$)/;
 const IDLE = OFFCPU_STATES.indexOf("idle");
 const INTERRUPTIBLE = OFFCPU_STATES.indexOf("interruptible");
+const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
 const DEAD = OFFCPU_STATES.indexOf("dead");
 
 /** @param limit rows of each list */
@@ -65,7 +66,11 @@ function digestOffCpu(profile: Profile, limit: number): OffCpuJson | null {
     const state = table.state[row]!;
     // A kernel thread that waits for work is no sleeper, whichever state it chose for that.
     const waitsForWork =
-      state === IDLE || state === DEAD || (state === INTERRUPTIBLE && process?.kernelThread);
+      // one that was preempted does not sleep, it waits for a CPU: that is told apart
+      state === PREEMPTED ||
+      state === IDLE ||
+      state === DEAD ||
+      (state === INTERRUPTIBLE && process?.kernelThread);
     if (process === undefined || process.self || waitsForWork) continue;
     const place = sleepingPlace(profile, table.node[row]!);
     const syscall = table.syscall[row]!;

@@ -205,11 +205,17 @@ function tracefs(system: SystemView): ProbeRow {
     system.exists(`${dir}/events`),
   );
   if (place) return row({ ...head, status: "ok", found: `mounted on ${place}` });
+  if (/^\S+ \/sys\/kernel(\/debug)?\/tracing tracefs /m.test(system.readText("/proc/mounts") ?? ""))
+    return row({
+      ...head,
+      status: "degraded",
+      found: "mounted, but this user may not read it; recording works without it",
+      remedy: "run as root to have other tools' probes looked up",
+    });
   return row({
     ...head,
     status: "degraded",
-    found:
-      "not mounted (or not readable); recording works without it, other tools' probes cannot be looked up",
+    found: "not mounted; recording works without it, other tools' probes cannot be looked up",
     remedy: "sudo mount -t tracefs none /sys/kernel/tracing",
   });
 }

@@ -13,7 +13,9 @@ const REMEDY =
  * @param kallsyms text of /proc/kallsyms
  */
 export function spinLockCheck(system: SystemView, kallsyms: string): ProbeRow {
-  if (!/^flags\s*:.*\bhypervisor\b/m.test(system.readText("/proc/cpuinfo") ?? "")) {
+  const flags = /^flags\s*:.*$/m.exec(system.readText("/proc/cpuinfo") ?? "")?.[0];
+  if (flags === undefined) return degraded("/proc/cpuinfo does not tell whether this is a guest");
+  if (!/\bhypervisor\b/.test(flags)) {
     return { ...HEAD, status: "ok", found: "no hypervisor: queued spin locks", remedy: "" };
   }
   const log = system.kernelLog();

@@ -39,6 +39,7 @@ export function planOutputs(request: OutputRequest): OutputPlan {
   const notes: string[] = [];
   const outputs: PlannedOutput[] = [];
   for (const file of files) {
+    if (file === "") throw usageError("NO_NAME", "-o wants the name of a file, and got an empty one");
     const format = forced ?? detected(file);
     const path = resolve(request.cwd, file);
     if (!format.perSource) outputs.push({ path, format });

@@ -10,7 +10,7 @@ import { runRecord } from "./record.js";
 import type { RecordOptions } from "./record-plan.js";
 import { type ReportOptions, runReport } from "./report.js";
 import { failureJson, jsonText } from "./result-json.js";
-import { paletteFor } from "./terminal.js";
+import { paletteFor, printable } from "./terminal.js";
 
 const FORMAT_HELP = `Formats, by the end of the file name or --format:
 ${FORMATS.map((format) => `  ${format.extension.padEnd(17)} ${format.name.padEnd(11)} ${format.description}`).join("\n")}
@@ -167,7 +167,8 @@ function tellError(error: unknown, argv: readonly string[], deps: CliDeps): numb
   const hint =
     failure instanceof CliError ? failure.hint : "this is a fault in lowflame; LOWFLAME_DEBUG=1 shows where";
   const palette = paletteFor(stderr, env);
-  stderr.write(`${palette.red("lowflame:")} ${message}\n${hint ? `  ${hint}\n` : ""}`);
+  const lines = `${palette.red("lowflame:")} ${printable(message, 4_096)}\n`;
+  stderr.write(hint ? `${lines}  ${printable(hint, 4_096)}\n` : lines);
   if (env.LOWFLAME_DEBUG === "1" && failure instanceof Error) {
     const cause = failure.cause instanceof Error ? `\ncaused by ${failure.cause.stack}` : "";
     stderr.write(`${failure.stack}${cause}\n`);

@@ -22,7 +22,7 @@ import {
 } from "./results.js";
 import { END_REASON, EXIT_AFTER, type StopSignal, watchSignals } from "./signals.js";
 import { watchTargets } from "./targets.js";
-import { printable } from "./terminal.js";
+import { printable, problemText } from "./terminal.js";
 
 /**
  * Runs the command.
@@ -299,9 +299,7 @@ class RecordRun {
   }
 
   #complain(problem: CliError): void {
-    this.deps.terminal.stderr.write(
-      `lowflame: ${problem.message}\n${problem.hint ? `  ${problem.hint}\n` : ""}`,
-    );
+    this.deps.terminal.stderr.write(problemText(problem));
   }
 
   #say(text: string): void {

@@ -1,11 +1,11 @@
 // `lowflame report CAPTURE`: a saved capture through the same model and exports as a live one.
-import { rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import type { CaptureEvent } from "../capture/events.js";
 import type { CaptureSink, CliDeps, ModelBuilder } from "./deps.js";
-import { CliError, Exit, firstLine } from "./errors.js";
+import { CliError, Exit, firstLine, usageError } from "./errors.js";
 import { makeCapturePart, writeFailed } from "./output-files.js";
-import { planOutputs } from "./outputs.js";
+import { type PlannedOutput, planOutputs } from "./outputs.js";
 import {
   capturesFirst,
   discardOutputs,
@@ -16,6 +16,7 @@ import {
   writeOutputs,
 } from "./results.js";
 import { type StopSignal, watchSignals } from "./signals.js";
+import { printable, problemText } from "./terminal.js";
 
 export interface ReportOptions {
   readonly output?: readonly string[];
@@ -80,7 +81,7 @@ async function report(path: string, options: ReportOptions, deps: CliDeps, made:
     { json: options.json === true, quiet: options.quiet === true },
   );
   if (problem) {
-    deps.terminal.stderr.write(`lowflame: ${problem.message}\n${problem.hint ? `  ${problem.hint}\n` : ""}`);
+    deps.terminal.stderr.write(problemText(problem));
   }
   return exitCode;
 }
@@ -134,11 +135,23 @@ async function prepare(
     defaultStem: basename(path).replace(/\.lowflame$/i, ""),
   });
   made.notes = plan.notes;
-  if (!options.quiet) for (const note of plan.notes) deps.terminal.stderr.write(`lowflame: ${note}\n`);
+  if (!options.quiet)
+    for (const note of plan.notes) deps.terminal.stderr.write(`lowflame: ${printable(note, 4_096)}\n`);
+  await refuseOwnInput(path, plan.outputs);
   made.outputs = await prepareOutputs(plan.outputs);
   if (made.outputs.some((output) => output.plan.format.name === "lowflame")) {
     made.part = await makeCapturePart(capturesFirst(made.outputs));
     made.sink = await deps.openCapture(made.part);
+  }
+}
+
+/** A result over the capture that it is made from would leave neither if something failed half-way. */
+async function refuseOwnInput(path: string, outputs: readonly PlannedOutput[]): Promise<void> {
+  const input = await realpath(path);
+  for (const output of outputs) {
+    const target = await realpath(output.path).catch(() => undefined);
+    if (target === input)
+      throw usageError("SAME_FILE", `-o ${output.path}: this is the capture itself`, "name another file");
   }
 }
 

@@ -1,6 +1,7 @@
 // Where the command line talks to: two streams, what may be coloured on them, and readers that go away early.
 import type { Writable } from "node:stream";
 import pico from "picocolors";
+import { escaped } from "../analysis/text.js";
 
 /** A stream that may be a terminal. */
 export type TextStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -50,11 +51,7 @@ export function tolerateClosedStreams(terminal: Pick<Terminal, "stdout" | "stder
  * reorder text are shown as \xNN or \u{NNNN}; what is longer than `limit` characters is cut in its middle.
  */
 export function printable(text: string, limit = 200): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  const shown = text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
-    const code = c.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
-  });
+  const shown = escaped(text);
   if (shown.length <= limit) return shown;
   const half = Math.floor((limit - 1) / 2);
   return `${shown.slice(0, half)}…${shown.slice(-half)}`;
@@ -63,3 +60,9 @@ export function printable(text: string, limit = 200): string {
 /** Width of a terminal in characters; 100 where there is none. */
 export const widthOf = (stream: TextStream): number =>
   stream.isTTY && stream.columns ? Math.max(40, stream.columns) : 100;
+
+/** How a failure is told: a sentence and what to do, made safe, since it may repeat a file name. */
+export function problemText(problem: { readonly message: string; readonly hint: string }): string {
+  const hint = problem.hint ? `  ${printable(problem.hint, 4_096)}\n` : "";
+  return `lowflame: ${printable(problem.message, 4_096)}\n${hint}`;
+}

@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import { OFFCPU_STATES } from "../../src/capture/binding.js";
 import { ns } from "../../src/model/units.js";
+import { Child } from "../support/children.js";
+import { stateOf } from "../support/proc.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
@@ -103,6 +105,34 @@ test("threads that sleep all the time are charged in full, with kernel and user 
     ).toBe(true);
   }
 });
+
+for (const without of [[], ["sched_exit_tp"]])
+  test(`a wait that began before the recording keeps its state${without.length ? ", without sched_exit_tp" : ""}`, async () => {
+    const vfork = await startProgram("vfork-wait", { args: ["--ms", "3000"] });
+    const stopped = Child.start(["sleep", "60"]);
+    try {
+      await stopped.until(() => stateOf(vfork.pid) === "D", 5_000, "vfork");
+      process.kill(stopped.pid, "SIGSTOP");
+      await stopped.until(() => stateOf(stopped.pid) === "T", 5_000, "stop");
+      const recorded = await recordWhile({ sources: ["offcpu"], without }, async () => {
+        await sleep(500);
+        process.kill(stopped.pid, "SIGCONT");
+        await vfork.result(10_000);
+      });
+      for (const [pid, state] of [
+        [vfork.pid, "uninterruptible"],
+        [stopped.pid, "stopped"],
+      ] as const) {
+        const [total] = totalsOf(recorded, pid, state);
+        expect(total, `${pid} ${state}`).toMatchObject({ count: 1 });
+        expect(total!.sumNs).toBeGreaterThan(400e6);
+        expect(totalsOf(recorded, pid, "other")).toEqual([]);
+      }
+    } finally {
+      await vfork.stop();
+      await stopped.stop("SIGKILL");
+    }
+  });
 
 test("weights are unbiased whatever the threshold: short sleeps add up to the same", async () => {
   const estimates: number[] = [];

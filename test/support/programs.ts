@@ -30,6 +30,7 @@ export interface Results {
   "sleeper-forever": { readonly sleepers: readonly { name: string; tid: number; asleepNs: number }[] };
   "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
   "getppid-loop": { readonly calls: number; readonly wallNs: number; readonly cpuNs: number };
+  "vfork-wait": { readonly waitedNs: number };
   /** `commHex`: the bytes given to the kernel as the thread's name. */
   "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
 }

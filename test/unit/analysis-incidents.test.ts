@@ -73,6 +73,26 @@ test("waiting for a CPU: who waits, and who has the CPUs", () => {
   expect(finding!.next[0]).toContain("cat '/sys/fs/cgroup/system.slice/it'\\''s here.service/cpu.stat'");
 });
 
+test("many short waits for a CPU: none is long, and together they take more than the process gets", () => {
+  const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
+  buckets[25] = 707; // about 4.6 ms
+  const found = (sumNs: number, times: number, count = 707) =>
+    findings((capture) => {
+      const victim = capture.process(80, "haproxy");
+      capture.cpu(victim.thread, [u("_start"), u("main")], { times });
+      capture.cpu(capture.process(666, "backup").thread, [u("_start"), u("compress")], { times: 400 });
+      const row = { process: victim.process, count, sumNs: ns(sumNs), maxNs: ns(12e6), buckets };
+      return { runQueue: [row], samplesPerCpu: [{ cpu: 0, expected: 4000, received: 4000, idle: 0 }] };
+    }).filter((finding) => finding.rule === "run-queue-wait");
+  const [finding] = found(6.7e9, 130);
+  expect(finding).toMatchObject({ severity: "warning", culprit: "backup" });
+  expect(finding!.title).toMatch(/^haproxy \(pid 80\) waits for a CPU: it spends 8\d\.\d % of the time/);
+  expect(finding!.detail).toContain("9.5 ms on average");
+  // running longer than waiting, and the tens of microseconds of any queue of runnable threads, are no news
+  expect(found(6.7e9, 900)).toEqual([]);
+  expect(found(6.7e9, 130, 400_000)).toEqual([]);
+});
+
 test("waiting for a CPU on an idle machine is a quota", () => {
   const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
   buckets[35] = 1000;

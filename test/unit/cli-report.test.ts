@@ -58,9 +58,10 @@ describe("report", () => {
     expect(first.cpu?.samples).toBe(30);
   });
 
-  it("may write over the capture that it reads", async () => {
+  it("never replaces the capture that it reads", async () => {
     const harness = await withCapture();
-    expect(await harness.run("report", "day.lowflame", "-o", "day.lowflame")).toBe(0);
+    expect(await harness.run("report", "day.lowflame", "-o", "day.lowflame")).toBe(2);
+    expect(harness.stderr.text).toContain("this is the capture itself");
     expect(await harness.run("report", "day.lowflame")).toBe(0);
   });
 });

@@ -7,25 +7,41 @@ import { ratio } from "../../model/units.js";
 import { type CpuTime, processName, Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
 import { percent, shown, time } from "../text.js";
-import { RUN_QUEUE } from "../thresholds.js";
+import { RUN_QUEUE, RUN_QUEUE_STARVED } from "../thresholds.js";
 
 interface Waiter {
   readonly name: string;
   readonly cgroup: string | undefined;
   readonly row: RunQueueRow;
   readonly p99: number;
+  /** Waiting, of waiting and running, 0..1; of the recording where the CPU time is not known. */
+  readonly waiting: number;
 }
 
-/** At most one finding: the processes whose p99 is bad, and the occupants of the CPUs. */
+/** A wait in a hundred is long enough to be felt. */
+function isLate({ row, p99 }: Waiter, profile: Profile): boolean {
+  return (
+    p99 >= RUN_QUEUE.warningNs &&
+    row.count >= RUN_QUEUE.minWaits &&
+    row.sumNs >= profile.durationNs * RUN_QUEUE.minSumFraction
+  );
+}
+
+/** No wait is long, but together they take as much as the process gets. */
+function isStarved({ row, waiting }: Waiter, profile: Profile): boolean {
+  return (
+    waiting >= RUN_QUEUE_STARVED.share &&
+    row.count >= RUN_QUEUE.minWaits &&
+    row.sumNs >= row.count * RUN_QUEUE_STARVED.minMeanNs &&
+    row.sumNs >= profile.durationNs * RUN_QUEUE_STARVED.minSumFraction
+  );
+}
+
+/** At most one finding: the processes whose p99 or whose share of waiting is bad, and the occupants of the CPUs. */
 export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] {
-  const all = waiters(profile);
+  const all = waiters(profile, cpu);
   const bad = all
-    .filter(
-      ({ row, p99 }) =>
-        p99 >= RUN_QUEUE.warningNs &&
-        row.count >= RUN_QUEUE.minWaits &&
-        row.sumNs >= profile.durationNs * RUN_QUEUE.minSumFraction,
-    )
+    .filter((waiter) => isLate(waiter, profile) || isStarved(waiter, profile))
     .sort((a, c) => c.row.sumNs - a.row.sumNs);
   const first = bad[0];
   if (first === undefined) return [];
@@ -49,8 +65,8 @@ export function runQueue(profile: Profile, cpu: CpuTime | undefined): Finding[] 
     {
       rule: "run-queue-wait",
       severity: p99 >= RUN_QUEUE.criticalNs ? "critical" : "warning",
-      title: `${first.name} waits for a CPU: 1 wait in 100 takes ${time(first.p99)} or more${quota || top[0] === undefined ? "" : `, while ${top[0].name} has ${percent(top[0].amount / occupants.total)} of the CPU time`}`,
-      detail: `${first.name} was ready to run and waited ${first.row.count} times, ${time(first.row.sumNs)} in all and ${time(first.row.maxNs)} at most. ${reason}`,
+      title: `${first.name} waits for a CPU: ${isLate(first, profile) ? `1 wait in 100 takes ${time(first.p99)} or more` : `it spends ${percent(first.waiting)} of the time that it could run in the queue`}${quota || top[0] === undefined ? "" : `, while ${top[0].name} has ${percent(top[0].amount / occupants.total)} of the CPU time`}`,
+      detail: `${first.name} was ready to run and waited ${first.row.count} times, ${time(first.row.sumNs)} in all, ${time(first.row.sumNs / first.row.count)} on average and ${time(first.row.maxNs)} at most. ${reason}`,
       ...(sum > 0 ? { share: ratio(first.row.sumNs / sum) } : {}),
       culprit: quota ? first.name : (top[0]?.name ?? first.name),
       contributors: bad.slice(0, 6).map((waiter) => ({
@@ -78,7 +94,12 @@ function quotaCommand(cgroup: string | undefined): string {
 }
 
 /** Run-queue rows by process; the idle task waits for nothing. */
-function waiters(profile: Profile): Waiter[] {
+function waiters(profile: Profile, cpu: CpuTime | undefined): Waiter[] {
+  const ran = new Map<number, number>();
+  for (let i = 0; cpu !== undefined && i < cpu.table.count; i++) {
+    const process = profile.threads[cpu.table.thread[i]!]?.process ?? -1;
+    ran.set(process, (ran.get(process) ?? 0) + cpu.table.weightNs[i]!);
+  }
   const rows = new Map<number, RunQueueRow[]>();
   for (const row of profile.final?.runQueue ?? []) {
     const process = profile.processes[row.process];
@@ -91,7 +112,9 @@ function waiters(profile: Profile): Waiter[] {
     const process = profile.processes[id];
     const row = mergeRunQueue(parts);
     const name = process === undefined ? "other processes" : `${shown(process.comm)} (pid ${process.pid})`;
-    return { name, cgroup: process?.cgroup, row, p99: percentile(row, 0.99) };
+    const whole = cpu === undefined ? profile.durationNs : row.sumNs + (ran.get(id) ?? 0);
+    const waiting = whole > 0 ? row.sumNs / whole : 0;
+    return { name, cgroup: process?.cgroup, row, p99: percentile(row, 0.99), waiting };
   });
 }
 

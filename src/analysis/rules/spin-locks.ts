@@ -83,9 +83,11 @@ function spinning(cpu: CpuTime): Finding | undefined {
     severity,
     // What a map operation hides may be waiting or work: the title must not call it waiting.
     title:
-      mapNs > spinNs
-        ? `${percent(share)} of the busy CPU time goes into spin locks and the BPF map operations that hide them, most of it into ${first!.name}`
-        : `${percent(share)} of the busy CPU time is spent waiting for spin locks, most of it for ${first!.name}`,
+      spinNs === 0
+        ? `${percent(share)} of the busy CPU time goes into BPF map operations, which hide what they wait for their locks, most of it into ${first!.name}`
+        : mapNs > spinNs
+          ? `${percent(share)} of the busy CPU time goes into spin locks and the BPF map operations that hide them, most of it into ${first!.name}`
+          : `${percent(share)} of the busy CPU time is spent waiting for spin locks, most of it for ${first!.name}`,
     detail: `${percent(spinNs / cpu.totalNs)} of the busy CPU time was in the slow paths of spin locks.${maps} A CPU that waits for a spin lock does nothing else. Most of it runs in ${process!.name}.`,
     share: ratio(share),
     culprit: first!.name,
