@@ -7,11 +7,12 @@
 namespace lowflame {
 namespace {
 
-// Short enough to read the mappings of processes that live briefly; rings hold at least 100 ms of the worst rate.
-constexpr auto kInterval = std::chrono::milliseconds(20);
+// Short enough to read the mappings of processes that live briefly; rings hold at least 100 ms of the worst rate. Each
+// wake-up takes a CPU from somebody: at 20 ms they were half of what a recording cost a saturated proxy.
+constexpr auto kInterval = std::chrono::milliseconds(40);
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
-constexpr uint64_t kWakeupIntervalNs = 500000000ull;
+constexpr uint64_t kWakeupIntervalNs = 1000000000ull;
 constexpr size_t kWakeupSamples = 65536;
 // What JavaScript may leave lying here; beyond it samples are dropped and counted.
 constexpr size_t kMaxPendingSamples = 2u << 20;

@@ -80,7 +80,7 @@ test("many short waits for a CPU: none is long, and together they take more than
     findings((capture) => {
       const victim = capture.process(80, "haproxy");
       capture.cpu(victim.thread, [u("_start"), u("main")], { times });
-      capture.cpu(capture.process(666, "backup").thread, [u("_start"), u("compress")], { times: 400 });
+      capture.cpu(capture.process(666, "backup").thread, [u("_start"), u("compress")], { times: 4000 });
       const row = { process: victim.process, count, sumNs: ns(sumNs), maxNs: ns(12e6), buckets };
       return { runQueue: [row], samplesPerCpu: [{ cpu: 0, expected: 4000, received: 4000, idle: 0 }] };
     }).filter((finding) => finding.rule === "run-queue-wait");
