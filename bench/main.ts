@@ -5,6 +5,7 @@ import { buildPrograms } from "../test/support/children.js";
 import { repositoryRoot } from "../test/support/paths.js";
 import { drawIntoDocument, loadResult, storeResult } from "./document.js";
 import { eventCost } from "./event-cost.js";
+import { lockCost } from "./lock-cost.js";
 import { describeMachine } from "./machine.js";
 import { memory } from "./memory.js";
 import { nginxOverhead } from "./nginx-overhead.js";
@@ -16,6 +17,7 @@ const PARTS: readonly Part<unknown>[] = [
   erase(nginxThroughput),
   erase(nginxOverhead),
   erase(eventCost),
+  erase(lockCost),
   erase(memory),
   erase(scriptPart("native-throughput")),
   erase(scriptPart("model-throughput")),

@@ -21,6 +21,7 @@ const noTables = {
   threads: [],
   modules: [],
   names: [],
+  locks: [],
   frames: {
     firstId: 1,
     count: 0,
@@ -51,6 +52,7 @@ function tables() {
     })),
     modules: [{ id: 1, path: "/usr/sbin/nginx", buildId: "" }],
     names: Array.from({ length: frames }, (_, i) => ({ frame: i + 1, name: `function_${i}` })),
+    locks: [],
     frames: {
       firstId: 1,
       count: frames,

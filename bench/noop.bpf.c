@@ -13,4 +13,10 @@ SEC("tp_btf/sched_exit_tp") int noop_resumed(void* ctx) {
 SEC("tp_btf/hrtimer_expire_entry") int noop_hrtimer(void* ctx) {
   return 0;
 }
+SEC("tp_btf/contention_begin") int noop_lock_begin(void* ctx) {
+  return 0;
+}
+SEC("tp_btf/contention_end") int noop_lock_end(void* ctx) {
+  return 0;
+}
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

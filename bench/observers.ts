@@ -59,6 +59,12 @@ const OFF_CPU = `tracepoint:sched:sched_switch {
   @off[args->prev_pid] = nsecs;
   if (@off[args->next_pid]) { @sum[args->next_comm] = sum(nsecs - @off[args->next_pid]); delete(@off[args->next_pid]); } }`;
 
+/** What lowflame keeps exactly: count, sum and histogram by lock and process. */
+const LOCKS = `tracepoint:lock:contention_begin /!@at[tid]/ { @at[tid] = nsecs; @lock[tid] = args->lock_addr; }
+tracepoint:lock:contention_end /@at[tid]/ { $ns = nsecs - @at[tid]; @sum[@lock[tid], pid] = sum($ns);
+  @ns[@lock[tid], pid] = hist($ns); delete(@at[tid]); delete(@lock[tid]); }`;
+const LOCK_STACKS = LOCKS.replace("@sum[@lock[tid], pid]", "@sum[@lock[tid], pid, kstack]");
+
 export const peers = {
   perfRecord: {
     name: "perf record -g",
@@ -94,6 +100,21 @@ export const peers = {
     name: "bpftrace, tracepoints on the calls",
     covers: `whole machine, ${CALLS.length} calls with latency`,
     command: bpftrace(CALL_LATENCY),
+  },
+  bpftraceLocks: {
+    name: "bpftrace on contention_begin/end",
+    covers: "whole machine, by lock and process, no stacks",
+    command: bpftrace(LOCKS),
+  },
+  bpftraceLockStacks: {
+    name: "bpftrace on contention_begin/end, with kernel stacks",
+    covers: "whole machine, by lock, process and stack",
+    command: bpftrace(LOCK_STACKS),
+  },
+  klockstat: {
+    name: "libbpf-tools klockstat",
+    covers: "whole machine, mutexes and rwsems, with stacks",
+    command: () => ["klockstat", "-d", String(LONG_S)],
   },
   perfTrace: {
     name: "perf trace -s",

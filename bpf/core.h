@@ -49,10 +49,32 @@ struct sched_info {
   unsigned long long last_queued;
 };
 
-struct mm_struct;
+struct rw_semaphore {
+  struct {
+    long counter;
+  } owner;
+};
+struct mutex {
+  struct {
+    long counter;
+  } owner;
+};
+struct mm_struct {
+  struct rw_semaphore mmap_lock;
+};
+struct spinlock {
+  int unused; /* only where the lock is matters */
+};
+struct files_struct {
+  struct spinlock file_lock;
+};
+struct sighand_struct {
+  struct spinlock siglock;
+};
 
 struct rq {
   __u64 clock;
+  int cpu;
 };
 struct cfs_rq {
   struct rq* rq; /* with CONFIG_FAIR_GROUP_SCHED */
@@ -72,8 +94,14 @@ struct task_struct {
   char comm[16];
   struct task_struct* group_leader;
   struct mm_struct* mm;
+  struct files_struct* files;
+  struct sighand_struct* sighand;
   struct sched_entity se;
   struct sched_info sched_info;
+};
+
+struct kmem_cache {
+  const char* name;
 };
 
 struct hrtimer {

@@ -22,7 +22,10 @@ enum lf_record_kind {
   LF_RECORD_WAIT_STACK = 3, /* stacks taken at switch-out; the wait itself follows (kernels without sched_exit_tp) */
   LF_RECORD_WAIT_END = 4,   /* end of the wait whose stacks went ahead */
   LF_RECORD_EXEC = 5,
-  LF_RECORD_TASK = 6, /* one task of the iterator at the end */
+  LF_RECORD_TASK = 6,       /* one task of the iterator at the end */
+  LF_RECORD_LOCK_STACK = 7, /* stacks taken where a wait for a lock begins; the wait itself follows */
+  LF_RECORD_LOCK_END = 8,   /* end of the wait whose stacks went ahead */
+  LF_RECORD_LOCK_WAIT = 9,  /* a long wait for a lock, with stacks taken at its end */
 };
 
 /* Must match SampleFlag in src/capture/binding.ts */
@@ -78,6 +81,41 @@ struct lf_task {
   struct lf_record h;
   __u64 off_since_ns; /* when it left the CPU; 0 or LF_OFF_BEFORE = before the recording */
   __u64 user_ip, user_sp, user_bp;
+};
+
+/* Must match LOCK_KINDS in src/capture/binding.ts */
+enum lf_lock_kind {
+  LF_LOCK_SPIN = 0,
+  LF_LOCK_RWLOCK_READ = 1,
+  LF_LOCK_RWLOCK_WRITE = 2,
+  LF_LOCK_RWSEM_READ = 3,
+  LF_LOCK_RWSEM_WRITE = 4,
+  LF_LOCK_RT = 5,
+  LF_LOCK_PERCPU_READ = 6,
+  LF_LOCK_PERCPU_WRITE = 7,
+  LF_LOCK_MUTEX = 8,
+};
+
+/* What a lock is, as far as the waiter itself can tell. */
+enum lf_lock_object {
+  LF_LOCK_PLAIN = 0,
+  LF_LOCK_MMAP = 1,    /* mmap_lock of the waiter's process */
+  LF_LOCK_SIGHAND = 2, /* siglock of the waiter's process */
+  LF_LOCK_FILES = 3,   /* file_lock of the waiter's table of descriptors */
+};
+
+struct lf_record_lock {
+  struct lf_record h; /* state = lock kind; duration_ns without the time for the stack */
+  __u64 lock;
+  __u64 seq; /* joins stack and end; 0 = none */
+  __u64 owner_start_ns;
+  __u32 owner_tid; /* 0 = unknown */
+  __u32 owner_tgid;
+  char owner_comm[LF_COMM_LEN];
+  char owner_leader_comm[LF_COMM_LEN];
+  __u32 owner_frames; /* kernel frames of the owner, behind those of the waiter */
+  __u32 object;
+  __u64 frames[3 * LF_MAX_FRAMES + 3];
 };
 
 /* A thread that is off the CPU when the recording begins. */
@@ -180,6 +218,80 @@ struct lf_off_area {
   struct lf_runq runq[LF_RUNQ_ROWS + 1];
 };
 
+/* --- locks ---------------------------------------------------------------------------------------------------- */
+/* A wait in progress: on the per-CPU nesting stack (the waiter spins and cannot move) or in the thread's slot. */
+struct lf_lock_wait {
+  __u64 key; /* of the thread, as in lf_slot; 0 = free slot; unused on the nesting stack */
+  __u64 lock;
+  __u64 begin_ns;
+  __u64 seq; /* of the stack sent ahead, 0 = none */
+  __u32 kind;
+  __u32 weight; /* of the stack sent ahead */
+  __u32 object;
+  __u32 tgid;
+  __u64 start_time_ns; /* of the process */
+  __u64 stack_ns;      /* spent on the stack, not on waiting */
+};
+struct lf_lock_set {
+  struct lf_lock_wait way[LF_SLOT_WAYS];
+};
+#define LF_LOCK_NEST 8
+
+/* Exact waits of one process for one lock. */
+struct lf_lock_row {
+  __u64 lock; /* 0 = free */
+  __u64 key;  /* tgid | kind << 32 | object << 40 */
+  __u64 start_time_ns;
+  __u64 count;
+  __u64 sum_ns;
+  __u64 max_ns;
+  __u32 bucket[LF_RUNQ_BUCKETS];
+};
+#define LF_LOCK_ROWS 1024
+
+enum lf_lock_counter {
+  LF_LOCKS_RING_FULL,
+  LF_LOCKS_NO_RING,
+  LF_LOCKS_SLOT_COLLISION,
+  LF_LOCKS_NESTED,     /* deeper than the nesting stack, or left on it: waits not known */
+  LF_LOCKS_ORPHAN_END, /* ends without a beginning */
+  LF_LOCKS_TABLE_FULL,
+  LF_LOCKS_KERNEL_TRUNCATED,
+  LF_LOCKS_USER_TRUNCATED,
+  LF_LOCKS_USER_UNREADABLE,
+  LF_LOCKS_WAITS,   /* all waits seen (not a loss) */
+  LF_LOCKS_SAMPLED, /* waits sent with a stack (not a loss) */
+  LF_LOCKS_COUNTERS,
+};
+
+struct lf_lock_area {
+  __u64 counter[LF_LOCKS_COUNTERS]; /* written by lf_lock_end, but for those of stacks and slots: see lf_lock_begin */
+  __u64 begin_counter[LF_LOCKS_COUNTERS];
+  __u64 random;
+  __u64 seq;
+  __u64 window_ns;
+  __u64 window_stacks;
+  __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
+  __u64 depth;
+  struct lf_lock_wait nest[LF_LOCK_NEST];
+  struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
+  struct lf_record_lock end_scratch;
+  struct lf_lock_row row[LF_LOCK_ROWS + 1];
+};
+
+/* A slab cache that an address lies in; "" = none. */
+struct lf_slab_name {
+  __u64 address;
+  char name[32];
+};
+#define LF_SLAB_ADDRESSES 64
+
+/* The run queue of a CPU; its lock is its first member. */
+struct lf_run_queue {
+  __u64 address;
+  __u64 cpu;
+};
+
 struct lf_proc_area {
   __u64 ring_full;
   __u64 no_ring;
@@ -199,6 +311,8 @@ struct lf_settings {
   __u32 slot_sets;           /* a power of two */
   __u32 user_stack_in_chain; /* the perf event's own chain has the user half */
   __u32 table_mask;          /* rows used of each table less one, at most all */
+  __u32 lock_sets;           /* a power of two */
+  __u64 lock_limit_ns;       /* a longer wait for a lock always has its stack */
 };
 
 #endif

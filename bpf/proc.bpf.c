@@ -107,6 +107,23 @@ int lf_sleepers(struct bpf_iter__task* ctx) {
   return 0;
 }
 
+/* Which run queue is whose, by way of the threads on it: `runqueues` is a name of data that few kernels keep. */
+SEC("?iter/task")
+int lf_run_queues(struct bpf_iter__task* ctx) {
+  struct task_struct* task = ctx->task;
+  struct lf_run_queue q = {};
+  struct cfs_rq* cfs;
+  struct rq* rq;
+
+  if (!task || !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq*)0)->rq)) return 0;
+  cfs = task->se.cfs_rq;
+  rq = cfs->rq;
+  q.address = (__u64)rq;
+  q.cpu = (__u32)rq->cpu;
+  bpf_seq_write(ctx->meta->seq, &q, sizeof(q));
+  return 0;
+}
+
 SEC("?iter/task")
 int lf_tasks(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;

@@ -19,6 +19,8 @@ export interface TableOptions {
   /** Rows that are drawn at a time. */
   readonly portion: number;
   readonly onRow?: (row: readonly Cell[]) => void;
+  /** Whether a row is the chosen one; with it a click anywhere on a row calls `onRow`. See `markChosen`. */
+  readonly isChosen?: (row: readonly Cell[]) => boolean;
   /** What a row does, for its tooltip. */
   readonly rowHint?: string;
   /** Shown in place of rows when there are none. */
@@ -32,6 +34,7 @@ export class DataTable {
   readonly #status = el("p", { class: "table-status", "aria-live": "polite" });
   readonly #heads: HTMLTableCellElement[];
   #rows: readonly (readonly Cell[])[] = [];
+  #drawn: { row: readonly Cell[]; element: HTMLElement; action: HTMLElement }[] = [];
   #shown: number;
   #sort: { column: number; descending: boolean } | null;
 
@@ -70,6 +73,15 @@ export class DataTable {
     this.#draw();
   }
 
+  /** Marks the row that `isChosen` names now; nothing is drawn anew, so the focus stays where it is. */
+  markChosen(): void {
+    for (const { row, element, action } of this.#drawn) {
+      const chosen = this.options.isChosen?.(row) ?? false;
+      element.classList.toggle("chosen", chosen);
+      action.setAttribute("aria-pressed", String(chosen));
+    }
+  }
+
   #sortBy(column: number): void {
     const numeric = this.options.columns[column]!.numeric;
     const same = this.#sort?.column === column;
@@ -95,7 +107,9 @@ export class DataTable {
       else head.setAttribute("aria-sort", this.#sort.descending ? "descending" : "ascending");
     });
     const rows = this.#sorted();
+    this.#drawn = [];
     this.#body.replaceChildren(...rows.slice(0, this.#shown).map((row) => this.#row(row)));
+    this.markChosen();
     this.#status.replaceChildren();
     if (rows.length === 0) this.#status.append(this.options.empty);
     if (rows.length > this.#shown) {
@@ -110,7 +124,7 @@ export class DataTable {
   }
 
   #row(row: readonly Cell[]): HTMLTableRowElement {
-    const { columns, onRow, rowHint } = this.options;
+    const { columns, onRow, isChosen, rowHint } = this.options;
     const cells = columns.map((column, index) => {
       const cell = row[index] ?? "";
       const numeric = column.numeric || typeof cell === "number";
@@ -125,10 +139,17 @@ export class DataTable {
         text,
       );
     });
+    const element = el("tr", { class: isChosen && "choice" }, ...cells);
     if (onRow && cells[0]) {
-      const action = button(cells[0].textContent ?? "", () => onRow(row), { class: "link", title: rowHint });
+      // With rows to choose from the click goes on to the whole row, which listens for it.
+      const act = isChosen ? () => {} : () => onRow(row);
+      const action = button(cells[0].textContent ?? "", act, { class: "link", title: rowHint });
       cells[0].replaceChildren(action);
+      if (isChosen) {
+        element.addEventListener("click", () => onRow(row));
+        this.#drawn.push({ row, element, action });
+      }
     }
-    return el("tr", {}, ...cells);
+    return element;
   }
 }

@@ -17,14 +17,38 @@ export function emptyReason(report: ReportDocument, source: ReportSource, hidden
   }
   if (header.filters.length > 0) {
     const watched = header.filters.map(visible).join(", ");
+    if (source.source === "locks")
+      return `No waits: no thread that matches ${watched} waited for a kernel lock during these ${duration(header.durationNs)}.${losses}`;
     return source.source === "cpu"
       ? `No samples: nothing that matches ${watched} ran on a CPU during these ${duration(header.durationNs)}.${losses}`
       : `No waits: no thread that matches ${watched} waited during these ${duration(header.durationNs)}.${losses}`;
   }
+  if (source.source === "locks")
+    return `No wait for a kernel lock was sampled in ${duration(header.durationNs)}.${losses}`;
   return source.source === "cpu"
     ? `No samples: the machine was idle for the whole ${duration(header.durationNs)}.${losses}`
     : `No waits were recorded in ${duration(header.durationNs)}.${losses}`;
 }
+
+const WITH_OWNERS =
+  "The kernel keeps the owner of mutexes and of rwsems taken for writing, not of spin locks, and not every one can be read.";
+
+/** Why there is no graph of who held the locks. */
+export const NO_OWNERS = `Not known in this recording: of no sampled wait could the owner be read. ${WITH_OWNERS}`;
+
+/** Why a chosen lock has no graph although it has waits. */
+export function emptyLockReason(source: ReportSource): string {
+  return source.source === "lock-owners"
+    ? `Nobody is known to have held this lock, or the filters above leave them out. ${WITH_OWNERS}`
+    : "No sampled wait for this lock passes the filters above. The table counts every wait, the graphs are made of samples: a lock with few or short waits may have none.";
+}
+
+/** What the weight of a graph of waits is. */
+const WAITED: Readonly<Record<Exclude<ReportSource["source"], "cpu">, string>> = {
+  offcpu: "of waiting, summed over threads",
+  locks: "of waiting for kernel locks, summed over threads; where it was spent is known from sampled waits",
+  "lock-owners": "that others waited while these threads held the lock, as far as sampled waits tell",
+};
 
 /** One line: how much is shown, what it is a part of, and what is left out. */
 export function hiddenNote(
@@ -43,7 +67,7 @@ export function hiddenNote(
     if (hidden.self > 0)
       sentences.push(`lowflame itself took ${duration(hidden.self)}; it is shown only if chosen.`);
   } else {
-    sentences.push(`Shown: ${duration(shown)} of waiting, summed over threads.`);
+    sentences.push(`Shown: ${duration(shown)} ${WAITED[source.source]}.`);
     if (hidden.states > 0) {
       sentences.push(
         `Left out unless ticked: ${duration(hidden.states)} of kernel threads that were idle or waited for work.`,

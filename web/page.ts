@@ -3,6 +3,7 @@
 import type { ReportDocument } from "../src/export/html/document.js";
 import { el } from "./dom.js";
 import { functionNames } from "./labels.js";
+import { LockPanel } from "./lock-panel.js";
 import { findingsSection, headerSection, honestySection } from "./overview.js";
 import { placeIn } from "./place.js";
 import { SourcePanel } from "./source-panel.js";
@@ -13,17 +14,29 @@ export interface MountedPage {
   destroy(): void;
 }
 
+/** What a tab holds. */
+interface Panel {
+  readonly element: HTMLElement;
+  /** Draws; called once the element is in the page. */
+  start(): void;
+  search(term: string): void;
+  destroy(): void;
+}
+
 /** Shows a document in `root`, replacing what is there. */
 export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
   const names = functionNames(report);
   const listeners = new AbortController();
-  const panels = new Map<string, SourcePanel>();
+  const panels = new Map<string, Panel>();
   const tabs = new TabBar(
     report.sources.map((source) => ({ id: source.source, title: source.title })),
     (id, holder) => {
       const source = report.sources.find((candidate) => candidate.source === id);
       if (!source || panels.has(id)) return;
-      const panel = new SourcePanel(report, source, names);
+      const panel: Panel =
+        source.source === "locks" && report.locks
+          ? new LockPanel(report, source, report.locks, names)
+          : new SourcePanel(report, source, names);
       panels.set(id, panel);
       holder.append(panel.element);
       panel.start();

@@ -1,4 +1,4 @@
-// Which rows of a source count: filters by process, thread and state. Pure; the controls are in filter-controls.ts.
+// Which rows of a source count: filters by process, thread, state and lock. Pure; the controls are in filter-controls.ts.
 import type { ReportDocument, ReportSource } from "../src/export/html/document.js";
 
 /** `machine` = everything but lowflame itself. */
@@ -17,6 +17,8 @@ export interface Selection {
   readonly thread: ThreadFilter;
   /** Index = state; true = shown. */
   readonly states: readonly boolean[];
+  /** Index into `ReportLocks.rows`; absent = all locks. Only for sources that have locks. */
+  readonly lock?: number | undefined;
 }
 
 /** What is shown before the reader chooses. */
@@ -64,9 +66,11 @@ export function selectRows(
 ): Uint32Array {
   const threads = matchingThreads(document, selection);
   const rows = new Uint32Array(source.node.length);
+  const { lock, states } = selection;
   let count = 0;
   for (let row = 0; row < source.node.length; row++) {
-    if (threads[source.thread[row]!] === 1 && selection.states[source.state[row]!]) rows[count++] = row;
+    if (threads[source.thread[row]!] !== 1 || !states[source.state[row]!]) continue;
+    if (lock === undefined || source.lock?.[row] === lock) rows[count++] = row;
   }
   return rows.subarray(0, count);
 }

@@ -1,7 +1,8 @@
-// One tab: controls, graph, selected frame, tables. Holds the state of what is shown; the parts only draw it.
+// One graph with all that belongs to it: controls, selected frame, tables. Most tabs are one of these, that of the locks
+// two. Holds the state of what is shown; the parts only draw it.
 import type { ReportDocument, ReportSource } from "../src/export/html/document.js";
 import { button, copyButton, copyText, el } from "./dom.js";
-import { emptyReason, hiddenNote } from "./explain.js";
+import { emptyLockReason, emptyReason, hiddenNote } from "./explain.js";
 import { filterControls } from "./filter-controls.js";
 import { FlameView } from "./flame-view.js";
 import { foldedStack } from "./folded.js";
@@ -52,6 +53,7 @@ export class SourcePanel {
   readonly #hidden: HiddenWeights;
   #selection: Selection;
   #grouping: Grouping = "name";
+  #lock: number | undefined;
   #labels: Labels;
   #zoom = 0;
   #selected = -1;
@@ -125,6 +127,12 @@ export class SourcePanel {
     this.#runSearch();
   }
 
+  /** Shows only the waits for one lock (index into `ReportLocks.rows`), or with undefined for all. */
+  filterByLock(lock: number | undefined): void {
+    this.#lock = lock;
+    this.#rebuild();
+  }
+
   destroy(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#tableTimer);
@@ -132,7 +140,7 @@ export class SourcePanel {
   }
 
   #build(): Labels {
-    const rows = selectRows(this.report, this.source, this.#selection);
+    const rows = selectRows(this.report, this.source, { ...this.#selection, lock: this.#lock });
     return new Labels(this.report, this.names, buildViewTree(this.report, this.source, rows, this.#grouping));
   }
 
@@ -183,7 +191,7 @@ export class SourcePanel {
     const empty = tree.total[0] === 0;
     this.#view.element.hidden = empty;
     this.#empty.hidden = !empty;
-    this.#empty.textContent = empty ? emptyReason(this.report, this.source, this.#hidden) : "";
+    this.#empty.textContent = empty ? this.#emptyReason() : "";
     this.#reset.disabled = this.#zoom === 0;
     if (!empty) {
       this.#view.draw({
@@ -202,6 +210,11 @@ export class SourcePanel {
       this.#view.omitted,
     );
     this.#showFrame();
+  }
+
+  #emptyReason(): string {
+    if (this.#lock !== undefined && this.source.node.length > 0) return emptyLockReason(this.source);
+    return emptyReason(this.report, this.source, this.#hidden);
   }
 
   #describe(node: number): FrameText {

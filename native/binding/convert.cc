@@ -27,6 +27,7 @@ Napi::Object SamplesToJs(Napi::Env env, const char* source, const Samples& s) {
   o["state"] = Column<Napi::Uint8Array>(env, s.state);
   o["syscall"] = Column<Napi::Int32Array>(env, s.syscall);
   o["flags"] = Column<Napi::Uint32Array>(env, s.flags);
+  if (!s.lock.empty()) o["lock"] = Column<Napi::Uint32Array>(env, s.lock);
   return o;
 }
 
@@ -112,10 +113,11 @@ Napi::Error JsError(Napi::Env env, const std::string& code, const std::string& m
 
 SessionConfig ConfigFromJs(const Napi::Object& js) {
   SessionConfig c;
-  c.cpu = c.offcpu = false;
+  c.cpu = c.offcpu = c.locks = false;
   for (const std::string& s : Strings(js.Get("sources"))) {
     c.cpu |= s == "cpu";
     c.offcpu |= s == "offcpu";
+    c.locks |= s == "locks";
   }
   auto number = [&](const char* key, double otherwise) {
     Napi::Value v = js.Get(key);
@@ -216,6 +218,16 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
     row["buckets"] = ArrayOf(env, q.buckets, [&](uint32_t b) { return Num(env, static_cast<double>(b)); });
     return row;
   });
+  o["lockTotals"] = ArrayOf(env, f.lock_totals, [&](const LockTotal& t) {
+    Napi::Object row = Napi::Object::New(env);
+    row["lock"] = Num(env, static_cast<double>(t.lock));
+    row["process"] = Num(env, static_cast<double>(t.process));
+    row["count"] = Num(env, t.count);
+    row["sumNs"] = Num(env, t.sum_ns);
+    row["maxNs"] = Num(env, t.max_ns);
+    row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
+    return row;
+  });
   o["otherPrograms"] = ArrayOf(env, f.other_programs, [&](const OtherProgram& p) {
     Napi::Object row = Napi::Object::New(env);
     row["id"] = Num(env, static_cast<double>(p.program.id));
@@ -284,12 +296,22 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     row["name"] = Text(env, n.name);
     return row;
   });
+  tables["locks"] = ArrayOf(env, t.locks, [&](const LockRow& l) {
+    Napi::Object row = Napi::Object::New(env);
+    row["id"] = Num(env, static_cast<double>(l.id));
+    row["kind"] = Num(env, static_cast<double>(l.kind));
+    row["address"] = Napi::BigInt::New(env, l.address);
+    row["name"] = Text(env, l.name);
+    return row;
+  });
   Napi::Object o = Napi::Object::New(env);
   o["tables"] = tables;
   Napi::Array samples = Napi::Array::New(env);
   uint32_t i = 0;
-  if (batch.cpu.size()) samples.Set(i++, SamplesToJs(env, "cpu", batch.cpu));
-  if (batch.offcpu.size()) samples.Set(i++, SamplesToJs(env, "offcpu", batch.offcpu));
+  // as in SampleSource of src/capture/binding.ts
+  static constexpr const char* kNames[kSources] = {"cpu", "offcpu", "locks", "lock-owners"};
+  for (size_t source = 0; source < kSources; source++)
+    if (batch.samples[source].size()) samples.Set(i++, SamplesToJs(env, kNames[source], batch.samples[source]));
   o["samples"] = samples;
   return o;
 }

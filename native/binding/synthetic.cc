@@ -72,7 +72,7 @@ Napi::Value MakeSyntheticSource(const Napi::CallbackInfo& info) {
       sample.stack = generator->interner.Stack(process, raw);
       sample.weight_ns = 1e9 / 99;
       sample.time_ns = i;
-      batch.cpu.Add(sample);
+      batch.of(Source::kCpu).Add(sample);
     }
     generator->interner.TakeNew(&batch.tables, &to_name);
     return ToJs(call.Env(), batch);

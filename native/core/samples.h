@@ -2,13 +2,15 @@
 // SampleColumns and Tables in src/capture/binding.ts.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace lowflame {
 
-enum class Source : uint8_t { kCpu = 0, kOffCpu = 1 };
+enum class Source : uint8_t { kCpu = 0, kOffCpu = 1, kLocks = 2, kLockOwners = 3 };
+constexpr size_t kSources = 4;
 
 struct Sample {
   double time_ns;  // since the start of the recording
@@ -20,11 +22,16 @@ struct Sample {
   uint8_t state;
   int32_t syscall;
   uint32_t flags;
+  uint32_t lock = 0;  // of kLocks and kLockOwners
+  // who held the lock while a wait for it went on: becomes a sample of kLockOwners
+  bool owned = false;
+  uint32_t owner_thread = 0, owner_stack = 0;
 };
 
 struct Samples {
   std::vector<double> time_ns, weight_ns, duration_ns;
   std::vector<uint32_t> cpu, thread, stack, flags;
+  std::vector<uint32_t> lock;  // empty for sources without locks
   std::vector<uint8_t> state;
   std::vector<int32_t> syscall;
 
@@ -59,6 +66,12 @@ struct ModuleRow {
   std::string path, build_id;
 };
 
+struct LockRow {
+  uint32_t id, kind;
+  uint64_t address;
+  std::string name;
+};
+
 struct NameRow {
   uint32_t frame;
   std::string name;
@@ -76,16 +89,24 @@ struct Tables {
   uint32_t first_node = 1;
   std::vector<uint32_t> node_parent, node_frame;
   std::vector<NameRow> names;
+  std::vector<LockRow> locks;
 
   bool empty() const {
     return processes.empty() && threads.empty() && modules.empty() && frame_module.empty() && node_parent.empty() &&
-           names.empty();
+           names.empty() && locks.empty();
   }
 };
 
 struct Batch {
   Tables tables;
-  Samples cpu, offcpu;
+  std::array<Samples, kSources> samples;
+
+  Samples& of(Source source) { return samples[static_cast<size_t>(source)]; }
+  size_t size() const {
+    size_t n = 0;
+    for (const Samples& s : samples) n += s.size();
+    return n;
+  }
 };
 
 }  // namespace lowflame

@@ -109,6 +109,9 @@ KernelFeatures AskKernel() {
     if (t && btf_is_ptr(t)) t = btf__type_by_id(b, t->type);
     f.switch_state = t && btf_is_func_proto(t) && btf_vlen(t) >= 5;
   }
+  f.contention = tracepoint("contention_begin") > 0 && tracepoint("contention_end") > 0;
+  f.task_from_pid = btf__find_by_name_kind(b, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
+  f.kmem_cache = btf__find_by_name_kind(b, "bpf_get_kmem_cache", BTF_KIND_FUNC) > 0;
   int task = btf__find_by_name_kind(b, "task_struct", BTF_KIND_STRUCT);
   if (task > 0) {
     const btf_type* t = btf__type_by_id(b, static_cast<uint32_t>(task));
@@ -156,6 +159,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     const std::string name = bpf_map__name(map);
     if (name == areas_map_ || name == rings_map_)
       bpf_map__set_max_entries(map, static_cast<uint32_t>(config.possible_cpus));
+    if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
     if (name == "lf_slots" && config.slot_sets) bpf_map__set_max_entries(map, config.slot_sets);
     if (name == "lf_pids")
       bpf_map__set_max_entries(map, static_cast<uint32_t>(std::max<size_t>(1, config.filters.pids.size())));
@@ -178,6 +182,8 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.threshold_ns = config.threshold_ns;
       s.stacks_per_window = 100;
       s.slot_sets = std::max(1u, config.slot_sets);
+      s.lock_sets = std::max(1u, config.lock_sets);
+      s.lock_limit_ns = config.lock_limit_ns;
       s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
       s.user_stack_in_chain = config.user_stack_in_chain;
       memcpy(copy.data(), &s, sizeof(s));

@@ -31,6 +31,8 @@ struct ObjectConfig {
   bool user_stack_in_chain = false;
   uint64_t threshold_ns = 0;
   uint32_t slot_sets = 0;
+  uint32_t lock_sets = 0;
+  uint64_t lock_limit_ns = 0;
   uint32_t table_rows = 0;  // a power of two; 0 = all
   uint32_t ring_bytes = 0;
   int possible_cpus = 1;
@@ -53,13 +55,16 @@ struct KernelFeatures {
   bool switch_state = false;    // sched_switch hands over prev_state (v5.18)
   bool hrtimer_expire = false;  // tracepoint hrtimer_expire_entry
   bool sched_info = false;      // task_struct.sched_info
+  bool contention = false;      // tracepoints contention_begin and contention_end (v5.19)
+  bool task_from_pid = false;   // kfunc bpf_task_from_pid (v6.2)
+  bool kmem_cache = false;      // kfunc bpf_get_kmem_cache (v6.12)
 };
 KernelFeatures AskKernel();
 
 // One object with its per-CPU areas (memory that one CPU writes) and rings.
 class Object {
  public:
-  enum class Kind { kCpu, kOffCpu, kProc };
+  enum class Kind { kCpu, kOffCpu, kProc, kLocks, kLocksOwners, kSlab };
 
   explicit Object(Kind kind);
   ~Object();

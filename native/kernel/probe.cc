@@ -14,7 +14,7 @@
 namespace lowflame {
 namespace {
 
-const std::vector<std::string> kCpu{"cpu"}, kOffCpu{"offcpu"}, kBoth{"cpu", "offcpu"}, kNone{};
+const std::vector<std::string> kCpu{"cpu"}, kOffCpu{"offcpu"}, kLocks{"locks"}, kAll{"cpu", "offcpu", "locks"}, kNone{};
 
 ProbeRow Ok(const char* id, const char* title, const std::string& found) {
   return {id, title, "ok", found, "", kNone};
@@ -27,7 +27,7 @@ ProbeRow TryObject(const char* id, const char* title, Object::Kind kind, const s
     Object object(kind);
     ObjectConfig config;
     config.possible_cpus = PossibleCpus();
-    config.slot_sets = 16;
+    config.slot_sets = config.lock_sets = 16;
     config.ring_bytes = 65536;
     object.Configure(config, programs);
     object.Load();
@@ -46,6 +46,29 @@ ProbeRow TryObject(const char* id, const char* title, Object::Kind kind, const s
   }
 }
 
+ProbeRow LockRow(const KernelFeatures& features) {
+  const char *id = "tp_btf.contention_begin", *title = "waits for kernel locks";
+  if (!features.contention)
+    return {id,
+            title,
+            "missing",
+            "no tracepoints contention_begin and contention_end in BTF",
+            "record without locks, or boot Linux 5.19 or newer",
+            kLocks};
+  ProbeRow row = TryObject(id, title, features.task_from_pid ? Object::Kind::kLocksOwners : Object::Kind::kLocks,
+                           {"lf_lock_begin", "lf_lock_end"}, kLocks);
+  if (row.status != "ok") return row;
+  std::string without;
+  if (!features.task_from_pid) without = "no bpf_task_from_pid: owners of locks are named, their stacks are not there";
+  if (!features.kmem_cache)
+    without += std::string(without.empty() ? "" : "; ") + "no bpf_get_kmem_cache: slab caches of locks are not told";
+  if (without.empty()) return row;
+  row.status = "degraded";
+  row.found = without;
+  row.remedy = "nothing to do: waits are counted all the same";
+  return row;
+}
+
 }  // namespace
 
 std::vector<ProbeRow> ProbeKernel() {
@@ -55,7 +78,7 @@ std::vector<ProbeRow> ProbeKernel() {
     rows.push_back(Ok("btf", "BTF type information", "/sys/kernel/btf/vmlinux"));
   else
     rows.push_back({"btf", "BTF type information", "missing", "no usable /sys/kernel/btf/vmlinux",
-                    "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian's are)", kBoth});
+                    "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian's are)", kAll});
 
   try {
     PerfRing ring(OnlineCpus().empty() ? 0 : OnlineCpus()[0], 99, false, false, 65536);
@@ -110,7 +133,8 @@ std::vector<ProbeRow> ProbeKernel() {
     rows.push_back({"btf.sched_info", "run-queue wait", "missing", "task_struct has no sched_info",
                     "boot a kernel with CONFIG_SCHED_INFO (SCHEDSTATS or TASK_DELAY_ACCT)", kOffCpu});
   rows.push_back(TryObject("tp_btf.sched_process_exec", "names after an exec, threads asleep at the end",
-                           Object::Kind::kProc, {"lf_exec", "lf_tasks"}, kBoth));
+                           Object::Kind::kProc, {"lf_exec", "lf_sleepers", "lf_tasks", "lf_run_queues"}, kAll));
+  rows.push_back(LockRow(features));
   if (KernelFunctionRanges({"__schedule"})[0].begin)
     rows.push_back(Ok("kallsyms", "kernel symbol addresses", "/proc/kallsyms"));
   else

@@ -4,8 +4,11 @@
 #include <bpf/libbpf.h>
 
 #include "lowflame_cpu.skel.h"
+#include "lowflame_locks.skel.h"
+#include "lowflame_locks_owners.skel.h"
 #include "lowflame_offcpu.skel.h"
 #include "lowflame_proc.skel.h"
+#include "lowflame_slab.skel.h"
 
 namespace lowflame {
 
@@ -19,6 +22,18 @@ SkeletonData SkeletonBytes(Object::Kind kind) {
     case Object::Kind::kOffCpu: {
       const void* bytes = lowflame_offcpu::elf_bytes(&size);
       return {"lowflame_offcpu", bytes, size, "lf_off_areas", "lf_off_rings", sizeof(lf_off_area)};
+    }
+    case Object::Kind::kLocks: {
+      const void* bytes = lowflame_locks::elf_bytes(&size);
+      return {"lowflame_locks", bytes, size, "lf_lock_areas", "lf_lock_rings", sizeof(lf_lock_area)};
+    }
+    case Object::Kind::kLocksOwners: {
+      const void* bytes = lowflame_locks_owners::elf_bytes(&size);
+      return {"lowflame_locks", bytes, size, "lf_lock_areas", "lf_lock_rings", sizeof(lf_lock_area)};
+    }
+    case Object::Kind::kSlab: {
+      const void* bytes = lowflame_slab::elf_bytes(&size);
+      return {"lowflame_slab", bytes, size, "", "", 0};
     }
     default: {
       const void* bytes = lowflame_proc::elf_bytes(&size);

@@ -45,6 +45,7 @@ void AppendSamples(Samples* to, Samples* from) {
   Append(&to->flags, &from->flags);
   Append(&to->state, &from->state);
   Append(&to->syscall, &from->syscall);
+  Append(&to->lock, &from->lock);
 }
 
 }  // namespace
@@ -69,6 +70,7 @@ void Session::DrainOnce(bool last) {
   proc_object_->Drain();
   if (cpu_object_) DrainCpu();
   if (off_object_) off_object_->Drain();
+  if (lock_object_) DrainLocks();
   ahead_.PassDone();
   lost_ = CountLost();
   stacks_ = interner_->nodes();
@@ -82,14 +84,12 @@ void Session::DrainOnce(bool last) {
   std::function<void()> wakeup;
   {
     std::lock_guard<std::mutex> lock(pending_mutex_);
-    size_t coming = work_.cpu.size() + work_.offcpu.size();
-    if (coming && pending_.cpu.size() + pending_.offcpu.size() + coming > kMaxPendingSamples) {
+    size_t coming = work_.size();
+    if (coming && pending_.size() + coming > kMaxPendingSamples) {
       queue_full_ += coming;
-      work_.cpu = Samples();
-      work_.offcpu = Samples();
+      work_.samples = {};
     }
-    AppendSamples(&pending_.cpu, &work_.cpu);
-    AppendSamples(&pending_.offcpu, &work_.offcpu);
+    for (size_t i = 0; i < kSources; i++) AppendSamples(&pending_.samples[i], &work_.samples[i]);
     Tables &to = pending_.tables, &from = work_.tables;
     if (to.frame_module.empty()) to.first_frame = from.first_frame;
     if (to.node_parent.empty()) to.first_node = from.first_node;
@@ -102,10 +102,10 @@ void Session::DrainOnce(bool last) {
     Append(&to.node_parent, &from.node_parent);
     Append(&to.node_frame, &from.node_frame);
     Append(&to.names, &from.names);
+    Append(&to.locks, &from.locks);
     uint64_t now = MonotonicNs();
-    bool something = pending_.cpu.size() || pending_.offcpu.size() || !to.empty();
-    bool due =
-        now - last_wakeup_ns_ >= kWakeupIntervalNs || pending_.cpu.size() + pending_.offcpu.size() >= kWakeupSamples;
+    bool something = pending_.size() || !to.empty();
+    bool due = now - last_wakeup_ns_ >= kWakeupIntervalNs || pending_.size() >= kWakeupSamples;
     if (something && wakeup_ && (last || (!signalled_ && due))) {
       signalled_ = true;
       last_wakeup_ns_ = now;
@@ -254,7 +254,9 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
 }
 
 void Session::Emit(Source source, const Sample& sample) {
-  (source == Source::kCpu ? work_.cpu : work_.offcpu).Add(sample);
+  Samples& to = work_.of(source);
+  to.Add(sample);
+  if (source == Source::kLocks || source == Source::kLockOwners) to.lock.push_back(sample.lock);
   samples_++;
 }
 

@@ -28,8 +28,7 @@ void Session::Deactivate() {
 
   for (auto& [cpu, state] : cpus_)
     if (state.ring) state.ring->Disable();
-  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()})
-    if (o) o->Activate(0);
+  for (Object* o : Objects()) o->Activate(0);
   final_.end_monotonic_ns = MonotonicNs();
   final_.cpu_times_end = ReadCpuTimes();
   OwnUsage usage = ReadOwnUsage();
@@ -38,9 +37,9 @@ void Session::Deactivate() {
 
   DrainOnce(false);
   if (off_object_) ChargeSleepers();
+  if (lock_object_) ChargeLockWaiters();
   Collect();
-  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()})
-    if (o) o->Detach();
+  for (Object* o : Objects()) o->Detach();
   for (auto& [cpu, state] : cpus_) state.ring.reset();
   stats_fd_.reset();
 
@@ -60,15 +59,31 @@ FinalFacts Session::Finish() {
 }
 
 uint64_t Session::CountLost() const {
-  uint64_t lost = perf_lost_ + queue_full_ + ahead_.orphaned();
+  uint64_t lost = perf_lost_ + queue_full_ + ahead_.orphaned() + lock_ahead_.orphaned();
   for (const auto& [cpu, state] : cpus_) {
     if (cpu_object_)
       if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu)) lost += a->counter[LF_CPU_RING_FULL];
     if (off_object_)
       if (const auto* a = off_object_->AreaOf<lf_off_area>(cpu))
         lost += a->counter[LF_OFF_RING_FULL] + a->counter[LF_OFF_SLOT_COLLISION];
+    if (lock_object_)
+      if (const auto* a = lock_object_->AreaOf<lf_lock_area>(cpu))
+        lost += a->counter[LF_LOCKS_RING_FULL] + a->begin_counter[LF_LOCKS_RING_FULL] +
+                a->begin_counter[LF_LOCKS_SLOT_COLLISION];
   }
   return lost;
+}
+
+// A process that only ever waited briefly has no sample: its row gives it an id.
+int64_t Session::ProcessOfTotals(uint32_t pid, uint64_t start_time_ns) {
+  int64_t known = interner_->FindProcess(pid, start_time_ns);
+  if (known >= 0) return known;
+  if (pid == 0) return interner_->Process(0, 0, "idle/softirq", true);
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
+  if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  // kernel threads map nothing
+  bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
+  return interner_->Process(pid, start_time_ns, comm.empty() ? "?" : comm.c_str(), kernel_thread);
 }
 
 void Session::Collect() {
@@ -84,17 +99,8 @@ void Session::Collect() {
     if (!area) continue;
     for (int i = 0; i < LF_OFF_COUNTERS; i++) off_sum[i] += area->counter[i];
     final_.threshold_max_ns = std::max<uint64_t>(final_.threshold_max_ns, area->threshold_max_ns);
-    // a process that only ever waited briefly has no sample: its row gives it an id
     auto process_of = [&](uint64_t key, uint64_t start, bool other) -> int64_t {
-      if (other) return -1;
-      auto pid = static_cast<uint32_t>(key);
-      int64_t known = interner_->FindProcess(pid, start);
-      if (known >= 0) return known;
-      std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
-      if (!comm.empty() && comm.back() == '\n') comm.pop_back();
-      // kernel threads map nothing
-      bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
-      return interner_->Process(pid, start, comm.empty() ? "?" : comm.c_str(), kernel_thread);
+      return other ? -1 : ProcessOfTotals(static_cast<uint32_t>(key), start);
     };
     for (int i = 0; i <= LF_TOTAL_ROWS; i++) {
       const lf_total& t = area->total[i];
@@ -136,8 +142,7 @@ void Session::Collect() {
 
   uint64_t recursion = 0;
   std::vector<uint32_t> own;
-  for (Object* o : {cpu_object_.get(), off_object_.get(), proc_object_.get()}) {
-    if (!o) continue;
+  for (Object* o : Objects()) {
     for (const Object::Cost& c : o->Costs()) {
       final_.program_costs.push_back(c);
       recursion += c.recursion_misses;
@@ -188,6 +193,7 @@ void Session::Collect() {
     loss("offcpu.stack_ahead_orphaned", ahead_.orphaned(), "stacks sent ahead whose wait was lost, or the reverse");
     loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");
   }
+  if (lock_object_) CollectLocks();
   loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");
   loss("proc.ring_full", proc_full,
        "exec events that did not fit; names of those processes may be of the program before");

@@ -15,6 +15,8 @@ namespace lowflame {
 namespace {
 
 constexpr uint32_t kProcRingBytes = 64 * 1024;
+// A wait for a lock over this always has its stack.
+constexpr uint64_t kLockLimitNs = 1000000;
 
 uint32_t PowerOfTwoAtLeast(uint64_t n) {
   uint32_t p = 1;
@@ -41,8 +43,8 @@ void Session::Configure(const SessionConfig& config) {
   if (config.frequency_hz < 1 || config.frequency_hz > 9999)
     throw Error("EFREQUENCY", "a sampling frequency of " + std::to_string(config.frequency_hz) +
                                   " Hz is not possible: give 1 to 9999");
-  if (!config.cpu && !config.offcpu)
-    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu)");
+  if (!config.cpu && !config.offcpu && !config.locks)
+    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu, locks)");
   config_ = config;
   features_ = AskKernel();
   if (!features_.btf)
@@ -102,6 +104,7 @@ void Session::Configure(const SessionConfig& config) {
   cpu_ring_bytes_ = wanted ? wanted : std::max(128u * 1024, by_rate);
   perf_ring_bytes_ = cpu_ring_bytes_;
   off_ring_bytes_ = wanted ? wanted : 512 * 1024;
+  lock_ring_bytes_ = wanted ? wanted : 512 * 1024;
 
   slots_ = config.thread_slots ? PowerOfTwoAtLeast(std::max(4u, config.thread_slots))
                                : std::max(4096u, PowerOfTwoAtLeast(LiveThreads() * 4));
@@ -111,6 +114,8 @@ void Session::Configure(const SessionConfig& config) {
   object_config_.threshold_ns = config.threshold_ns;
   object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
   object_config_.table_rows = config.table_rows ? PowerOfTwoAtLeast(config.table_rows) : 0;
+  object_config_.lock_sets = slots_ / LF_SLOT_WAYS;
+  object_config_.lock_limit_ns = kLockLimitNs;
   object_config_.possible_cpus = PossibleCpus();
   step_ = Step::kConfigured;
 }
@@ -119,7 +124,9 @@ void Session::Load() {
   Require(Step::kConfigured, "load");
   proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
   std::vector<std::string> programs{"lf_exec"};
-  if (config_.offcpu) programs.insert(programs.end(), {"lf_sleepers", "lf_tasks"});
+  if (config_.offcpu) programs.push_back("lf_sleepers");
+  if (config_.offcpu || config_.locks) programs.push_back("lf_tasks");
+  if (config_.locks) programs.push_back("lf_run_queues");
   object_config_.ring_bytes = kProcRingBytes;
   proc_object_->Configure(object_config_, programs);
   proc_object_->SetReceiver([this](const lf_record* r, size_t n) { OnProcRecord(r, n); });
@@ -148,6 +155,7 @@ void Session::Load() {
     off_object_->FillFilters(object_config_);
     proc_object_->ShareMap("lf_slots", off_object_->MapFd("lf_slots"));
   }
+  if (config_.locks) LoadLocks();
   proc_object_->Load();
   proc_object_->FillFilters(object_config_);
   step_ = Step::kLoaded;
@@ -164,6 +172,7 @@ void Session::OpenCpu(int cpu) {
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_ns = config_.threshold_ns;
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_max_ns = config_.threshold_ns;
   }
+  if (lock_object_) lock_object_->AddCpu(cpu, lock_ring_bytes_);
   if (cpu_object_) {
     cpu_object_->AddCpu(cpu, cpu_ring_bytes_);
     auto ring =
@@ -183,10 +192,18 @@ void Session::Attach() {
   proc_object_->Attach();
   if (cpu_object_) cpu_object_->Attach();
   if (off_object_) off_object_->Attach();
+  if (lock_object_) AttachLocks();
   // after the programs and their trampolines, so that these are in the kernel's list of names when it is read
   symbolizer_ = Symbolizer::Create();
   interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
   step_ = Step::kAttached;
+}
+
+std::vector<Object*> Session::Objects() const {
+  std::vector<Object*> objects;
+  for (Object* o : {proc_object_.get(), cpu_object_.get(), off_object_.get(), lock_object_.get()})
+    if (o) objects.push_back(o);
+  return objects;
 }
 
 StartFacts Session::Activate() {
@@ -195,8 +212,7 @@ StartFacts Session::Activate() {
   if (!stats_fd_)
     start_.notes.push_back(
         "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
-  for (Object* o : {proc_object_.get(), cpu_object_.get(), off_object_.get()}) {
-    if (!o) continue;
+  for (Object* o : Objects()) {
     for (const ProgramInfo& p : o->Programs()) start_.programs.push_back(p);
     for (const MapInfo& m : o->Maps()) start_.maps.push_back(m);
   }
@@ -226,8 +242,7 @@ StartFacts Session::Activate() {
     state.online_since_ns = start_.start_monotonic_ns;
     state.last_sample_ns = start_.start_monotonic_ns;
   }
-  for (Object* o : {proc_object_.get(), off_object_.get(), cpu_object_.get()})
-    if (o) o->Activate(start_.start_monotonic_ns);
+  for (Object* o : Objects()) o->Activate(start_.start_monotonic_ns);
   for (auto& [cpu, state] : cpus_)
     if (state.ring) state.ring->Enable();
   step_ = Step::kActive;
@@ -243,7 +258,7 @@ void Session::SetWakeup(std::function<void()> wakeup) {
 bool Session::Take(Batch* out) {
   std::lock_guard<std::mutex> lock(pending_mutex_);
   signalled_ = false;
-  if (pending_.tables.empty() && !pending_.cpu.size() && !pending_.offcpu.size()) return false;
+  if (pending_.tables.empty() && !pending_.size()) return false;
   *out = std::move(pending_);
   pending_ = Batch();
   return true;
@@ -265,6 +280,8 @@ void Session::Close() {
   cpus_.clear();
   cpu_object_.reset();
   off_object_.reset();
+  lock_object_.reset();
+  slab_object_.reset();
   proc_object_.reset();
   stats_fd_.reset();
   step_ = Step::kClosed;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -18,13 +19,14 @@
 #include "../kernel/other_programs.h"
 #include "../kernel/perf_ring.h"
 #include "interner.h"
+#include "lock_names.h"
 #include "stacks_ahead.h"
 #include "symbol_thread.h"
 
 namespace lowflame {
 
 struct SessionConfig {
-  bool cpu = true, offcpu = false;
+  bool cpu = true, offcpu = false, locks = false;
   uint32_t frequency_hz = 99;
   Filters filters;
   uint64_t threshold_ns = 5000000;
@@ -67,6 +69,12 @@ struct RunQueueRow {
   std::vector<uint32_t> buckets;
 };
 
+struct LockTotal {
+  int64_t lock, process;
+  uint64_t count, sum_ns, max_ns;
+  std::vector<uint64_t> buckets;
+};
+
 struct FinalFacts {
   uint64_t end_monotonic_ns = 0;
   std::vector<Loss> losses;
@@ -76,6 +84,7 @@ struct FinalFacts {
   std::vector<CpuCount> samples_per_cpu;
   std::vector<TotalRow> offcpu_totals;
   std::vector<RunQueueRow> run_queue;
+  std::vector<LockTotal> lock_totals;
   std::vector<OtherProgram> other_programs;
   uint64_t threshold_max_ns = 0;
 };
@@ -130,6 +139,20 @@ class Session {
   void OnCpuRecord(const lf_record* r, size_t size);
   void OnOffCpuRecord(const lf_record* r, size_t size);
   void OnProcRecord(const lf_record* r, size_t size);
+  // All that is loaded, but for what has no programs attached.
+  std::vector<Object*> Objects() const;
+  // locks.cc
+  void LoadLocks();
+  void AttachLocks();
+  void DrainLocks();
+  void OnLockRecord(const lf_record_lock* r, size_t size);
+  void EmitLock(const Sample& sample);
+  Sample MakeLockWait(const lf_record_lock* r);
+  uint32_t LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid);
+  void NameLocks();
+  void ChargeLockWaiters();
+  void CollectLocks();
+  int64_t ProcessOfTotals(uint32_t pid, uint64_t start_time_ns);
   size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
   Sample MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
   // Who a thread is, from its last user half; nullptr if none came yet.
@@ -152,12 +175,12 @@ class Session {
   SessionConfig config_;
   KernelFeatures features_;
   bool hardware_ = false, user_half_by_timer_ = true;
-  uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, perf_ring_bytes_ = 0;
+  uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, lock_ring_bytes_ = 0, perf_ring_bytes_ = 0;
   ObjectConfig object_config_;
-  std::unique_ptr<Object> cpu_object_, off_object_, proc_object_;
+  std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_;
   UniqueFd stats_fd_;
   std::map<int, CpuState> cpus_;
-  std::vector<KernelRange> softirq_ranges_, schedule_ranges_;
+  std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;
   StartFacts start_;
   FinalFacts final_;
   OwnUsage usage_start_{};
@@ -167,7 +190,13 @@ class Session {
   std::unique_ptr<Interner> interner_;
   std::unique_ptr<SymbolThread> symbol_thread_;
 
-  StacksAhead ahead_;
+  StacksAhead ahead_, lock_ahead_;
+  LockNames lock_names_;
+  // by address, kind, and process where the lock is one's own
+  std::map<std::tuple<uint64_t, uint32_t, uint32_t, uint32_t>, uint32_t> lock_ids_;
+  std::vector<LockRow> locks_to_name_;
+  uint64_t locks_dropped_ = 0;
+  std::map<std::pair<uint32_t, int64_t>, LockTotal> lock_totals_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;

@@ -1,6 +1,6 @@
-// Joins stacks that were sent ahead at switch-out with the waits that follow (kernels without sched_exit_tp). A thread
-// that resumes on another CPU sends the two through different rings, which are read one after the other: either may
-// come first.
+// Joins stacks that were sent ahead with the waits that follow: at switch-out (kernels without sched_exit_tp), and
+// where a wait for a lock begins. A thread that resumes on another CPU sends the two through different rings, which are
+// read one after the other: either may come first.
 #pragma once
 
 #include <cstdint>
@@ -74,6 +74,9 @@ class StacksAhead {
     whole.stack = stack.stack;
     whole.syscall = stack.syscall;
     whole.flags = stack.flags;
+    whole.owned = stack.owned;
+    whole.owner_thread = stack.owner_thread;
+    whole.owner_stack = stack.owner_stack;
     return whole;
   }
 

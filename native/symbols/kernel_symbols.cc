@@ -86,6 +86,19 @@ uint64_t KernelSymbolAddress(std::string_view name) {
   return address;
 }
 
+std::vector<std::pair<uint64_t, std::string>> KernelDataSymbols() {
+  std::vector<std::pair<uint64_t, std::string>> symbols;
+  ReadKallsyms([&](const Line& line) {
+    // below are offsets into per-CPU memory, which older kernels list as absolute
+    constexpr uint64_t kFirstKernelAddress = 0xffff800000000000;
+    if (line.address >= kFirstKernelAddress && strchr("dDbBrRvV", line.type) && strcmp(line.name, "_end"))
+      symbols.emplace_back(line.address, line.name);
+    return symbols.size() < kMaxSymbols;
+  });
+  std::stable_sort(symbols.begin(), symbols.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return symbols;
+}
+
 std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Current() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return table_;

@@ -63,5 +63,7 @@ std::string Demangle(const std::string& name);
 
 // Address of an exact kernel symbol in /proc/kallsyms, 0 if absent or hidden (kptr_restrict).
 uint64_t KernelSymbolAddress(std::string_view name);
+// Names of the kernel's and its modules' data, sorted by address. Which kernels keep them: those with KALLSYMS_ALL.
+std::vector<std::pair<uint64_t, std::string>> KernelDataSymbols();
 
 }  // namespace lowflame

@@ -4,6 +4,7 @@ import { type CpuTime, cpuTime } from "./cpu-time.js";
 import { type Finding, SEVERITIES } from "./finding.js";
 import { foreignBpf } from "./rules/foreign-bpf.js";
 import { kernelWork } from "./rules/kernel-work.js";
+import { lockFindings } from "./rules/locks.js";
 import { losses, truncatedStacks } from "./rules/losses.js";
 import { runQueue } from "./rules/run-queue.js";
 import { sampleShortfall } from "./rules/sample-shortfall.js";
@@ -14,6 +15,7 @@ type Rule = (profile: Profile, cpu: CpuTime | undefined) => readonly Finding[];
 
 const RULES: readonly Rule[] = [
   spinLocks,
+  lockFindings,
   foreignBpf,
   kernelWork,
   runQueue,

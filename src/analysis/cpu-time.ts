@@ -65,9 +65,15 @@ export function innermost(profile: Profile, matches: Uint8Array): Uint32Array {
 /** First ancestor whose function `skip` does not match; undefined at the root. */
 export function callerOutside(profile: Profile, node: number, skip: Uint8Array): string | undefined {
   const { tree, functions } = profile;
-  for (let id = tree.parent[node]!; id !== 0; id = tree.parent[id]!)
-    if (skip[tree.func[id]!] === 0) return functions.name[tree.func[id]!]!;
-  return undefined;
+  const id = firstOutside(profile, tree.parent[node]!, skip);
+  return id === 0 ? undefined : functions.name[tree.func[id]!]!;
+}
+
+/** First node on the way to the root, `node` itself included, whose function `skip` does not match; 0 at the root. */
+export function firstOutside({ tree }: Profile, node: number, skip: Uint8Array): number {
+  let id = node;
+  while (id !== 0 && skip[tree.func[id]!] !== 0) id = tree.parent[id]!;
+  return id;
 }
 
 /** Process name of a thread, fit to be shown. */

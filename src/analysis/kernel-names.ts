@@ -31,6 +31,21 @@ export const BPF_ENTRY_EXIT = /^__bpf_(?:prog_(?:enter|exit|run|test)\w*|tramp_\
 export const LOCK_TEXT =
   /^(?:_*raw_(?:spin|read|write)_\w+|_*(?:native_|pv_)?queued_\w+|__raw_callee_save_\w+|resilient_\w+|do_raw_\w+|rt_(?:spin|read|write)_lock\w*|rtlock_\w+|__rt_spin_lock\w*|mutex_lock\w*|__mutex_lock\w*|mutex_\w*spin\w*|osq_lock|down_(?:read|write)\w*|rwsem_\w+|__down_\w+|lock_timer_base|htab_lock_bucket)$/;
 
+/**
+ * More such text, of locks whose waiters sleep: per-CPU rwsems, real-time and wound/wait mutexes, run queues; and the
+ * tracepoints of the wait itself, at which lowflame takes its stack.
+ */
+export const SLEEPING_LOCK_TEXT =
+  /^(?:_*percpu_(?:down|up)_\w+|_*ww_mutex_lock\w*|_*rt_mutex_\w+|rwbase_\w+|_*rwsem_\w+|_*task_rq_lock|__traceiter_contention_\w+|trace_contention_\w+)$/;
+
+/** Who waits in one of these waits for the table of open files of its process. */
+export const FILE_TABLE =
+  /^(?:alloc_fd|_*get_unused_fd\w*|fd_install|_*receive_fd\w*|(?:_*close|file_close|pick)_(?:fd|file)\w*|put_unused_fd|ksys_dup3|do_dup2|f_dupfd|dup_fd|expand_f\w+|__x64_sys_(?:dup|close)\w*|__arm64_sys_(?:dup|close)\w*)$/;
+
+/** Bucket locks of BPF hash maps, and the locks of the lists of their free elements. */
+export const BPF_BUCKET = /^_*(?:htab|bpf_percpu_hash)_\w+$/;
+export const BPF_FREE_LIST = /^_*(?:pcpu_freelist|bpf_(?:common_|percpu_)?lru)_\w+$/;
+
 /** Text of interrupt entry and soft interrupts. */
 export const IRQ_TEXT =
   /^(?:asm_sysvec_\w+|sysvec_\w+|__sysvec_\w+|asm_common_interrupt|common_interrupt|__common_interrupt|asm_call_irq_on_stack|apic_timer_interrupt|ret_from_intr|do_IRQ|el[01]t?_(?:64_)?irq\w*|__?irq_exit_rcu|irq_exit|__do_softirq|handle_softirqs|do_softirq\w*|call_softirq|__local_bh_enable_ip|_?local_bh_enable\w*)$/;

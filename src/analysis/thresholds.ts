@@ -51,3 +51,17 @@ export const RUN_QUEUE_STARVED = { share: 0.5, minMeanNs: 1e6, minSumFraction: 0
 
 /** Uninterruptible sleepers on average: each adds 1 to the load average. One is news, one for each CPU an incident. */
 export const D_STATE = { warning: 1, criticalPerCpu: 1 } as const;
+
+/**
+ * Waiting for one kernel lock, of the machine's time (CPUs times length) or of one process's (threads times length). A
+ * healthy proxy waits less than 1 % on all locks together; at 5 % of its time the lock is felt in every twentieth
+ * request, at 20 % more threads get nothing done. Estimates of a cut capture need samples behind them. More than a few
+ * such locks at once have one cause, and the tab lists all.
+ */
+export const LOCK_CONTENTION = { warning: 0.05, critical: 0.2, maxFindings: 5 } as const;
+
+/** A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. */
+export const LOCK_CONVOY = { minThreads: 4, threadShare: 0.5, warning: 0.05, critical: 0.2 } as const;
+
+/** Traced waits for spin locks below this part of the spinning that CPU samples see: the kernel hides them. */
+export const SPIN_WAITS_HIDDEN = 0.1;

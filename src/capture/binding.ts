@@ -2,9 +2,29 @@
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
 
-export const SOURCES = ["cpu", "offcpu"] as const;
+export const SOURCES = ["cpu", "offcpu", "locks"] as const;
 /** A kind of thing that is watched. Later sources join this list. */
 export type SourceName = (typeof SOURCES)[number];
+
+/**
+ * What a column of samples holds: a source of its own name, or for "lock-owners" (which comes with `locks`) who held the
+ * lock while a sampled wait went on: `thread` and `stack` are the owner's, the weight is that of the wait.
+ */
+export type SampleSource = SourceName | "lock-owners";
+
+/** Kinds of kernel locks; index = `LockRow.kind`. From the flags of the tracepoint contention_begin. */
+export const LOCK_KINDS = [
+  "spin lock",
+  "rwlock, read",
+  "rwlock, write",
+  "rwsem, read",
+  "rwsem, write",
+  "rt mutex",
+  "percpu rwsem, read",
+  "percpu rwsem, write",
+  "mutex",
+] as const;
+export type LockKind = (typeof LOCK_KINDS)[number];
 
 /** Scheduler state in which a thread spent an off-CPU span; index = code in `SampleColumns.state`. */
 export const OFFCPU_STATES = [
@@ -31,7 +51,7 @@ export const SampleFlag = {
 
 /** Columns of samples, one array a column, all `count` long. Ids index the tables that came with this or an earlier batch. */
 export interface SampleColumns {
-  readonly source: SourceName;
+  readonly source: SampleSource;
   readonly count: number;
   /** Nanoseconds since `StartFacts.startMonotonicNs`; whole numbers. For a wait: its end. */
   readonly timeNs: Float64Array;
@@ -50,6 +70,8 @@ export interface SampleColumns {
   readonly syscall: Int32Array;
   /** SampleFlag bits. */
   readonly flags: Uint32Array;
+  /** Id of a `LockRow`; only for locks and lock-owners. */
+  readonly lock?: Uint32Array;
 }
 
 /** A process: (pid, start time), since pids come again. pid 0 is the idle task (only its interrupt work is kept). */
@@ -71,6 +93,19 @@ export interface ThreadRow {
   readonly tid: number;
   readonly process: number;
   readonly comm: string;
+}
+
+/** A kernel lock that somebody waited for: one row an address and kind. */
+export interface LockRow {
+  readonly id: number;
+  /** Index into LOCK_KINDS. */
+  readonly kind: number;
+  readonly address: bigint;
+  /**
+   * What the kernel tells of it: the symbol of a static lock ("tasklist_lock"), "mmap_lock of nginx (pid 80)", "run queue
+   * of CPU 3", "in a filp object" (slab cache); "" where nothing is known: then only its callers tell.
+   */
+  readonly name: string;
 }
 
 export const FRAME_KINDS = ["kernel", "bpf", "user", "jit", "vdso", "unknown"] as const;
@@ -117,6 +152,7 @@ export interface Tables {
   readonly frames: FrameColumns;
   readonly stacks: StackColumns;
   readonly names: readonly NameRow[];
+  readonly locks: readonly LockRow[];
 }
 
 /** What one pull hands over: table rows first, then samples that refer to them. */
@@ -242,6 +278,18 @@ export interface RunQueueRow {
 }
 export const RUNQUEUE_BUCKETS = 56;
 
+/** Exact waits for one kernel lock by one process (not sampled). Buckets as in RunQueueRow. */
+export interface LockTotal {
+  /** Id of a `LockRow`; -1 = the "other" row (table full). */
+  readonly lock: number;
+  /** Process id in the tables; -1 = other. */
+  readonly process: number;
+  readonly count: number;
+  readonly sumNs: Nanoseconds;
+  readonly maxNs: Nanoseconds;
+  readonly buckets: readonly number[];
+}
+
 export interface FinalFacts {
   readonly endMonotonicNs: bigint;
   readonly losses: readonly LossRow[];
@@ -264,6 +312,8 @@ export interface FinalFacts {
   }[];
   readonly offcpuTotals: readonly OffCpuTotal[];
   readonly runQueue: readonly RunQueueRow[];
+  /** Empty where `locks` was not recorded. */
+  readonly lockTotals: readonly LockTotal[];
   readonly otherPrograms: readonly OtherProgram[];
   /** Highest threshold that the sampler of waits raised itself to, to stay within its budget. */
   readonly offcpuThresholdMaxNs: Nanoseconds;

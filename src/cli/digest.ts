@@ -5,11 +5,13 @@ import type { Profile } from "../model/profile.js";
 import { sampleBalance } from "../model/sample-balance.js";
 import { syscallName } from "../model/syscalls.js";
 import { digestFunctions } from "./digest-functions.js";
-import type { CostJson, CpuJson, OffCpuJson, RunQueueJson, SleeperJson } from "./json.js";
+import { digestLocks } from "./digest-locks.js";
+import type { CostJson, CpuJson, LocksJson, OffCpuJson, RunQueueJson, SleeperJson } from "./json.js";
 
 export interface Digest {
   readonly cpu: CpuJson | null;
   readonly offcpu: OffCpuJson | null;
+  readonly locks: LocksJson | null;
   readonly cost: CostJson | null;
 }
 
@@ -23,7 +25,12 @@ const DEAD = OFFCPU_STATES.indexOf("dead");
 
 /** @param limit rows of each list */
 export function digest(profile: Profile, limit = 10): Digest {
-  return { cpu: digestCpu(profile, limit), offcpu: digestOffCpu(profile, limit), cost: digestCost(profile) };
+  return {
+    cpu: digestCpu(profile, limit),
+    offcpu: digestOffCpu(profile, limit),
+    locks: digestLocks(profile, limit),
+    cost: digestCost(profile),
+  };
 }
 
 /** Ids of processes that are lowflame itself: shown apart, never among the culprits. */

@@ -1,12 +1,12 @@
 // Checks of `doctor` that need no addon: privileges, namespaces, mounts and settings, read from /proc and /sys.
 // The kernel is asked for what it has; its version is never looked at.
-import type { ProbeRow, SourceName } from "../capture/binding.js";
+import { type ProbeRow, SOURCES, type SourceName } from "../capture/binding.js";
 import { spinLockCheck } from "./doctor-spinlock.js";
 import type { SystemView } from "./system.js";
 import { INITIAL_PID_NAMESPACE } from "./targets.js";
 
-/** Inode of the initial pid namespace, PROC_PID_INIT_INO in include/linux/proc_ns.h (a fixed number). */
-const ALL: readonly SourceName[] = ["cpu", "offcpu"];
+/** What everything needs. */
+const ALL: readonly SourceName[] = SOURCES;
 
 /** Bits of the capability sets, include/uapi/linux/capability.h. */
 const CAP = {

@@ -1,9 +1,10 @@
 // `lowflame doctor`: what this kernel and this user allow, feature by feature, and the remedy for what is missing.
-import { PROBE_STATUS, type ProbeRow, SOURCES } from "../capture/binding.js";
+import { PROBE_STATUS, type ProbeRow, SOURCES, type SourceName } from "../capture/binding.js";
 import type { CliDeps } from "./deps.js";
 import { doctorChecks } from "./doctor-checks.js";
 import { CliError, Exit, firstLine } from "./errors.js";
 import { type DoctorJson, JSON_VERSION } from "./json.js";
+import { DEFAULT_SOURCES } from "./options.js";
 import { jsonText } from "./result-json.js";
 import { type Palette, paletteFor, printable } from "./terminal.js";
 
@@ -27,7 +28,10 @@ export function runDoctor(options: { readonly json?: boolean }, deps: CliDeps): 
 
 /** True when nothing is missing that a default source needs. */
 export const canRecord = (rows: readonly ProbeRow[]): boolean =>
-  !rows.some((row) => row.status === "missing" && row.neededBy.some((source) => SOURCES.includes(source)));
+  DEFAULT_SOURCES.every((source) => works(rows, source));
+
+const works = (rows: readonly ProbeRow[], source: SourceName): boolean =>
+  !rows.some((row) => row.status === "missing" && row.neededBy.includes(source));
 
 function addonRows(deps: CliDeps): ProbeRow[] {
   try {
@@ -64,12 +68,12 @@ export function doctorLines(rows: readonly ProbeRow[], palette: Palette): string
 }
 
 function verdict(rows: readonly ProbeRow[], palette: Palette): string {
-  const working = SOURCES.filter(
-    (source) => !rows.some((row) => row.status === "missing" && row.neededBy.includes(source)),
-  );
+  const working = SOURCES.filter((source) => works(rows, source));
   if (canRecord(rows)) {
+    const refused = SOURCES.filter((source) => !works(rows, source));
+    const without = refused.length > 0 ? `, but not with --what ${refused.join(",")}` : "";
     const limited = rows.some((row) => row.status !== "ok") ? ", with the limits above" : "";
-    return palette.bold(`lowflame record will work here${limited}.`);
+    return palette.bold(`lowflame record will work here${without}${limited}.`);
   }
   if (working.length > 0) {
     return palette.bold(

@@ -1,7 +1,7 @@
 // What `--json` prints: one document, typed here and explained field by field in docs/json.md.
 // Times are nanoseconds, sizes bytes, shares 0 to 1, moments ISO 8601 in UTC. New fields may come within a version.
 import type { Finding } from "../analysis/finding.js";
-import type { FrameKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
+import type { FrameKind, LockKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
 import type { FormatName } from "../export/index.js";
 
 /** Raised when a field goes away or changes its meaning. */
@@ -57,6 +57,43 @@ export interface OffCpuJson {
   readonly runQueue: readonly RunQueueJson[];
 }
 
+export interface LockWaiterJson {
+  /** Null for processes that did not fit the table. */
+  readonly pid: number | null;
+  readonly process: string;
+  readonly waits: number;
+  readonly sumNs: number;
+}
+
+export interface LockJson {
+  readonly name: string;
+  /** Null for the row of locks that did not fit the table. */
+  readonly kind: LockKind | null;
+  /** Hexadecimal with 0x; null as above. */
+  readonly address: string | null;
+  readonly waits: number;
+  readonly sumNs: number;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+  readonly waiters: readonly LockWaiterJson[];
+  readonly callers: readonly { readonly name: string; readonly share: number }[];
+  readonly owners: readonly { readonly name: string; readonly share: number }[];
+  readonly samples: number;
+  readonly relativeError: number;
+}
+
+export interface LocksJson {
+  /** False when the capture was cut: then all numbers are estimates from samples. */
+  readonly exact: boolean;
+  readonly waits: number;
+  readonly sumNs: number;
+  /** Sampled waits. */
+  readonly samples: number;
+  readonly lockCount: number;
+  readonly locks: readonly LockJson[];
+}
+
 export interface CostJson {
   readonly programsNs: number;
   readonly agentUserNs: number;
@@ -108,6 +145,7 @@ export interface ResultJson {
   readonly findings: readonly Finding[];
   readonly cpu: CpuJson | null;
   readonly offcpu: OffCpuJson | null;
+  readonly locks: LocksJson | null;
   readonly userStacks: { readonly total: number; readonly truncated: number };
   readonly losses: readonly LossRow[];
   readonly cost: CostJson | null;

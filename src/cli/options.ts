@@ -6,6 +6,8 @@ import { closest } from "./suggest.js";
 
 export const DEFAULT_DURATION = "10s";
 export const DEFAULT_FREQUENCY = "99";
+/** What is recorded without --what. Kernel locks are asked for by name: not every kernel has their tracepoints. */
+export const DEFAULT_SOURCES: readonly SourceName[] = ["cpu", "offcpu"];
 export const MIN_FREQUENCY = 1;
 export const MAX_FREQUENCY = 9_999;
 /** A shorter recording holds less than one timer tick at 99 Hz. */

@@ -51,7 +51,8 @@ export function planOutputs(request: OutputRequest): OutputPlan {
         source,
       }));
       outputs.push(...parts);
-      const names = parts.map((part) => withSource(file, format, part.source)).join(" and ");
+      const each = parts.map((part) => withSource(file, format, part.source));
+      const names = `${each.slice(0, -1).join(", ")} and ${each.at(-1)}`;
       notes.push(`a ${format.extension} file holds one source, so ${file} becomes ${names}`);
     }
   }

@@ -5,7 +5,13 @@ import { FORMATS } from "../export/index.js";
 import type { CliDeps } from "./deps.js";
 import { runDoctor } from "./doctor.js";
 import { CliError, Exit, firstLine } from "./errors.js";
-import { DEFAULT_DURATION, DEFAULT_FREQUENCY, MAX_FREQUENCY, MIN_FREQUENCY } from "./options.js";
+import {
+  DEFAULT_DURATION,
+  DEFAULT_FREQUENCY,
+  DEFAULT_SOURCES,
+  MAX_FREQUENCY,
+  MIN_FREQUENCY,
+} from "./options.js";
 import { runRecord } from "./record.js";
 import type { RecordOptions } from "./record-plan.js";
 import { type ReportOptions, runReport } from "./report.js";
@@ -30,6 +36,7 @@ Examples:
   sudo lowflame record -d 1m -F 199 --comm nginx       one minute of all processes named nginx
   sudo lowflame record --pid 4711 -o slow.html -o slow.lowflame
   sudo lowflame record --what cpu -o cpu.pb.gz         for go tool pprof
+  sudo lowflame record --what cpu,locks -o locks.html  also which kernel locks are waited for, who waits, who holds
   sudo lowflame record --cpu 0-3 --json -q -o r.html   for scripts
   sudo lowflame record -o build.html -- make -j8       while a command runs`;
 
@@ -102,7 +109,11 @@ function buildProgram(
     .option("--comm <name>", "only processes of this name, as in /proc/PID/comm (repeatable)", collect)
     .option("--cgroup <path>", "only this cgroup v2 directory and those below it (repeatable)", collect)
     .option("--cpu <list>", "only these CPUs: 0-3,8")
-    .option("--what <sources>", "what to record, separated by commas", SOURCES.join(","))
+    .option(
+      "--what <sources>",
+      `what to record, separated by commas: ${SOURCES.join(", ")}`,
+      DEFAULT_SOURCES.join(","),
+    )
     .option(
       "-o, --output <file>",
       "result file (repeatable; default lowflame-<host>-<UTC time>.html)",

@@ -1,5 +1,5 @@
 // From the options of `record` to a checked plan: everything that can be wrong is found here, before anything is loaded.
-import { type SessionConfig, SOURCES } from "../capture/binding.js";
+import type { SessionConfig } from "../capture/binding.js";
 import type { RecordingFacts } from "../model/profile.js";
 import type { Milliseconds } from "../model/units.js";
 import { findCommand } from "./child.js";
@@ -9,6 +9,7 @@ import { hostFacts } from "./host.js";
 import {
   DEFAULT_DURATION,
   DEFAULT_FREQUENCY,
+  DEFAULT_SOURCES,
   parseComms,
   parseCpuList,
   parseDuration,
@@ -61,7 +62,7 @@ export function planRecord(
   const duration = options.duration ?? (command === null ? DEFAULT_DURATION : undefined);
   const durationMs = duration === undefined ? undefined : parseDuration(duration);
   const frequencyHz = parseFrequency(options.frequency ?? DEFAULT_FREQUENCY);
-  const sources = parseSources(options.what ?? SOURCES.join(","));
+  const sources = parseSources(options.what ?? DEFAULT_SOURCES.join(","));
   const pids = parsePids(options.pid ?? []);
   const { comms, notes } = parseComms(options.comm ?? []);
   const cpus = options.cpu === undefined ? [] : parseCpuList(options.cpu);

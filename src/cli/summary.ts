@@ -6,6 +6,7 @@ import type { CommandResult } from "./child.js";
 import { digest } from "./digest.js";
 import { count, duration, percent, plural, size } from "./figures.js";
 import type { CostJson, CpuJson, FileJson, OffCpuJson } from "./json.js";
+import { lockLines } from "./summary-locks.js";
 import { type Palette, PLAIN, printable } from "./terminal.js";
 
 export interface SummaryContext {
@@ -28,13 +29,14 @@ export function summaryLines(
 ): string[] {
   const palette = context.palette ?? PLAIN;
   const width = context.width ?? 100;
-  const { cpu, offcpu, cost } = digest(profile, FUNCTION_ROWS);
+  const { cpu, offcpu, locks, cost } = digest(profile, FUNCTION_ROWS);
   return [
     ...headLines(profile, palette),
     ...findingLines(findings, palette),
     ...(cpu ? cpuLines(cpu, palette, width) : []),
     ...(offcpu ? sleeperLines(offcpu, palette, width) : []),
     ...(offcpu ? runQueueLines(offcpu, palette) : []),
+    ...(locks ? lockLines(locks, palette, width) : []),
     ...lossLines(profile, cpu, new Set(findings.map((finding) => finding.rule)), palette),
     ...(cost ? costLines(cost, palette) : []),
     ...(context.childCommand ? [commandLine(context.childCommand)] : []),

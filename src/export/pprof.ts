@@ -1,11 +1,12 @@
 // pprof: one profile type a file, gzip. cpu gives samples/count and cpu/nanoseconds, offcpu gives offcpu_samples/count
-// and offcpu/nanoseconds. Written in pieces that go through gzip at once, so that memory does not hold it all twice.
+// and offcpu/nanoseconds, locks gives contentions/count and delay/nanoseconds as Go's own mutex profiles have it.
+// Written in pieces that go through gzip at once, so that memory does not hold it all twice.
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import Long from "long";
 import protobuf from "protobufjs";
-import { OFFCPU_STATES, type SourceName } from "../capture/binding.js";
+import { LOCK_KINDS, OFFCPU_STATES, type SourceName } from "../capture/binding.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { NS_PER_SECOND } from "../model/units.js";
 import {
@@ -24,6 +25,7 @@ const PIECE_BYTES = 1 << 20;
 const VALUE_TYPES = {
   cpu: { count: "samples", time: "cpu" },
   offcpu: { count: "offcpu_samples", time: "offcpu" },
+  locks: { count: "contentions", time: "delay" },
 } as const satisfies Record<SourceName, { count: string; time: string }>;
 
 /** The gzipped profile of one source; without samples when the source saw nothing. */
@@ -47,8 +49,10 @@ function* pieces(profile: Profile, source: SourceName): Generator<Uint8Array> {
 
   valueType(writer, ProfileTag.sampleType, strings.id(types.count), strings.id("count"));
   valueType(writer, ProfileTag.sampleType, strings.id(types.time), strings.id("nanoseconds"));
-  valueType(writer, ProfileTag.periodType, strings.id(types.time), strings.id("nanoseconds"));
-  // A wait is weighed, not counted in periods: 1 ns is the unit of its weight.
+  if (source === "locks")
+    valueType(writer, ProfileTag.periodType, strings.id(types.count), strings.id("count"));
+  else valueType(writer, ProfileTag.periodType, strings.id(types.time), strings.id("nanoseconds"));
+  // A wait is weighed, not counted in periods: 1 ns is the unit of its weight, and one wait for a lock counts as one.
   const period = source === "cpu" ? Math.round(NS_PER_SECOND / profile.facts.frequencyHz) : 1;
   writer.uint32(ProfileTag.period).int64(period);
   writer.uint32(ProfileTag.timeNanos).int64(Long.fromBigInt(profile.start.startWallNs));
@@ -130,7 +134,17 @@ function* sampleMessages(
     tid: strings.id("tid"),
     comm: strings.id("comm"),
     state: strings.id("state"),
+    lock: strings.id("lock"),
+    lockKind: strings.id("lock_kind"),
   };
+  const locks = profile.locks.map((lock) =>
+    lock === undefined
+      ? undefined
+      : {
+          name: strings.id(lock.name === "" ? `0x${lock.address.toString(16)}` : lock.name),
+          kind: strings.id(LOCK_KINDS[lock.kind]!),
+        },
+  );
   const states = OFFCPU_STATES.map((state) => strings.id(state));
   const owners = profile.threads.map((_, thread) => {
     const owner = ownerOf(profile, thread);
@@ -138,7 +152,8 @@ function* sampleMessages(
   });
   for (let row = 0; row < table.count; row++) {
     functionsLeafFirst(profile.tree, table.node[row]!, path);
-    values[0] = table.samples[row]!;
+    // Sampled waits stand for more waits than they are; Go's readers expect counts of all.
+    values[0] = table.waits === undefined ? table.samples[row]! : Math.round(table.waits[row]!);
     values[1] = Math.round(table.weightNs[row]!);
     const owner = owners[table.thread[row]!];
     writer.uint32(ProfileTag.sample).fork();
@@ -150,7 +165,12 @@ function* sampleMessages(
       stringLabel(writer, key.process, owner.process);
       stringLabel(writer, key.comm, owner.comm);
     }
-    if (table.source !== "cpu") stringLabel(writer, key.state, states[table.state[row]!]!);
+    if (table.source === "offcpu") stringLabel(writer, key.state, states[table.state[row]!]!);
+    const lock = table.lock === undefined ? undefined : locks[table.lock[row]!];
+    if (lock !== undefined) {
+      stringLabel(writer, key.lock, lock.name);
+      stringLabel(writer, key.lockKind, lock.kind);
+    }
     writer.ldelim();
     yield;
   }

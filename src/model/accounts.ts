@@ -1,6 +1,6 @@
-// Processes and threads by id. One process may come in several rows (exec changes its name; two parts of the addon
+// Processes, threads and kernel locks by id. One process may come in several rows (exec changes its name; two parts of the addon
 // may see it first): rows of one (pid, start time) become one.
-import type { ProcessRow, ThreadRow } from "../capture/binding.js";
+import { LOCK_KINDS, type LockRow, type ProcessRow, type ThreadRow } from "../capture/binding.js";
 import { MAX_ID } from "./frame-table.js";
 import type { InvalidCounts } from "./invalid.js";
 
@@ -10,6 +10,7 @@ export const UNKNOWN_PID = -1;
 export class Accounts {
   readonly #processes: (ProcessRow | undefined)[] = [];
   readonly #threads: (ThreadRow | undefined)[] = [];
+  readonly #locks: (LockRow | undefined)[] = [];
 
   addProcesses(rows: readonly ProcessRow[], invalid: InvalidCounts): void {
     for (const row of rows) {
@@ -23,6 +24,18 @@ export class Accounts {
       if (row.id >= 0 && row.id <= MAX_ID) this.#threads[row.id] = row;
       else invalid.add("threads");
     }
+  }
+
+  addLocks(rows: readonly LockRow[], invalid: InvalidCounts): void {
+    for (const row of rows) {
+      if (row.id >= 0 && row.id <= MAX_ID && LOCK_KINDS[row.kind] !== undefined) this.#locks[row.id] = row;
+      else invalid.add("locks");
+    }
+  }
+
+  /** Rows of locks by id; a gap is a lock that the capture has no row for. */
+  locks(): readonly (LockRow | undefined)[] {
+    return Array.from(this.#locks);
   }
 
   /**

@@ -1,14 +1,15 @@
 // Capture events in, profile out. Streams: memory grows with distinct stacks, threads and names, not with samples.
 // Names may come after the samples they belong to, so functions are made at the end.
-import type { FinalFacts, SourceName, StartFacts } from "../capture/binding.js";
-import { SOURCES } from "../capture/binding.js";
+import type { FinalFacts, SampleSource, StartFacts } from "../capture/binding.js";
 import type { CaptureEvent } from "../capture/events.js";
+import { SAMPLE_SOURCES } from "../capture/sample-sources.js";
 import { Accounts } from "./accounts.js";
 import { FrameTable } from "./frame-table.js";
 import { FrameTree } from "./frame-tree.js";
 import { FunctionInterner } from "./function-table.js";
 import { InvalidCounts } from "./invalid.js";
-import type { Profile, RecordingFacts, WeightTable } from "./profile.js";
+import { lockScales, scaleLocks } from "./lock-scale.js";
+import { NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
 import { StackMerger } from "./stack-merge.js";
 import { ns } from "./units.js";
 import { MAX_ROWS, NO_THREAD, WeightAccumulator } from "./weights.js";
@@ -23,7 +24,7 @@ export class ProfileBuilder {
   readonly #stacks = new FrameTree();
   readonly #accounts = new Accounts();
   readonly #invalid = new InvalidCounts();
-  readonly #weights = new Map<SourceName, WeightAccumulator>();
+  readonly #weights = new Map<SampleSource, WeightAccumulator>();
   readonly #notes: string[] = [];
   readonly #maxRows: number;
   #facts: Omit<RecordingFacts, "endReason"> | undefined;
@@ -56,6 +57,7 @@ export class ProfileBuilder {
         this.#frames.addFrames(tables.frames, this.#invalid);
         this.#stacks.add(tables.stacks, this.#invalid);
         this.#frames.addNames(tables.names, this.#invalid);
+        this.#accounts.addLocks(tables.locks, this.#invalid);
         for (const columns of samples) this.#source(columns.source).addColumns(columns, this.#invalid);
         return;
       }
@@ -83,12 +85,13 @@ export class ProfileBuilder {
     const merger = new StackMerger(this.#frames, this.#stacks, functions);
     const { processes, threads, unknownThread } = this.#accounts.build(this.#invalid);
     const knownThreads = threads.length;
+    const locks = this.#accounts.locks();
     const userStacks = { total: 0, truncated: 0 };
     const notes = [...this.#notes];
     const weights: WeightTable[] = [];
     let lastTimeNs = 0;
 
-    for (const source of SOURCES) {
+    for (const source of SAMPLE_SOURCES) {
       const raw = this.#weights.get(source);
       if (raw === undefined) continue;
       const merged = new WeightAccumulator(source, Number.POSITIVE_INFINITY);
@@ -96,7 +99,7 @@ export class ProfileBuilder {
         const samples = raw.samples[row]!;
         let thread = raw.thread[row]!;
         if (thread === NO_THREAD) {
-          merged.addRow(raw, row, unknownThread(), merger.other());
+          merged.addRow(raw, row, unknownThread(), merger.other(), NO_LOCK);
           continue;
         }
         if (thread >= knownThreads || threads[thread] === undefined) {
@@ -107,7 +110,12 @@ export class ProfileBuilder {
         if (!stack.known) this.#invalid.add("stacks", samples);
         if (stack.user !== "none") userStacks.total += samples;
         if (stack.user === "truncated") userStacks.truncated += samples;
-        merged.addRow(raw, row, thread, stack.node);
+        let lock = raw.lock?.[row] ?? NO_LOCK;
+        if (lock !== NO_LOCK && locks[lock] === undefined) {
+          this.#invalid.add("locks", samples);
+          lock = NO_LOCK;
+        }
+        merged.addRow(raw, row, thread, stack.node, lock);
       }
       if (raw.overflowed > 0)
         notes.push(
@@ -117,6 +125,11 @@ export class ProfileBuilder {
       weights.push(weightTable(merged));
     }
 
+    const sampledLocks = weights.find((table) => table.source === "locks");
+    if (sampledLocks !== undefined && this.#final !== null) {
+      const scales = lockScales(sampledLocks, this.#final.lockTotals);
+      for (const table of weights) scaleLocks(table, scales);
+    }
     const invalid = this.#invalid.note();
     if (invalid !== undefined) notes.push(invalid);
     if (this.#final === null && this.#damage === undefined)
@@ -136,6 +149,7 @@ export class ProfileBuilder {
       ),
       processes,
       threads,
+      locks,
       functions: functions.table(),
       tree: merger.tree(),
       weights,
@@ -144,7 +158,7 @@ export class ProfileBuilder {
     };
   }
 
-  #source(source: SourceName): WeightAccumulator {
+  #source(source: SampleSource): WeightAccumulator {
     let weights = this.#weights.get(source);
     if (weights === undefined) {
       weights = new WeightAccumulator(source, this.#maxRows);
@@ -152,6 +166,13 @@ export class ProfileBuilder {
     }
     return weights;
   }
+}
+
+/** Sum of the squared weights of samples that weigh the same: n w² is (n w)² / n. */
+function varianceOfEqual({ rows, weightNs, samples }: WeightAccumulator): Float64Array {
+  const variance = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) variance[row] = weightNs[row]! ** 2 / samples[row]!;
+  return variance;
 }
 
 function weightTable(rows: WeightAccumulator): WeightTable {
@@ -167,5 +188,8 @@ function weightTable(rows: WeightAccumulator): WeightTable {
     state: rows.state.slice(0, count),
     syscall: rows.syscall.slice(0, count),
     flags: rows.flags.slice(0, count),
+    varianceNs2: rows.varianceNs2?.slice(0, count) ?? varianceOfEqual(rows),
+    ...(rows.lock && { lock: rows.lock.slice(0, count) }),
+    ...(rows.waits && { waits: rows.waits.slice(0, count) }),
   };
 }

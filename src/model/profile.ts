@@ -2,7 +2,9 @@
 import type {
   FinalFacts,
   FrameKind,
+  LockRow,
   ProcessRow,
+  SampleSource,
   SourceName,
   StartFacts,
   ThreadRow,
@@ -48,9 +50,12 @@ export interface StackTree {
   readonly func: Uint32Array;
 }
 
-/** Weights of one source: one row per distinct (thread, node, state, syscall, truncated). */
+/** Lock of a row of weights whose lock is not in the capture. */
+export const NO_LOCK = 0xffffffff;
+
+/** Weights of one source: one row per distinct (thread, node, state, syscall, lock, truncated). */
 export interface WeightTable {
-  readonly source: SourceName;
+  readonly source: SampleSource;
   readonly count: number;
   readonly thread: Uint32Array;
   readonly node: Uint32Array;
@@ -63,6 +68,19 @@ export interface WeightTable {
   readonly syscall: Int32Array;
   /** OR of the SampleFlag bits. */
   readonly flags: Uint32Array;
+  /** Id of a lock (index into Profile.locks), NO_LOCK where it is not known; only for locks and lock-owners. */
+  readonly lock?: Uint32Array;
+  /**
+   * Number of waits that the row stands for, estimated: the sum of w / d over samples of weight w and length d (1 where
+   * d is 0), since a wait kept with probability p weighs w = d / p. Only for locks and lock-owners.
+   */
+  readonly waits?: Float64Array;
+  /**
+   * Variance of `weightNs` as an estimate, ns²: the sum of w (w - d) over samples of weight w and length d. A wait kept
+   * with probability p weighs w = d / p, and p (1 - p) w² = d (w - d) expected a wait is w (w - d) a kept sample
+   * (Horvitz-Thompson). For cpu d is 0.
+   */
+  readonly varianceNs2: Float64Array;
 }
 
 export interface Profile {
@@ -74,6 +92,8 @@ export interface Profile {
   /** By id; index = id. */
   readonly processes: readonly (ProcessRow | undefined)[];
   readonly threads: readonly (ThreadRow | undefined)[];
+  /** Kernel locks that were waited for, by id; index = id. */
+  readonly locks: readonly (LockRow | undefined)[];
   readonly functions: FunctionTable;
   readonly tree: StackTree;
   readonly weights: readonly WeightTable[];

@@ -1,9 +1,11 @@
-// Sums samples into one row per distinct (thread, stack, state, system call, variant): open addressing over typed
+// Sums samples into one row per distinct (thread, stack, state, system call, variant, lock): open addressing over typed
 // arrays, so that two million samples a second cost no objects and memory grows with stacks, not with samples.
-import type { SampleColumns, SourceName } from "../capture/binding.js";
+import type { SampleColumns, SampleSource } from "../capture/binding.js";
 import { OFFCPU_STATES, SampleFlag } from "../capture/binding.js";
+import { isOfLocks } from "../capture/sample-sources.js";
 import { grownFloat64, grownInt32, grownUint8, grownUint32 } from "./growable.js";
 import type { InvalidCounts } from "./invalid.js";
+import { NO_LOCK } from "./profile.js";
 
 /** Why the user half of a stack is not whole; part of the key, since it changes where the stack hangs. */
 export const Variant = { whole: 0, userTruncated: 1, userMissing: 2 } as const;
@@ -18,7 +20,7 @@ const STATE_OTHER = OFFCPU_STATES.indexOf("other");
 const MISSING = SampleFlag.userMissing | SampleFlag.userUnreadable;
 
 export class WeightAccumulator {
-  readonly source: SourceName;
+  readonly source: SampleSource;
   readonly #maxRows: number;
   #rows = 0;
   #slots = new Uint32Array(FIRST_ROWS * 2); // row + 1, 0 = free
@@ -31,12 +33,19 @@ export class WeightAccumulator {
   #max = new Float64Array(FIRST_ROWS);
   #samples = new Uint32Array(FIRST_ROWS);
   #flags = new Uint32Array(FIRST_ROWS);
+  // Null where a source does without: another array is another cache miss a sample.
+  #variance: Float64Array<ArrayBuffer> | null;
+  #lock: Uint32Array<ArrayBuffer> | null;
+  #waits: Float64Array<ArrayBuffer> | null;
   #overflowed = 0;
   #lastTime = 0;
 
-  constructor(source: SourceName, maxRows = MAX_ROWS) {
+  constructor(source: SampleSource, maxRows = MAX_ROWS) {
     this.source = source;
     this.#maxRows = maxRows;
+    this.#variance = source === "cpu" ? null : new Float64Array(FIRST_ROWS);
+    this.#lock = isOfLocks(source) ? new Uint32Array(FIRST_ROWS) : null;
+    this.#waits = isOfLocks(source) ? new Float64Array(FIRST_ROWS) : null;
   }
 
   get rows(): number {
@@ -77,13 +86,28 @@ export class WeightAccumulator {
   get flags(): Uint32Array {
     return this.#flags;
   }
+  /** See WeightTable.varianceNs2; null for cpu, where it follows from weight and samples: all weigh one period. */
+  get varianceNs2(): Float64Array | null {
+    return this.#variance;
+  }
+  /** Null for sources without locks. */
+  get lock(): Uint32Array | null {
+    return this.#lock;
+  }
+  /** See WeightTable.waits; null for sources without locks. */
+  get waits(): Float64Array | null {
+    return this.#waits;
+  }
 
   /** Adds a batch's columns. Rows shorter than `count` and impossible weights are counted into `invalid`. */
   addColumns(columns: SampleColumns, invalid: InvalidCounts): void {
     const { thread, stack, state, syscall, weightNs, durationNs, flags, timeNs } = columns;
     const lengths = [thread, stack, state, syscall, weightNs, durationNs, flags, timeNs].map((c) => c.length);
+    const locks = this.#lock === null ? null : (columns.lock ?? new Uint32Array(0));
+    if (locks !== null) lengths.push(locks.length);
     const count = Math.min(columns.count, ...lengths);
     if (count < columns.count) invalid.add("columns");
+    const ofWaits = this.#variance !== null;
     let impossible = 0;
     let last = this.#lastTime;
     for (let i = 0; i < count; i++) {
@@ -108,29 +132,45 @@ export class WeightAccumulator {
         code < OFFCPU_STATES.length ? code : STATE_OTHER,
         variant,
         syscall[i]!,
+        locks === null ? 0 : locks[i]!,
       );
       this.#weight[row]! += weight;
       this.#samples[row]! += 1;
       this.#flags[row]! |= bits;
       const duration = durationNs[i]!;
       if (duration > this.#max[row]!) this.#max[row] = duration;
+      if (ofWaits) this.#estimate(row, weight, duration);
     }
     if (Number.isFinite(last)) this.#lastTime = last;
     invalid.add("samples", impossible);
   }
 
+  /** Adds what a sampled wait says of the waits that were not sampled. A method, to keep the loop for cpu small. */
+  #estimate(row: number, weight: number, duration: number): void {
+    // False for NaN as well: an impossible length adds nothing. No variance is below 0.
+    if (duration >= 0 && duration < weight) this.#variance![row]! += weight * (weight - duration);
+    if (this.#waits !== null) this.#waits[row]! += duration > 0 && duration < weight ? weight / duration : 1;
+  }
+
   /** Adds a row that is itself a sum (used when stacks of frames merge into stacks of functions). */
-  addRow(from: WeightAccumulator, index: number, thread: number, stack: number): void {
-    const row = this.#row(thread, stack, from.state[index]!, Variant.whole, from.syscall[index]!);
+  addRow(from: WeightAccumulator, index: number, thread: number, stack: number, lock: number): void {
+    const ofLock = this.#lock === null ? 0 : lock;
+    const row = this.#row(thread, stack, from.state[index]!, Variant.whole, from.syscall[index]!, ofLock);
     this.#weight[row]! += from.weightNs[index]!;
     this.#samples[row]! += from.samples[index]!;
     this.#flags[row]! |= from.flags[index]!;
+    if (this.#variance !== null && from.varianceNs2 !== null)
+      this.#variance[row]! += from.varianceNs2[index]!;
+    if (this.#waits !== null && from.waits !== null) this.#waits[row]! += from.waits[index]!;
     if (from.maxNs[index]! > this.#max[row]!) this.#max[row] = from.maxNs[index]!;
   }
 
-  #row(thread: number, stack: number, state: number, variant: number, syscall: number): number {
+  /** Row of a key, made where it is new. `lock` is 0 for sources without: a small integer, which V8 passes unboxed. */
+  #row(thread: number, stack: number, state: number, variant: number, syscall: number, lock: number): number {
     const mask = this.#slots.length - 1;
-    let slot = hash(thread, stack, (state << 2) | variant, syscall) & mask;
+    const locks = this.#lock;
+    const where = locks === null ? syscall : withLock(syscall, lock);
+    let slot = hash(thread, stack, (state << 2) | variant, where) & mask;
     for (;;) {
       const found = this.#slots[slot]!;
       if (found === 0) break;
@@ -140,15 +180,29 @@ export class WeightAccumulator {
         this.#thread[row] === thread &&
         this.#syscall[row] === syscall &&
         this.#state[row] === state &&
-        this.#variant[row] === variant
+        this.#variant[row] === variant &&
+        (locks === null || locks[row] === lock)
       )
         return row;
       slot = (slot + 1) & mask;
     }
     if (this.#rows >= this.#maxRows && thread !== NO_THREAD) {
       this.#overflowed++;
-      return this.#row(NO_THREAD, 0, state, Variant.whole, -1);
+      return this.#row(NO_THREAD, 0, state, Variant.whole, -1, NO_LOCK);
     }
+    return this.#insert(slot, thread, stack, state, variant, syscall, lock);
+  }
+
+  /** A new row in a free slot. Apart from `#row`, which is then small enough for V8 to put into its callers. */
+  #insert(
+    slot: number,
+    thread: number,
+    stack: number,
+    state: number,
+    variant: number,
+    syscall: number,
+    lock: number,
+  ): number {
     const row = this.#rows++;
     if (row >= this.#thread.length) this.#growRows();
     this.#slots[slot] = row + 1;
@@ -157,6 +211,7 @@ export class WeightAccumulator {
     this.#state[row] = state;
     this.#variant[row] = variant;
     this.#syscall[row] = syscall;
+    if (this.#lock !== null) this.#lock[row] = lock;
     if (this.#rows * 2 > this.#slots.length) this.#rehash();
     return row;
   }
@@ -172,6 +227,9 @@ export class WeightAccumulator {
     this.#max = grownFloat64(this.#max, needed);
     this.#samples = grownUint32(this.#samples, needed);
     this.#flags = grownUint32(this.#flags, needed);
+    if (this.#variance !== null) this.#variance = grownFloat64(this.#variance, needed);
+    if (this.#lock !== null) this.#lock = grownUint32(this.#lock, needed);
+    if (this.#waits !== null) this.#waits = grownFloat64(this.#waits, needed);
   }
 
   #rehash(): void {
@@ -179,13 +237,17 @@ export class WeightAccumulator {
     const mask = slots.length - 1;
     for (let row = 0; row < this.#rows; row++) {
       const meta = (this.#state[row]! << 2) | this.#variant[row]!;
-      let slot = hash(this.#thread[row]!, this.#stack[row]!, meta, this.#syscall[row]!) & mask;
+      const syscall = this.#syscall[row]!;
+      const where = this.#lock === null ? syscall : withLock(syscall, this.#lock[row]!);
+      let slot = hash(this.#thread[row]!, this.#stack[row]!, meta, where) & mask;
       while (slots[slot] !== 0) slot = (slot + 1) & mask;
       slots[slot] = row + 1;
     }
     this.#slots = slots;
   }
 }
+
+const withLock = (syscall: number, lock: number): number => syscall ^ Math.imul(lock, 0x165667b1);
 
 function hash(a: number, b: number, c: number, d: number): number {
   let h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca77);

@@ -1,67 +1,15 @@
 // The report in a real browser, opened from disk: what a reader does there, and what hostile names must not do.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { loadPageAssets, type PageAssets } from "../../src/export/html/assets.js";
-import type { ReportDocument } from "../../src/export/html/document.js";
+import type { Locator, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { writeHtml } from "../../src/export/html/write.js";
+import { reportBrowser } from "../support/report-browser.js";
 import { exampleDocument, HOSTILE } from "../unit/html-example.js";
 
-const ARGS =
-  "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
-  "--disable-component-update --disable-sync";
-const root = resolve(import.meta.dirname, "../..");
-const folder = mkdtempSync(join(tmpdir(), "lowflame-report-"));
-let context: BrowserContext;
-let assets: PageAssets;
-/** What must never happen on any page of this file: requests beyond the file, dialogs, errors. */
-let trouble: string[] = [];
-
-beforeAll(async () => {
-  execFileSync(process.execPath, [join(root, "scripts/build-web.mjs"), "--out", join(folder, "web")]);
-  assets = await loadPageAssets(join(folder, "web"));
-  context = await chromium.launchPersistentContext(join(folder, "profile"), {
-    executablePath: "/usr/bin/chromium",
-    args: ARGS.split(" "),
-    viewport: { width: 1280, height: 900 },
-    permissions: ["clipboard-read", "clipboard-write"],
-  });
-});
-afterAll(async () => {
-  await context?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  for (const page of context.pages().slice(1)) await page.close();
-  expect(trouble).toEqual([]);
-  trouble = [];
-});
-
-async function openReport(report: ReportDocument, hash = ""): Promise<Page> {
-  const file = join(folder, "report.html");
-  writeFileSync(file, await writeHtml(report, assets));
-  const url = pathToFileURL(file).href;
-  const page = await context.newPage();
-  page.on("request", (request) => {
-    if (request.url().split("#")[0] !== url) trouble.push(`request: ${request.url().slice(0, 100)}`);
-  });
-  page.on("dialog", async (dialog) => {
-    trouble.push(`dialog: ${dialog.message()}`);
-    await dialog.dismiss();
-  });
-  page.on("console", (message) => {
-    if (message.type() === "error" || message.type() === "warning")
-      trouble.push(`console: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => trouble.push(`error: ${error.message}`));
-  await page.goto(url + hash);
-  await page.waitForFunction(() => performance.getEntriesByName("lowflame-painted").length > 0);
-  return page;
-}
+const browser = reportBrowser();
+const openReport = browser.open;
 
 const frame = (page: Page, name: string): Locator =>
   page.locator(`[role=tabpanel]:not([hidden]) g.frame[name=${JSON.stringify(name)}]`);
@@ -295,11 +243,11 @@ describe("what is not there is explained", () => {
   });
 
   test("data of another version", async () => {
-    const page = await context.newPage();
-    const file = join(folder, "other.html");
-    writeFileSync(file, await writeHtml({ ...exampleDocument(), version: 2 as 1 }, assets));
+    const page = await browser.newPage();
+    const file = join(browser.folder, "other.html");
+    writeFileSync(file, await writeHtml({ ...exampleDocument(), version: 3 as 2 }, browser.assets));
     await page.goto(pathToFileURL(file).href);
-    await expect.poll(() => page.locator("[role=alert]").textContent()).toMatch(/version 2, not 1/);
+    await expect.poll(() => page.locator("[role=alert]").textContent()).toMatch(/version 3, not 2/);
   });
 });
 

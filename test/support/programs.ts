@@ -31,6 +31,8 @@ export interface Results {
   "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
   "getppid-loop": { readonly calls: number; readonly wallNs: number; readonly cpuNs: number };
   "vfork-wait": { readonly waitedNs: number };
+  "lock-contention": { readonly operations: number; readonly wallNs: number; readonly threads: number };
+  "held-mutex": { readonly waits: number; readonly heldNs: number; readonly lengthNs: number };
   /** `commHex`: the bytes given to the kernel as the thread's name. */
   "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
 }

@@ -1,7 +1,7 @@
 // Records with the real addon while a test does something, and gives the model of it: what `lowflame record` does,
 // without files and without the command line. Wants root.
 import { hostname } from "node:os";
-import type { FinalFacts, SessionConfig, SourceName, StartFacts } from "../../src/capture/binding.js";
+import type { FinalFacts, SampleSource, SessionConfig, StartFacts } from "../../src/capture/binding.js";
 import type { CaptureEvent } from "../../src/capture/events.js";
 import { recordLive, StopRequest } from "../../src/capture/live.js";
 import { loadBinding } from "../../src/capture/native.js";
@@ -73,7 +73,7 @@ export interface Row {
 }
 
 /** All rows of one source. */
-export function rowsOf(profile: Profile, source: SourceName): Row[] {
+export function rowsOf(profile: Profile, source: SampleSource): Row[] {
   const table: WeightTable | undefined = profile.weights.find((w) => w.source === source);
   if (!table) return [];
   const rows: Row[] = [];

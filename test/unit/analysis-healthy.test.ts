@@ -22,7 +22,7 @@ const times = (over: object) => ({
 
 test("a healthy busy nginx", () => {
   const capture = new FakeCapture();
-  const { one } = healthyNginx(capture);
+  const { one, two } = healthyNginx(capture);
   const agent = capture.process(99, "lowflame", { self: true });
   // lowflame's own program, on its raw tracepoint, takes more than any foreign one may.
   const tracepoint = [...SEND, k("__schedule"), k("__bpf_trace_sched_switch"), k("bpf_trace_run4")];
@@ -31,12 +31,34 @@ test("a healthy busy nginx", () => {
   capture.cpu(agent.thread, [...tracepoint, b("bpf_prog_00112233445566ff_lf_switch"), k("bpf_get_stack")], {
     times: 60,
   });
+  // Some thousand short waits for a few kernel locks: half a percent of the time of the two workers.
+  const locks = [
+    capture.lock({ kind: "spin lock", name: "run queue of CPU 1" }),
+    capture.lock({ kind: "spin lock", name: "in a filp object" }),
+    capture.lock({ kind: "mutex", name: "" }),
+    capture.lock({ kind: "rwsem, read", name: "mmap_lock of nginx (pid 4711)" }),
+  ];
+  const wait = [...SEND, k("lock_sock_nested"), k("mutex_lock"), k("__mutex_lock.constprop.0")];
+  for (const lock of locks)
+    for (const { thread } of [one, two])
+      capture.locks(thread, wait, { lock, times: 25, durationNs: 8e3, weightNs: 0.5e6 });
+  const shortWaits = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
+  shortWaits[6] = 1500;
+  const lockTotals = locks.flatMap((lock) => [
+    ...[one, two].map(({ process }) => ({
+      ...{ lock, process, count: 1500, sumNs: ns(12.5e6), maxNs: ns(12e3), buckets: shortWaits },
+    })),
+    // lowflame's own waits are nobody's fault
+    { lock, process: agent.process, count: 1500, sumNs: ns(3e9), maxNs: ns(2e6), buckets: shortWaits },
+  ]);
   const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
   buckets[8] = 90_000; // about 13 us
   buckets[28] = 20; // some waits of 13 ms are no p99
   const profile = buildProfile(
     capture.events({
+      facts: { sources: ["cpu", "offcpu", "locks"] },
       final: {
+        lockTotals,
         runQueue: [{ process: one.process, count: 90_020, sumNs: ns(1.5e9), maxNs: ns(14e6), buckets }],
         samplesPerCpu: [0, 1, 2, 3].map((cpu) => ({ cpu, expected: 990, received: 985, idle: 100 })),
         cpuTimesStart: [0, 1, 2, 3].map((cpu) => times({ cpu })),

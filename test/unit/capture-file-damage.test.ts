@@ -11,7 +11,7 @@ import { CaptureError } from "../../src/capture/file/errors.js";
 import { MAX_COLUMN_ROWS, MAX_MESSAGE_BYTES, MAX_MESSAGE_FIELDS } from "../../src/capture/file/limits.js";
 import { buildMember } from "../../src/capture/file/member.js";
 import { isCapture, readCapture, skimCapture } from "../../src/capture/file/reader.js";
-import { MemberType } from "../../src/capture/file/schema.js";
+import { FORMAT_VERSION, MemberType } from "../../src/capture/file/schema.js";
 import { SMALL_CAPTURE } from "../fixtures/captures/events.js";
 import { membersOf, readAll } from "../fixtures/captures/io.js";
 
@@ -200,18 +200,22 @@ describe("other versions", () => {
   }
 
   test("a newer one is refused in one sentence that says what to do", async () => {
-    const { error } = await outcome(withVersion(2));
+    const { error } = await outcome(withVersion(FORMAT_VERSION + 1));
     expect(error?.code).toBe("CAPTURE_NEWER_VERSION");
     expect(error?.message).toBe(
-      "The capture in memory is a capture of format version 2, and this lowflame reads versions up to 1; make the report with the lowflame that recorded it, or a newer one.",
+      "The capture in memory is a capture of format version 3, and this lowflame reads versions up to 2; make the report with the lowflame that recorded it, or a newer one.",
     );
   });
 
   test("version 0, and a change of version half-way, are damage", async () => {
     expect((await outcome(withVersion(0))).error?.code).toBe("CAPTURE_DAMAGED");
-    const { kept, damage } = split((await outcome(withVersion(2, 2))).events);
-    expect(kept).toStrictEqual(SMALL_CAPTURE.slice(0, 2));
-    expect(damage).toContain("a record of format version 2 lies in it");
+    for (const other of [FORMAT_VERSION - 1, FORMAT_VERSION + 1]) {
+      const { kept, damage } = split((await outcome(withVersion(other, 2))).events);
+      expect(kept).toStrictEqual(SMALL_CAPTURE.slice(0, 2));
+      expect(damage).toContain(
+        `a record of format version ${other} lies in a capture of version ${FORMAT_VERSION}`,
+      );
+    }
   });
 });
 

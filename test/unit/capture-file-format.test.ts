@@ -1,4 +1,4 @@
-// The format through the years: the committed file of version 1, fields that are missing or too new, columns, upgraders.
+// The format through the years: the committed files of each version, fields that are missing or too new, columns, upgraders.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
@@ -9,14 +9,15 @@ import { buildMember } from "../../src/capture/file/member.js";
 import { skimCapture } from "../../src/capture/file/reader.js";
 import { FORMAT_VERSION, MemberType, SCHEMA } from "../../src/capture/file/schema.js";
 import { type Upgrader, upgrade } from "../../src/capture/file/upgrade.js";
-import { SMALL_CAPTURE } from "../fixtures/captures/events.js";
+import { SMALL_CAPTURE, SMALL_CAPTURE_1 } from "../fixtures/captures/events.js";
 import { membersOf, readAll } from "../fixtures/captures/io.js";
 
 const VERSION_1 = fileURLToPath(new URL("../fixtures/captures/version-1.capture", import.meta.url));
+const VERSION_2 = fileURLToPath(new URL("../fixtures/captures/version-2.capture", import.meta.url));
 
 describe("the committed capture of version 1", () => {
-  test("reads as the events that were written then", async () => {
-    expect(await readAll(VERSION_1)).toStrictEqual(SMALL_CAPTURE);
+  test("reads as the events that were written then, without locks", async () => {
+    expect(await readAll(VERSION_1)).toStrictEqual(SMALL_CAPTURE_1);
   });
 
   test("has the layout that docs/capture-format.md describes", async () => {
@@ -47,6 +48,28 @@ describe("the committed capture of version 1", () => {
     expect(first!.batch.samples[0].stack.deltas).toEqual(["3", "-3", "2"]);
     expect(first!.batch.samples[0].flags.deltas).toEqual(["0", "2", "4294967293"]);
     expect(last!.end.final.losses[1]).toMatchObject({ id: "offcpu.slot_collision", count: 2 ** 53 });
+  });
+});
+
+describe("the committed capture of version 2", () => {
+  test("reads as the events that were written then", async () => {
+    expect((await skimCapture(VERSION_2)).version).toBe(2);
+    expect(await readAll(VERSION_2)).toStrictEqual(SMALL_CAPTURE);
+  });
+
+  test("shows locks to another protobuf reader: 64-bit addresses, and -1 for what found no row", async () => {
+    const file = await readFile(VERSION_2);
+    const { members } = await skimCapture(VERSION_2);
+    const [second, last] = [members[2]!, members.at(-1)!].map(({ offset, length }) =>
+      MemberType.toObject(MemberType.decode(gunzipSync(file.subarray(offset, offset + length))), {
+        longs: String,
+      }),
+    );
+    expect(second!.batch.tables.locks).toEqual([
+      { id: 7, kind: 8, address: String(0xffff_8881_0b3d_e2c9n), name: "mmap_lock of nginx (pid 4711)" },
+      { id: 4_294_967_295, address: String(2n ** 64n - 1n) },
+    ]);
+    expect(last!.end.final.lockTotals[0]).toMatchObject({ lock: -1, process: -1, count: 3 });
   });
 });
 
@@ -97,6 +120,7 @@ describe("fields that come and go", () => {
           },
           stacks: { firstId: 0, count: 0, parent: new Uint32Array(0), frame: new Uint32Array(0) },
           names: [],
+          locks: [],
         },
         samples: [],
       },
@@ -120,15 +144,15 @@ describe("fields that come and go", () => {
       type: "damage",
       message: expect.stringContaining("its final facts are missing"),
     });
-    const bare = await buildMember(plain({ header: { formatVersion: 1 } }), "header", 0n);
+    const bare = await buildMember(plain({ header: { formatVersion: FORMAT_VERSION } }), "header", 0n);
     await expect(readAll(bare)).rejects.toThrow("its facts of command and host are missing");
   });
 
   test("samples of a source that this version does not know are left out, and the notes say so", async () => {
     if (HEADER?.type !== "header" || SECOND?.type !== "batch")
       throw new Error("not the capture that was expected");
-    const facts = { ...HEADER.facts, sources: ["cpu", "locks"] as unknown as ["cpu"] };
-    const samples = [{ ...SECOND.batch.samples[0]!, source: "locks" as "cpu" }, SECOND.batch.samples[1]!];
+    const facts = { ...HEADER.facts, sources: ["cpu", "network"] as unknown as ["cpu"] };
+    const samples = [{ ...SECOND.batch.samples[0]!, source: "network" as "cpu" }, SECOND.batch.samples[1]!];
     const events = await readAll(
       Buffer.concat(
         await membersOf([
@@ -139,9 +163,21 @@ describe("fields that come and go", () => {
     );
     expect(events[0]).toMatchObject({
       facts: { sources: ["cpu"] },
-      start: { notes: [...HEADER.start.notes, expect.stringContaining('samples of "locks"')] },
+      start: { notes: [...HEADER.start.notes, expect.stringContaining('samples of "network"')] },
     });
     expect(events[1]).toMatchObject({ batch: { samples: [SECOND.batch.samples[1]] } });
+  });
+
+  test("waits for locks without their column of locks are of lock 0; other samples have no such column", async () => {
+    const samples = [
+      { source: "locks", count: 2 },
+      { source: "cpu", count: 2 },
+    ];
+    const [, event] = await readAll(
+      await between(await buildMember(plain({ batch: { samples } }), "batch", 0n)),
+    );
+    expect(event).toMatchObject({ batch: { samples: [{ lock: Uint32Array.of(0, 0) }, {}] } });
+    expect(event).not.toHaveProperty("batch.samples.1.lock");
   });
 
   test("codes of frame kinds and states from a later writer become unknown and other", async () => {

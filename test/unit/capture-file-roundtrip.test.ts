@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Batch, SampleColumns } from "../../src/capture/binding.js";
 import type { CaptureEvent } from "../../src/capture/events.js";
-import { SPLIT_COLUMN_ROWS, SPLIT_TEXT_UNITS } from "../../src/capture/file/limits.js";
+import { SPLIT_COLUMN_ROWS, SPLIT_TABLE_ROWS, SPLIT_TEXT_UNITS } from "../../src/capture/file/limits.js";
 import { skimCapture } from "../../src/capture/file/reader.js";
 import { CaptureWriter, encodeEvent, type WritableEvent } from "../../src/capture/file/writer.js";
 import { SMALL_CAPTURE } from "../fixtures/captures/events.js";
@@ -83,7 +83,7 @@ describe("every event comes back as it was written", () => {
 });
 
 describe("64-bit values are exact", () => {
-  test("2,000 random ones of every length, as start times and as frame offsets", async () => {
+  test("2,000 random ones of every length, as start times, frame offsets and addresses of locks", async () => {
     const values = [...values64(2_000), 0n, 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
     const { tables } = FIRST.batch;
     const count = values.length;
@@ -98,6 +98,7 @@ describe("64-bit values are exact", () => {
           offset: BigUint64Array.from(values),
           kind: new Uint8Array(count),
         },
+        locks: values.map((address, id) => ({ id, kind: id % 9, address, name: "" })),
       },
       samples: [],
     };
@@ -113,6 +114,14 @@ describe("64-bit values are exact", () => {
       );
     },
   );
+
+  test.each([-1n, 2n ** 64n])("nor does %s as the address of a lock", async (address) => {
+    const locks = [{ id: 7, kind: 8, address, name: "" }];
+    const batch = { ...FIRST.batch, tables: { ...FIRST.batch.tables, locks } };
+    await expect(encodeEvent({ type: "batch", batch })).rejects.toThrow(
+      `address of lock 7 is ${address}, which is not an unsigned 64-bit integer`,
+    );
+  });
 
   test.each([-1, 2 ** 32, 1.5])("the id %d is refused, not wrapped", async (id) => {
     await expect(encodeEvent(withProcess({ id }))).rejects.toThrow(`${id} is not a whole number`);
@@ -143,6 +152,7 @@ describe("strings are exact", () => {
           frames: tables.frames,
           stacks: tables.stacks,
           names: [{ frame: 1, name: text }],
+          locks: [{ id: 1, kind: 0, address: 1n, name: text }],
         },
         samples: [],
       },
@@ -226,6 +236,29 @@ describe("a batch of any length", () => {
     }
   });
 
+  test("of locks keeps each sample's lock, and every row of the table", async () => {
+    const count = SPLIT_COLUMN_ROWS + 5;
+    const locks = Array.from({ length: SPLIT_TABLE_ROWS + 3 }, (_, id) => ({
+      id,
+      kind: id % 9,
+      address: 0xffff_8000_0000_0000n + BigInt(id),
+      name: id % 2 === 0 ? "" : `lock ${id}`,
+    }));
+    const samples: SampleColumns = {
+      ...longSamples(count),
+      source: "locks",
+      lock: Uint32Array.from({ length: count }, (_, i) => i % locks.length),
+    };
+    const tables = { ...FIRST.batch.tables, locks };
+    const parts = (await roundTrip({ type: "batch", batch: { tables, samples: [samples] } })).map(
+      (event) => (event as typeof FIRST).batch,
+    );
+    expect(parts.flatMap((part) => part.tables.locks)).toEqual(locks);
+    const back = parts.flatMap((part) => part.samples).map((part) => bytesOf(part.lock!));
+    expect(back.length).toBe(2);
+    expect(Buffer.concat(back).equals(bytesOf(samples.lock!))).toBe(true);
+  });
+
   test("is refused where a column is shorter than announced", async () => {
     const batch: Batch = { ...FIRST.batch, samples: [{ ...longSamples(10), count: 11 }] };
     await expect(encodeEvent({ type: "batch", batch })).rejects.toThrow(
@@ -238,7 +271,7 @@ describe("skimming", () => {
   test("lists kind, place and time of every member from the heads alone", async () => {
     const path = await write("skim.lowflame", SMALL_CAPTURE);
     const { members, version, damage } = await skimCapture(path);
-    expect(version).toBe(1);
+    expect(version).toBe(2);
     expect(damage).toBeNull();
     expect(members.map(({ kind, timeNs }) => [kind, timeNs])).toEqual([
       ["header", 0n],

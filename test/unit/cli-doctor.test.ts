@@ -159,7 +159,15 @@ describe("the verdict", () => {
     const missing = probed({ status: "missing", remedy: "none", neededBy: ["offcpu"] });
     using harness = new Harness({ binding: new FakeBinding({ probe: [missing] }) });
     await harness.run("doctor");
-    expect(harness.stdout.text).toContain("this part will: --what cpu");
+    expect(harness.stdout.text).toContain("this part will: --what cpu,locks");
+  });
+
+  it("is yes where only locks are missing, which nobody gets unasked", async () => {
+    const missing = probed({ status: "missing", remedy: "none", neededBy: ["locks"] });
+    expect(canRecord([missing])).toBe(true);
+    using harness = new Harness({ binding: new FakeBinding({ probe: [missing] }) });
+    expect(await harness.run("doctor")).toBe(0);
+    expect(harness.stdout.text).toContain("will work here, but not with --what locks");
   });
 
   it("is exit 1 without an addon, and the other checks are still shown", async () => {

@@ -53,14 +53,16 @@ describe("frequencies", () => {
 describe("sources", () => {
   it("come once, in a fixed order", () => {
     expect(parseSources("offcpu, cpu,cpu")).toEqual(["cpu", "offcpu"]);
+    expect(parseSources("locks,cpu")).toEqual(["cpu", "locks"]);
   });
 
   it("that are unknown are answered with the known ones and the nearest", () => {
     const said = complaint(() => parseSources("cpu,off-cpu"));
     expect(said).toBe(
-      "--what off-cpu: there is no source of that name | known: cpu, offcpu; did you mean offcpu?",
+      "--what off-cpu: there is no source of that name | known: cpu, offcpu, locks; did you mean offcpu?",
     );
-    expect(complaint(() => parseSources("disk"))).toMatch(/known: cpu, offcpu$/);
+    expect(complaint(() => parseSources("disk"))).toMatch(/known: cpu, offcpu, locks$/);
+    expect(complaint(() => parseSources("lock"))).toContain("did you mean locks?");
   });
 
   it("may not be none", () => expect(complaint(() => parseSources(" , "))).toContain("nothing to record"));

@@ -130,6 +130,14 @@ describe("output names", () => {
     expect(names([], "folded")).toEqual(["/tmp/run.cpu.folded folded", "/tmp/run.offcpu.folded folded"]);
   });
 
+  it("are as many as there are sources, and all of them are told", () => {
+    const three = planOutputs({ ...request, sources: ["cpu", "offcpu", "locks"], files: ["a.pb.gz"] });
+    expect(three.outputs.map(({ source }) => source)).toEqual(["cpu", "offcpu", "locks"]);
+    expect(three.notes).toEqual([
+      "a .pb.gz file holds one source, so a.pb.gz becomes a.cpu.pb.gz, a.offcpu.pb.gz and a.locks.pb.gz",
+    ]);
+  });
+
   it("stay as they are with one source", () => {
     const one = planOutputs({ ...request, sources: ["offcpu"], files: ["a.pb.gz"] });
     expect(one.outputs).toMatchObject([{ path: "/tmp/a.pb.gz", source: "offcpu" }]);

@@ -86,6 +86,55 @@ describe("the digest", () => {
   });
 });
 
+function lockProfile(cut = false) {
+  const capture = new FakeCapture();
+  const app = capture.process(80, "app");
+  const own = capture.process(99, "lowflame", { self: true });
+  const stack = [u("main"), k("ksys_mmap_pgoff"), k("down_write"), k("rwsem_down_write_slowpath")];
+  const buckets = new Array<number>(56).fill(0);
+  buckets[21] = 200; // from 1.05 ms on
+  const lockTotals = Array.from({ length: 7 }, (_, i) => {
+    const name = i === 0 ? "mmap_lock of app (pid 80)" : `lock_${i}`;
+    const lock = capture.lock({ kind: "rwsem, write", name, address: 0xffff888100000000n + BigInt(i) });
+    capture.locks(app.thread, stack, { lock, times: 2 });
+    return { lock, process: app.process, count: 200, sumNs: ns((7 - i) * 0.1e9), maxNs: ns(1.4e6), buckets };
+  });
+  capture.lockOwners(app.thread, stack, { lock: lockTotals[0]!.lock });
+  const mine = { ...lockTotals[0]!, process: own.process, sumNs: ns(9e9) };
+  const events = capture.events({
+    facts: { sources: ["locks"] },
+    final: { lockTotals: [...lockTotals, mine] },
+  });
+  return buildProfile(cut ? events.slice(0, -1) : events);
+}
+
+describe("the digest of kernel locks", () => {
+  it("has each lock with its exact figures, the longest sum first, without lowflame's own waits", () => {
+    const { locks } = digest(lockProfile(), 3);
+    expect(locks).toMatchObject({ exact: true, waits: 1400, sumNs: 2.8e9, samples: 14, lockCount: 7 });
+    expect(locks?.locks.map(({ name }) => name)).toEqual(["mmap_lock of app (pid 80)", "lock_1", "lock_2"]);
+    expect(locks?.locks[0]).toMatchObject({
+      kind: "rwsem, write",
+      address: "0xffff888100000000",
+      waits: 200,
+      sumNs: 0.7e9,
+      maxNs: 1.4e6,
+      waiters: [{ pid: 80, process: "app", waits: 200, sumNs: 0.7e9 }],
+      callers: [{ name: "ksys_mmap_pgoff", share: 1 }],
+      owners: [{ name: "app (pid 80)", share: 0.5 }],
+      samples: 2,
+      relativeError: 0,
+    });
+  });
+
+  it("is null where they were not recorded, and says when it only estimates", () => {
+    expect(digest(profile()).locks).toBeNull();
+    expect(digest(lockProfile(true)).locks).toMatchObject({ exact: false, lockCount: 7, waits: 14 });
+    const nobody = buildProfile(new FakeCapture().events({ facts: { sources: ["locks"] } }));
+    expect(digest(nobody).locks).toMatchObject({ exact: true, waits: 0, locks: [] });
+  });
+});
+
 describe("the summary", () => {
   const text = (...args: Parameters<typeof summaryLines>) => summaryLines(...args).join("\n");
   const context = { files: [], childCommand: null };
@@ -120,6 +169,25 @@ describe("the summary", () => {
     const samplesPerCpu = [{ cpu: 0, expected: 990, received: 495, idle: 0 }];
     const told = { ...finding, rule: "sample-shortfall", title: "half of the samples did not come" };
     expect(text(profile({ final: { samplesPerCpu } }), [told], context)).not.toContain("Samples missing");
+  });
+
+  it("lists the worst five kernel locks with who wants and who holds them", () => {
+    const lines = summaryLines(lockProfile(), [], context);
+    const start = lines.indexOf("Kernel locks: the worst five of 1,400 waits for 7 locks, 2.80 s");
+    expect(lines.slice(start + 1, start + 4)).toEqual([
+      "    total       p99   longest  lock, kind, waits",
+      "   700 ms   1.40 ms   1.40 ms  mmap_lock of app (pid 80), rwsem, write, 200 waits",
+      "                               wanted in ksys_mmap_pgoff (100.0 %), held by app (pid 80) (50.0 %)",
+    ]);
+    expect(lines.filter((line) => line.includes("rwsem, write"))).toHaveLength(5);
+    for (const line of lines.slice(start, start + 12)) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  it("says when nobody waited for a kernel lock, and when the figures are estimates", () => {
+    const nobody = buildProfile(new FakeCapture().events({ facts: { sources: ["locks"] } }));
+    expect(text(nobody, [], context)).toContain("Kernel locks: nobody waited for one.");
+    expect(text(lockProfile(true), [], context)).toContain("estimated from samples");
+    expect(text(profile(), [], context)).not.toContain("Kernel locks");
   });
 
   it("does not claim that nothing was lost when the capture was cut", () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import protobuf from "protobufjs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { SourceName } from "../../src/capture/binding.js";
 import { writePprof } from "../../src/export/pprof.js";
 import { buildProfile, HOSTILE_NAMES } from "./helpers/build-profile.js";
 import { FakeCapture, type FakeFrame, k, u } from "./helpers/fake-capture.js";
@@ -17,11 +18,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What `go tool pprof` makes of a profile. It fails (and so does the test) when the profile is not valid. */
-async function goPprof(
-  profile: Parameters<typeof writePprof>[0],
-  source: "cpu" | "offcpu",
-  ...args: string[]
-) {
+async function goPprof(profile: Parameters<typeof writePprof>[0], source: SourceName, ...args: string[]) {
   const file = join(folder, `${source}.pb.gz`);
   writeFileSync(file, await writePprof(profile, source));
   return execFileSync("go", ["tool", "pprof", ...args, file], {
@@ -63,7 +60,7 @@ interface Decoded {
   periodType: { type: string; unit: string };
 }
 
-async function decode(profile: Parameters<typeof writePprof>[0], source: "cpu" | "offcpu") {
+async function decode(profile: Parameters<typeof writePprof>[0], source: SourceName) {
   const message = schema.decode(gunzipSync(await writePprof(profile, source)));
   return schema.toObject(message, { longs: String, defaults: true }) as Decoded;
 }
@@ -113,6 +110,30 @@ test("times are exact to the nanosecond", async () => {
   expect(decoded.durationNanos).toBe("10000000000");
   expect(decoded.period).toBe(String(Math.round(1e9 / 99)));
   expect(decoded.sample[0]!.value).toEqual(["3", "30303030"]);
+});
+
+test("waits for locks read like Go's own mutex profiles, with the lock as a label", async () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(80, "nginx");
+  const stack = [u("_start"), k("pipe_write")];
+  const named = capture.lock({ kind: "rwsem, write", name: "mmap_lock of nginx (pid 80)" });
+  const unnamed = capture.lock({ kind: "mutex", address: 0xffff_8881_0b3d_e2c9n });
+  // 1 ms kept one time in ten: 3 samples stand for 30 waits.
+  capture.locks(thread, stack, { lock: named, durationNs: 1e6, weightNs: 10e6, times: 3 });
+  capture.locks(thread, stack, { lock: unnamed, durationNs: 2e9 });
+  const profile = buildProfile(capture.events());
+  const raw = await goPprof(profile, "locks", "-raw");
+  expect(raw).toContain("contentions/count delay/nanoseconds[dflt]");
+  expect(raw).toMatch(/PeriodType: contentions count\nPeriod: 1/);
+  expect(raw).toMatch(/\b30\s+30000000:/);
+  expect(raw).toMatch(/lock:\[mmap_lock of nginx \(pid 80\)\]/);
+  expect(raw).toMatch(/lock:\[0xffff88810b3de2c9\]/);
+  expect(raw).toMatch(/lock_kind:\[rwsem, write\]/);
+  expect(raw).not.toContain("state:");
+  expect(await goPprof(profile, "locks", "-top")).toMatch(/Type: delay[\s\S]*2\.03s\s+100%.*pipe_write/);
+  expect(await goPprof(profile, "locks", "-top", "-sample_index=contentions")).toMatch(
+    /31\s+100%.*pipe_write/,
+  );
 });
 
 test("a file holds only the functions of its own source", async () => {

@@ -45,6 +45,17 @@ test("one sampled profile a source: process first, leaf last, weights in ns that
   expect(file.shared.frames).toContainEqual({ name: "tcp_ack", file: "[kernel]" });
 });
 
+test("waits for kernel locks are a profile of their own; two locks of one stack are one entry", () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(42, "haproxy");
+  for (const lock of [capture.lock(), capture.lock()])
+    capture.locks(thread, [u("_start"), k("pipe_write")], { lock, durationNs: 4e6 });
+  capture.lockOwners(thread, [u("_start"), k("pipe_read")], { lock: 1, durationNs: 4e6 });
+  const file = read(writeSpeedscope(buildProfile(capture.events()), ["locks"]));
+  expect(file.profiles.map((p) => [p.name, p.weights])).toEqual([["Kernel locks (edge-1)", [8e6]]]);
+  expect(stacks(file, 0)).toEqual([["haproxy (pid 42)", "_start", "pipe_write"]]);
+});
+
 test("hostile names come back as they were", () => {
   const capture = new FakeCapture();
   for (const [i, name] of HOSTILE_NAMES.entries())

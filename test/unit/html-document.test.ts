@@ -10,6 +10,7 @@ import type { ReportDocument } from "../../src/export/html/document.js";
 import { toDocument } from "../../src/export/html/from-profile.js";
 import { packDocument, writeHtml } from "../../src/export/html/write.js";
 import { syscallName } from "../../src/model/syscalls.js";
+import { ns } from "../../src/model/units.js";
 import { unpackDocument } from "../../web/unpack.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
@@ -113,6 +114,68 @@ describe("the document", () => {
   });
 });
 
+describe("kernel locks in the document", () => {
+  const rowOf = (report: ReportDocument, name: string) =>
+    report.locks!.rows.find((lock) => lock.name.includes(name))!;
+
+  test("a tab, and one row a lock with exact numbers; workers of one name are one waiter", () => {
+    const report = exampleDocument({ locks: true });
+    expect(report.sources.map((source) => source.title)).toEqual(["CPU", "Off-CPU", "Kernel locks"]);
+    expect(report.locks!.rows).toHaveLength(2);
+    const tasks = rowOf(report, "tasklist_lock");
+    expect(tasks).toMatchObject({ kind: "spin lock", waits: 1000, maxNs: 7000, samples: 22, owners: [] });
+    expect(tasks.waiters).toMatchObject([{ name: "nginx", processes: 2, waits: 1000 }]);
+    expect(tasks.buckets[1]).toBe(600);
+    expect(tasks.p50Ns).toBeGreaterThan(1024);
+    expect(tasks.p50Ns).toBeLessThan(1536);
+    const map = rowOf(report, "mmap_lock of nginx");
+    expect(map.sumNs).toBeGreaterThan(tasks.sumNs);
+    expect(report.locks!.rows[0]).toBe(map);
+    expect(map.owners[0]!.name).toContain("php-fpm");
+    expect(map.owners[0]!.share).toBeCloseTo(1);
+  });
+
+  test("rows of waits and of owners say which lock they are of, and add up to its exact total", () => {
+    const report = exampleDocument({ locks: true });
+    const waits = report.sources.find((source) => source.source === "locks")!;
+    const weightOf = (source: typeof waits, name: string): number =>
+      Array.from(source.weight).reduce(
+        (sum, weight, row) =>
+          report.locks!.rows[source.lock![row]!]?.name.includes(name) ? sum + weight : sum,
+        0,
+      );
+    const [map, tasks] = [rowOf(report, "mmap_lock").sumNs, rowOf(report, "tasklist_lock").sumNs];
+    expect(weightOf(waits, "tasklist_lock")).toBeCloseTo(tasks, -1);
+    expect(weightOf(waits, "mmap_lock")).toBeCloseTo(map, -1);
+    expect(weightOf(report.locks!.owners!, "mmap_lock")).toBeCloseTo(map, -1);
+    expect(weightOf(report.locks!.owners!, "tasklist_lock")).toBe(0);
+  });
+
+  test("waits that found no row in the kernel's table are one row of any kind, and sampled ones belong to it", () => {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(80, "nginx");
+    capture.locks(thread, [k("pipe_write")], { lock: 77, durationNs: 5e6 });
+    const other = { lock: -1, process: -1, count: 3, sumNs: ns(9e6), maxNs: ns(5e6), buckets: [0, 3] };
+    const report = toDocument(buildProfile(capture.events({ final: { lockTotals: [other] } })), []);
+    expect(report.locks!.rows).toMatchObject([
+      { kind: "any", waits: 3, waiters: [{ name: "(other processes)", waits: 3 }] },
+    ]);
+    expect(Array.from(report.sources[0]!.lock!)).toEqual([0]);
+  });
+
+  test("recorded, but nobody waited: a tab that can say so", () => {
+    const report = toDocument(buildProfile(new FakeCapture().events({ facts: { sources: ["locks"] } })), []);
+    expect(report.sources.map((source) => source.source)).toEqual(["locks"]);
+    expect(report.locks).toEqual({ rows: [], owners: null });
+  });
+
+  test("not recorded: no tab, no table", () => {
+    const report = exampleDocument();
+    expect(report.sources.map((source) => source.source)).toEqual(["cpu", "offcpu"]);
+    expect(report.locks).toBeNull();
+  });
+});
+
 describe("columns", () => {
   test.each([
     ["bytes", Array.from({ length: 100 }, (_, index) => index)],
@@ -147,7 +210,7 @@ describe("the file", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test("the document comes out of it unchanged", async () => {
-    const report = exampleDocument({ hostile: true });
+    const report = exampleDocument({ hostile: true, locks: true });
     const html = (await writeHtml(report, assets)).toString("utf8");
     const base64 = /<script type="application\/octet-stream" id="document">([^<]*)<\/script>/.exec(html)![1]!;
     expect(base64).toMatch(/^[A-Za-z0-9+/]+=*$/);

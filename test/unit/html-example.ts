@@ -1,8 +1,14 @@
 // A recording of a busy proxy, made up: for the tests of the report and for looking at it. Names are real ones.
 import type { Finding } from "../../src/analysis/finding.js";
-import { OFFCPU_STATES, RUNQUEUE_BUCKETS } from "../../src/capture/binding.js";
+import {
+  type LockTotal,
+  OFFCPU_STATES,
+  RUNQUEUE_BUCKETS,
+  type SourceName,
+} from "../../src/capture/binding.js";
 import type { ReportDocument } from "../../src/export/html/document.js";
 import { toDocument } from "../../src/export/html/from-profile.js";
+import { bucketBounds } from "../../src/model/histogram.js";
 import type { Profile } from "../../src/model/profile.js";
 import { ns, ratio } from "../../src/model/units.js";
 import { buildProfile } from "./helpers/build-profile.js";
@@ -14,6 +20,7 @@ export const HOSTILE = {
   quotes: "a`b'c\"d & </script><!--",
   rightToLeft: "safe\u202egnp.exe",
   broken: "caf\ufffd\ufffd",
+  lock: '<img src=x onerror="alert(3)">\u202e',
   long: `std::map<${"std::basic_string<char>, ".repeat(160)}int>::find(int const&)`,
 } as const;
 
@@ -118,6 +125,50 @@ const FINDINGS: readonly Finding[] = [
 export interface ExampleOptions {
   readonly hostile?: boolean;
   readonly workers?: number;
+  /** With kernel locks, recorded and waited for. */
+  readonly locks?: boolean;
+}
+
+/**
+ * Kernel locks: 1,000 short waits for a spin lock whose owner nobody knows, and few long ones for the memory map of
+ * nginx while a worker faults pages in. Returns the exact totals.
+ */
+function addLocks(capture: FakeCapture, hostile: boolean): LockTotal[] {
+  const totals: LockTotal[] = [];
+  const first = capture.process(4100, "nginx");
+  const second = capture.process(4101, "nginx");
+  const holder = capture.process(4200, "php-fpm");
+  const total = (lock: number, process: number, waits: Readonly<Record<number, number>>, maxNs: number) => {
+    const buckets = Array.from({ length: RUNQUEUE_BUCKETS }, (_, index) => waits[index] ?? 0);
+    const count = buckets.reduce((sum, waits) => sum + waits, 0);
+    const sumNs = buckets.reduce((sum, waits, index) => sum + waits * bucketBounds(index).low, 0);
+    totals.push({ lock, process, count, sumNs: ns(sumNs), maxNs: ns(maxNs), buckets });
+  };
+  const tasks = capture.lock({ kind: "spin lock", address: 0xffffffff82a0b040n, name: "tasklist_lock" });
+  const fork = [
+    u("main"),
+    ...entry,
+    k("__x64_sys_clone"),
+    k("copy_process"),
+    k("queued_write_lock_slowpath"),
+  ];
+  for (const { process, thread } of [first, second]) {
+    total(tasks, process, { 1: 300, 2: 150, 5: 50 }, 7_000);
+    capture.locks(thread, fork, { lock: tasks, durationNs: 2_000, weightNs: 100_000, times: 11 });
+  }
+  const map = capture.lock({ kind: "rwsem, write", name: "mmap_lock of nginx (pid 4100)" });
+  const fault = [u("main"), k("asm_exc_page_fault"), k("lock_mm_and_find_vma"), k("down_read_killable")];
+  total(map, first.process, { 20: 40, 24: 3 }, 6_000_000);
+  capture.locks(first.thread, fault, { lock: map, durationNs: 4e6, times: 9 });
+  const mmap = [u("php_execute"), ...entry, k("__x64_sys_munmap"), k("unmap_region"), k("zap_pte_range")];
+  capture.lockOwners(holder.thread, mmap, { lock: map, durationNs: 4e6, times: 9 });
+  if (hostile) {
+    const evil = capture.lock({ kind: "mutex", name: HOSTILE.lock });
+    total(evil, capture.process(667, HOSTILE.image).process, { 30: 9 }, 60e6);
+    capture.locks(first.thread, fault, { lock: evil, durationNs: 50e6, times: 2 });
+    capture.lockOwners(holder.thread, [k(HOSTILE.lock)], { lock: evil, durationNs: 50e6 });
+  }
+  return totals;
 }
 
 /** The recording as a profile. */
@@ -206,6 +257,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
   buckets[3] = 900;
   buckets[12] = 90;
   buckets[20] = 10;
+  const lockTotals = options.locks ? addLocks(capture, options.hostile ?? false) : [];
   const final = fakeFinal({
     losses: [
       {
@@ -273,6 +325,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
         maxNs: ns(5e5),
       },
     ],
+    lockTotals,
     runQueue: [{ process: 1, count: 1000, sumNs: ns(31e6), maxNs: ns(1.9e6), buckets }],
     otherPrograms: [
       {
@@ -287,7 +340,8 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
       },
     ],
   });
-  return buildProfile(capture.events({ final }));
+  const sources: SourceName[] = options.locks ? ["cpu", "offcpu", "locks"] : ["cpu", "offcpu"];
+  return buildProfile(capture.events({ final, facts: { sources } }));
 }
 
 /** The recording as a report document, with findings. */

@@ -24,9 +24,10 @@ import {
   SPIN_SLOW_PATH,
   WEAK_TRAMPOLINE,
 } from "../kernel-names.js";
+import { lockSummaries, locksRecorded, notSelf } from "../lock-summary.js";
 import { programSymbol } from "../own-programs.js";
-import { graded, percent, shown } from "../text.js";
-import { MIN_SAMPLES, SPIN } from "../thresholds.js";
+import { graded, percent, shown, time } from "../text.js";
+import { MIN_SAMPLES, SPIN, SPIN_WAITS_HIDDEN } from "../thresholds.js";
 
 /** Spin locks (with the map operations of BPF programs, where the timer hides them), and sleeping locks that spin. */
 export function spinLocks(_: Profile, cpu: CpuTime | undefined): Finding[] {
@@ -88,7 +89,7 @@ function spinning(cpu: CpuTime): Finding | undefined {
         : mapNs > spinNs
           ? `${percent(share)} of the busy CPU time goes into spin locks and the BPF map operations that hide them, most of it into ${first!.name}`
           : `${percent(share)} of the busy CPU time is spent waiting for spin locks, most of it for ${first!.name}`,
-    detail: `${percent(spinNs / cpu.totalNs)} of the busy CPU time was in the slow paths of spin locks.${maps} A CPU that waits for a spin lock does nothing else. Most of it runs in ${process!.name}.`,
+    detail: `${percent(spinNs / cpu.totalNs)} of the busy CPU time was in the slow paths of spin locks.${maps} A CPU that waits for a spin lock does nothing else. Most of it runs in ${process!.name}.${whichLocks(profile, spinNs)}`,
     share: ratio(share),
     culprit: first!.name,
     contributors: callers.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / cpu.totalNs) })),
@@ -101,6 +102,20 @@ function spinning(cpu: CpuTime): Finding | undefined {
     tab: "cpu",
     search: mapNs > spinNs ? "htab_|pcpu_freelist|lock_slowpath" : "lock_slowpath|resilient_|rtlock_",
   };
+}
+
+/** A sentence on which locks were spun for, where waits for locks were recorded, too; else "". */
+function whichLocks(profile: Profile, spinNs: number): string {
+  if (!locksRecorded(profile)) return "";
+  const locks = lockSummaries(profile, notSelf(profile)).filter(
+    ({ lock, kind }) => lock >= 0 && (kind === "spin lock" || kind.startsWith("rwlock")),
+  );
+  const waitedNs = locks.reduce((sum, { sumNs }) => sum + sumNs, 0);
+  if (waitedNs < spinNs * SPIN_WAITS_HIDDEN)
+    return ` The kernel's tracepoints told of only ${time(waitedNs)} of such waits: this guest's kernel hides them, since its test-and-set lock spins before the tracepoint, so the list of kernel locks misses them.`;
+  if (locks.length === 0) return "";
+  const named = locks.slice(0, 2).map(({ name, sumNs }) => `${name} (${time(sumNs)})`);
+  return ` Waited for most, by the kernel's own count: ${named.join(" and ")}.`;
 }
 
 function optimistic(cpu: CpuTime): Finding | undefined {

@@ -6,15 +6,18 @@ import {
   type FinalFacts,
   FRAME_KINDS,
   type FrameColumns,
+  type LockRow,
   OFFCPU_STATES,
   type ProcessRow,
   type SampleColumns,
+  type SampleSource,
   SOURCES,
   type SourceName,
   type StackColumns,
   type StartFacts,
   type Tables,
 } from "../binding.js";
+import { isOfLocks, SAMPLE_SOURCES } from "../sample-sources.js";
 import { type ColumnMessage, decodeColumn } from "./column.js";
 import type { WritableEvent } from "./encode.js";
 import { fromFixed64 } from "./int64.js";
@@ -23,7 +26,7 @@ import { upgrade } from "./upgrade.js";
 import { decodeMessage } from "./wire.js";
 
 type Header = Extract<WritableEvent, { type: "header" }>;
-type Columns<T> = { readonly [K in keyof T]: T[K] extends number | string ? T[K] : ColumnMessage | null };
+type Columns<T> = { readonly [K in keyof T]-?: T[K] extends number | string ? T[K] : ColumnMessage | null };
 type Message<T, Wide extends keyof T> = Omit<T, Wide> & Record<Wide, Long>;
 
 /** Member as decoded and upgraded: of `body` one field is there, or none where a later writer added a kind. */
@@ -43,10 +46,11 @@ interface MemberMessage {
     readonly final: Message<FinalFacts, "endMonotonicNs"> | null;
   };
 }
-interface TablesMessage extends Omit<Tables, "processes" | "frames" | "stacks"> {
+interface TablesMessage extends Omit<Tables, "processes" | "frames" | "stacks" | "locks"> {
   readonly processes: readonly Message<ProcessRow, "startTimeNs">[];
   readonly frames: Columns<FrameColumns> | null;
   readonly stacks: Columns<StackColumns> | null;
+  readonly locks: readonly Message<LockRow, "address">[];
 }
 
 export interface DecodedMember {
@@ -124,6 +128,8 @@ function headerEvent(facts: Header["facts"], start: NonNullable<MemberMessage["h
 }
 
 const isKnown = (source: string): source is SourceName => (SOURCES as readonly string[]).includes(source);
+const isKnownOfSamples = (source: string): source is SampleSource =>
+  (SAMPLE_SOURCES as readonly string[]).includes(source);
 
 function batchOf(tables: TablesMessage | null, samples: readonly Columns<SampleColumns>[]): Batch {
   const frames = tables?.frames ?? { firstId: 0, count: 0, module: null, offset: null, kind: null };
@@ -143,8 +149,9 @@ function batchOf(tables: TablesMessage | null, samples: readonly Columns<SampleC
       frames: framesOf(frames),
       stacks: stacksOf(stacks),
       names: tables?.names ?? [],
+      locks: (tables?.locks ?? []).map((row) => ({ ...row, address: fromFixed64(row.address) })),
     },
-    samples: samples.filter(({ source }) => isKnown(source)).map(samplesOf),
+    samples: samples.filter(({ source }) => isKnownOfSamples(source)).map(samplesOf),
   };
 }
 
@@ -189,5 +196,8 @@ function samplesOf(samples: Columns<SampleColumns>): SampleColumns {
     state,
     syscall: decodeColumn(samples.syscall, count, Int32Array, "samples.syscall"),
     flags: decodeColumn(samples.flags, count, Uint32Array, "samples.flags"),
+    ...((samples.lock !== null || isOfLocks(source)) && {
+      lock: decodeColumn(samples.lock, count, Uint32Array, "samples.lock"),
+    }),
   };
 }

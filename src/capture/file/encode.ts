@@ -1,6 +1,14 @@
 // A capture event as the protobuf bytes of a member. Contract objects go in as they are; 64-bit values and columns
 // are what needs converting.
-import type { Batch, FinalFacts, FrameColumns, ProcessRow, SampleColumns, StackColumns } from "../binding.js";
+import type {
+  Batch,
+  FinalFacts,
+  FrameColumns,
+  LockRow,
+  ProcessRow,
+  SampleColumns,
+  StackColumns,
+} from "../binding.js";
 import type { CaptureEvent } from "../events.js";
 import { encodeColumn } from "./column.js";
 import { toFixed64 } from "./int64.js";
@@ -53,6 +61,7 @@ function batchMessage({ tables, samples }: Batch): object {
       processes: tables.processes.map(processMessage),
       frames: framesMessage(tables.frames),
       stacks: stacksMessage(tables.stacks),
+      locks: tables.locks.map(lockMessage),
     },
     samples: samples.map(samplesMessage),
   };
@@ -60,6 +69,10 @@ function batchMessage({ tables, samples }: Batch): object {
 
 function processMessage(row: ProcessRow): object {
   return { ...row, startTimeNs: toFixed64(row.startTimeNs, `start time of process ${row.pid}`) };
+}
+
+function lockMessage(row: LockRow): object {
+  return { ...row, address: toFixed64(row.address, `address of lock ${row.id}`) };
 }
 
 function framesMessage({ firstId, count, module, offset, kind }: FrameColumns): object {
@@ -83,7 +96,7 @@ function stacksMessage({ firstId, count, parent, frame }: StackColumns): object 
 
 function samplesMessage(samples: SampleColumns): object {
   const { source, count } = samples;
-  const column = (name: keyof Omit<SampleColumns, "source" | "count">) =>
+  const column = (name: keyof Omit<SampleColumns, "source" | "count" | "lock">) =>
     encodeColumn(samples[name], count, `samples.${name}`);
   return {
     source,
@@ -97,5 +110,6 @@ function samplesMessage(samples: SampleColumns): object {
     state: column("state"),
     syscall: column("syscall"),
     flags: column("flags"),
+    ...(samples.lock && { lock: encodeColumn(samples.lock, count, "samples.lock") }),
   };
 }

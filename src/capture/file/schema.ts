@@ -3,10 +3,11 @@
 //
 // Changelog
 //   1  first version
+//   2  kernel locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks" and "lock-owners"
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 export const SCHEMA = `
 syntax = "proto3";
@@ -88,6 +89,7 @@ message Tables {
   Frames frames = 4;
   Stacks stacks = 5;
   repeated Name names = 6;
+  repeated Lock locks = 7;
 }
 message Process {
   uint32 id = 1;
@@ -126,6 +128,12 @@ message Name {
   uint32 frame = 1;
   string name = 2;
 }
+message Lock {
+  uint32 id = 1;
+  uint32 kind = 2; // spin lock; rwlock read, write; rwsem read, write; rt mutex; percpu rwsem read, write; mutex
+  fixed64 address = 3;
+  string name = 4;
+}
 message Samples {
   string source = 1;
   uint32 count = 2;
@@ -138,6 +146,7 @@ message Samples {
   Column state = 9;       // u8: none, preempted, interruptible, uninterruptible, stopped, idle, dead, other
   Column syscall = 10;    // i32
   Column flags = 11;      // u32
+  Column lock = 12;       // u32, only for locks and lock-owners
 }
 
 // ---- last member: losses, cost, exact totals
@@ -157,6 +166,7 @@ message Final {
   repeated RunQueue run_queue = 8;
   repeated OtherProgram other_programs = 9;
   double offcpu_threshold_max_ns = 10;
+  repeated LockTotal lock_totals = 11;
 }
 message Loss {
   string id = 1;
@@ -205,6 +215,14 @@ message RunQueue {
   double sum_ns = 3;
   double max_ns = 4;
   repeated double buckets = 5;
+}
+message LockTotal {
+  sint32 lock = 1;
+  sint32 process = 2;
+  double count = 3;
+  double sum_ns = 4;
+  double max_ns = 5;
+  repeated double buckets = 6;
 }
 message OtherProgram {
   uint32 id = 1;

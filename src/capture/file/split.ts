@@ -1,6 +1,14 @@
 // Cuts a batch that is too long for one member into several: table rows first, then samples, in their order, so that
 // a reader's memory stays bounded and a cut file loses little. Most batches come out as they went in.
-import type { Batch, FrameColumns, NameRow, SampleColumns, StackColumns, Tables } from "../binding.js";
+import type {
+  Batch,
+  FrameColumns,
+  LockRow,
+  NameRow,
+  SampleColumns,
+  StackColumns,
+  Tables,
+} from "../binding.js";
 import { SPLIT_COLUMN_ROWS, SPLIT_TABLE_ROWS, SPLIT_TEXT_UNITS } from "./limits.js";
 
 const NO_FRAMES: FrameColumns = {
@@ -23,6 +31,7 @@ const NO_TABLES: Tables = {
   frames: NO_FRAMES,
   stacks: NO_STACKS,
   names: [],
+  locks: [],
 };
 
 /** The batch itself where it is short enough, else parts that mean the same in this order. */
@@ -31,7 +40,7 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
     yield batch;
     return;
   }
-  const { processes, threads, modules, frames, stacks, names } = batch.tables;
+  const { processes, threads, modules, frames, stacks, names, locks } = batch.tables;
   const tables = (part: Partial<Tables>): Batch => ({ tables: { ...NO_TABLES, ...part }, samples: [] });
   for (const part of pieces(processes)) yield tables({ processes: part });
   for (const part of pieces(threads)) yield tables({ threads: part });
@@ -39,6 +48,7 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
   for (const [from, to] of ranges(frames.count)) yield tables({ frames: sliceFrames(frames, from, to) });
   for (const [from, to] of ranges(stacks.count)) yield tables({ stacks: sliceStacks(stacks, from, to) });
   for (const part of namePieces(names)) yield tables({ names: part });
+  for (const part of namePieces(locks)) yield tables({ locks: part });
   for (const samples of batch.samples) {
     for (const [from, to] of ranges(samples.count)) {
       yield { tables: NO_TABLES, samples: [sliceSamples(samples, from, to)] };
@@ -47,15 +57,18 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
 }
 
 function fits({ tables, samples }: Batch): boolean {
-  const { processes, threads, modules, frames, stacks, names } = tables;
+  const { processes, threads, modules, frames, stacks, names, locks } = tables;
   const columnRows = samples.reduce((sum, { count }) => sum + count, frames.count + stacks.count);
-  const tableRows = processes.length + threads.length + modules.length + names.length;
+  const tableRows = processes.length + threads.length + modules.length + names.length + locks.length;
   return (
     columnRows <= SPLIT_COLUMN_ROWS &&
     tableRows <= SPLIT_TABLE_ROWS &&
-    names.reduce((sum, { name }) => sum + name.length, 0) <= SPLIT_TEXT_UNITS
+    textUnits(names) + textUnits(locks) <= SPLIT_TEXT_UNITS
   );
 }
+
+const textUnits = (rows: readonly { readonly name: string }[]): number =>
+  rows.reduce((sum, { name }) => sum + name.length, 0);
 
 function* ranges(count: number): Generator<readonly [from: number, to: number]> {
   for (let from = 0; from < count; from += SPLIT_COLUMN_ROWS)
@@ -66,7 +79,7 @@ function* pieces<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let at = 0; at < rows.length; at += SPLIT_TABLE_ROWS) yield rows.slice(at, at + SPLIT_TABLE_ROWS);
 }
 
-function* namePieces(names: readonly NameRow[]): Generator<readonly NameRow[]> {
+function* namePieces<Row extends NameRow | LockRow>(names: readonly Row[]): Generator<readonly Row[]> {
   let from = 0;
   let units = 0;
   for (let at = 0; at < names.length; at++) {
@@ -116,5 +129,6 @@ function sliceSamples(samples: SampleColumns, from: number, to: number): SampleC
     state: samples.state.subarray(from, to),
     syscall: samples.syscall.subarray(from, to),
     flags: samples.flags.subarray(from, to),
+    ...(samples.lock && { lock: samples.lock.subarray(from, to) }),
   };
 }

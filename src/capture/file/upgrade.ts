@@ -6,7 +6,10 @@ import { FORMAT_VERSION } from "./schema.js";
 export type Upgrader = (member: Record<string, unknown>) => Record<string, unknown>;
 
 /** Index n - 1 lifts version n to n + 1. */
-const UPGRADERS: readonly Upgrader[] = [];
+const UPGRADERS: readonly Upgrader[] = [
+  // 1 to 2: locks came. A capture without them has none, which is what an absent field reads as.
+  (member) => member,
+];
 
 /** @returns the member as of version `to`; `version` must be from 1 to `to`. */
 export function upgrade(

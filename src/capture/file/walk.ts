@@ -21,6 +21,7 @@ export interface Walked {
  */
 export async function* walkMembers(source: ByteSource, keep: boolean): AsyncGenerator<Walked> {
   let ended = false;
+  let version = 0;
   for (let index = 0; ; index++) {
     const offset = source.position;
     const start = await source.read(HEAD_BYTES);
@@ -29,7 +30,9 @@ export async function* walkMembers(source: ByteSource, keep: boolean): AsyncGene
       if (!ended) throw unfinishedError(source, offset);
       return;
     }
-    const head: MemberHead = index === 0 ? firstHead(source, start) : laterHead(source, start, offset, ended);
+    const head: MemberHead =
+      index === 0 ? firstHead(source, start) : laterHead(source, start, offset, version, ended);
+    version = head.version;
     const rest = head.length - HEAD_BYTES;
     const body = keep ? await source.read(rest) : null;
     const there = body ? body.length : await source.skip(rest);
@@ -66,15 +69,25 @@ function firstHead(source: ByteSource, start: Buffer): MemberHead {
   return head;
 }
 
-function laterHead(source: ByteSource, start: Buffer, offset: number, ended: boolean): MemberHead {
+function laterHead(
+  source: ByteSource,
+  start: Buffer,
+  offset: number,
+  version: number,
+  ended: boolean,
+): MemberHead {
   if (start.length < HEAD_BYTES) throw truncatedError(source, offset, start.length, null);
   const head = parseHead(start);
   if (typeof head === "string") throw damagedError(source, offset, troubleText(head, start));
   if (head.kind === "header") throw concatenatedError(source, offset, ended);
   if (ended)
     throw damagedError(source, offset, `a record "${head.kind}" follows behind the end of the recording`);
-  if (head.version < 1 || head.version > FORMAT_VERSION) {
-    throw damagedError(source, offset, `a record of format version ${head.version} lies in it`);
+  if (head.version !== version) {
+    throw damagedError(
+      source,
+      offset,
+      `a record of format version ${head.version} lies in a capture of version ${version}`,
+    );
   }
   return head;
 }

@@ -1,9 +1,9 @@
 // What is embedded in the HTML report: the profile by column, ready for the page. Both sides of the page import this.
 import type { Finding } from "../../analysis/finding.js";
-import type { SourceName } from "../../capture/binding.js";
+import type { SampleSource } from "../../capture/binding.js";
 import type { NumberColumn } from "./columns.js";
 
-export const REPORT_DOCUMENT_VERSION = 1;
+export const REPORT_DOCUMENT_VERSION = 2;
 
 export interface ReportHeader {
   readonly title: string;
@@ -28,22 +28,58 @@ export interface ReportTable {
 }
 
 export interface ReportSource {
-  readonly source: SourceName;
-  readonly title: string; // "CPU", "Off-CPU"
+  readonly source: SampleSource;
+  readonly title: string; // "CPU", "Off-CPU", "Kernel locks"
   readonly unit: "ns";
   /** One row per (thread, node, state, system call): columns of equal length. */
   readonly thread: NumberColumn;
   readonly node: NumberColumn;
   readonly weight: NumberColumn;
-  /** Index into `states`; all 0 for cpu. */
+  /** Index into `states`; all 0 for cpu and locks. */
   readonly state: NumberColumn;
   readonly states: readonly string[];
   /** Indexes into `states` that the page hides until asked for (idle kernel threads would drown everything else). */
   readonly hiddenStates: readonly number[];
   /** Index into `ReportDocument.syscalls`, -1 none. */
   readonly syscall: NumberColumn;
+  /** Index into `ReportLocks.rows`, -1 for a lock that has no row there; only for locks and lock-owners. */
+  readonly lock?: NumberColumn;
   /** Extra tables under the flame graph (run-queue wait, off-CPU totals by process). */
   readonly tables: readonly ReportTable[];
+}
+
+/** A kernel lock. Counts, sums, percentiles and waiters are of all its waits; callers and owners of sampled ones. */
+export interface ReportLock {
+  readonly name: string;
+  readonly kind: string;
+  readonly waits: number;
+  readonly sumNs: number;
+  readonly maxNs: number;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  /** Waits by length; bounds: bucketBounds in src/model/histogram.ts. */
+  readonly buckets: NumberColumn;
+  /** Processes of one name together, longest sum first. */
+  readonly waiters: readonly {
+    readonly name: string;
+    readonly processes: number;
+    readonly waits: number;
+    readonly sumNs: number;
+  }[];
+  /** Who waited, by function, and who held it, by thread; shares of the sampled waiting, 0 to 1. */
+  readonly callers: readonly { readonly name: string; readonly share: number }[];
+  readonly owners: readonly { readonly name: string; readonly share: number }[];
+  /** Sampled waits that the graphs are made of, and half of the 95 % interval of their estimate of `sumNs`, relative. */
+  readonly samples: number;
+  readonly relativeError: number;
+}
+
+/** What the tab of kernel locks has beside its graph of waiting time. */
+export interface ReportLocks {
+  /** Longest total first. */
+  readonly rows: readonly ReportLock[];
+  /** Who held the locks while sampled waits went on; null where no owner could be read. */
+  readonly owners: ReportSource | null;
 }
 
 export interface ReportDocument {
@@ -67,5 +103,8 @@ export interface ReportDocument {
   /** process = index into `processes`. */
   readonly threads: readonly { readonly tid: number; readonly comm: string; readonly process: number }[];
   readonly syscalls: readonly string[];
+  /** One tab each. */
   readonly sources: readonly ReportSource[];
+  /** Null where locks were not recorded. */
+  readonly locks: ReportLocks | null;
 }

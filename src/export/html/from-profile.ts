@@ -1,6 +1,6 @@
 // From the model to the document that is embedded in the report: rows merged, ids made dense, strings interned.
 import type { Finding } from "../../analysis/finding.js";
-import { FRAME_KINDS, OFFCPU_STATES } from "../../capture/binding.js";
+import { FRAME_KINDS, OFFCPU_STATES, type SampleSource } from "../../capture/binding.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { syscallName } from "../../model/syscalls.js";
 import { costOf } from "./cost.js";
@@ -11,6 +11,7 @@ import {
   type ReportSource,
   type ReportTable,
 } from "./document.js";
+import { hasLocks, type LockIndex, lockIndex } from "./locks.js";
 import {
   cpuTable,
   offCpuTotalsTable,
@@ -25,7 +26,12 @@ const INTERRUPTIBLE = OFFCPU_STATES.indexOf("interruptible");
 const IDLE = OFFCPU_STATES.indexOf("idle");
 const REPORT_STATES = [...OFFCPU_STATES, "kernel thread asleep"];
 
-const TITLES = { cpu: "CPU", offcpu: "Off-CPU" } as const;
+const TITLES: Readonly<Record<SampleSource, string>> = {
+  cpu: "CPU",
+  offcpu: "Off-CPU",
+  locks: "Kernel locks",
+  "lock-owners": "Who held the locks",
+};
 
 /** Gives each distinct key the next number. */
 class Interner<Key> {
@@ -100,6 +106,30 @@ function sourceOf(profile: Profile, table: WeightTable, interners: Interners): R
   };
 }
 
+/** Waits for locks, or their owners: rows of the model as they are, each with its lock. */
+function lockSourceOf(
+  source: "locks" | "lock-owners",
+  table: WeightTable | undefined,
+  locks: LockIndex,
+  interners: Interners,
+): ReportSource {
+  const count = table?.count ?? 0;
+  return {
+    source,
+    title: TITLES[source],
+    unit: "ns",
+    thread: Array.from({ length: count }, (_, row) => interners.threads.id(table!.thread[row]!)),
+    node: table?.node ?? [],
+    weight: Array.from({ length: count }, (_, row) => Math.round(table!.weightNs[row]!)),
+    state: new Uint8Array(count),
+    syscall: new Int32Array(count).fill(-1),
+    lock: table === undefined ? [] : locks.column(table),
+    states: ["waiting"],
+    hiddenStates: [],
+    tables: [],
+  };
+}
+
 function headerOf(profile: Profile): ReportHeader {
   const { facts, start } = profile;
   return {
@@ -142,7 +172,17 @@ function notesOf(profile: Profile, findings: readonly Finding[]): string[] {
  */
 export function toDocument(profile: Profile, findings: readonly Finding[]): ReportDocument {
   const interners: Interners = { threads: new Interner(), syscalls: new Interner() };
-  const sources = profile.weights.map((table) => sourceOf(profile, table, interners));
+  const tableOf = (source: SampleSource) => profile.weights.find((table) => table.source === source);
+  const sources = profile.weights
+    .filter(({ source }) => source === "cpu" || source === "offcpu")
+    .map((table) => sourceOf(profile, table, interners));
+  const locks = hasLocks(profile) ? lockIndex(profile) : null;
+  const owners = tableOf("lock-owners");
+  if (locks) sources.push(lockSourceOf("locks", tableOf("locks"), locks, interners));
+  const reportLocks = locks && {
+    rows: locks.rows,
+    owners: owners === undefined ? null : lockSourceOf("lock-owners", owners, locks, interners),
+  };
 
   const processes = new Interner<number>();
   const threads = interners.threads.keys.map((id) => {
@@ -186,5 +226,6 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
     }),
     syscalls: interners.syscalls.keys.map((number) => syscallName(profile.facts.host.arch, number)),
     sources,
+    locks: reportLocks,
   };
 }

@@ -1,4 +1,5 @@
 // From made-up events to a profile, and from a profile back to readable stacks.
+import type { SampleSource } from "../../../src/capture/binding.js";
 import type { CaptureEvent } from "../../../src/capture/events.js";
 import { ProfileBuilder } from "../../../src/model/build.js";
 import type { Profile, WeightTable } from "../../../src/model/profile.js";
@@ -17,14 +18,14 @@ export function pathOf(profile: Profile, node: number): string[] {
   return names.reverse();
 }
 
-export function table(profile: Profile, source: "cpu" | "offcpu"): WeightTable {
+export function table(profile: Profile, source: SampleSource): WeightTable {
   const found = profile.weights.find((w) => w.source === source);
   if (found === undefined) throw new Error(`no ${source} weights in this profile`);
   return found;
 }
 
 /** Stack (joined by ";") -> samples. */
-export function samplesByStack(profile: Profile, source: "cpu" | "offcpu"): Record<string, number> {
+export function samplesByStack(profile: Profile, source: SampleSource): Record<string, number> {
   const rows = table(profile, source);
   const result = new Map<string, number>();
   for (let i = 0; i < rows.count; i++) {

@@ -5,13 +5,16 @@ import {
   type FinalFacts,
   FRAME_KINDS,
   type FrameKind,
+  LOCK_KINDS,
+  type LockKind,
+  type LockRow,
   type ModuleRow,
   type NameRow,
   OFFCPU_STATES,
   type OffCpuState,
   type ProcessRow,
   type SampleColumns,
-  type SourceName,
+  type SampleSource,
   type StartFacts,
   type ThreadRow,
 } from "../../../src/capture/binding.js";
@@ -46,7 +49,7 @@ function frame(kind: FrameKind, module: string, name: string | undefined, offset
   return offset === undefined ? { kind, module, name } : { kind, module, name, offset };
 }
 
-/** How one call of `cpu` or `offcpu` differs from the usual. */
+/** How one call of `cpu`, `offcpu`, `locks` or `lockOwners` differs from the usual. */
 export interface FakeSampleOptions {
   /** Number of equal samples; default 1. */
   readonly times?: number;
@@ -58,14 +61,20 @@ export interface FakeSampleOptions {
   readonly flags?: number;
 }
 
+/** The same for a wait for a kernel lock; `lock` is what `FakeCapture.lock` gave. */
+export interface FakeLockOptions extends FakeSampleOptions {
+  readonly lock: number;
+}
+
 interface PendingSample {
-  readonly source: SourceName;
+  readonly source: SampleSource;
   readonly thread: number;
   readonly stack: number;
-  readonly options: FakeSampleOptions;
+  readonly options: FakeSampleOptions & Partial<FakeLockOptions>;
 }
 
 const HZ = 99;
+const SAMPLE_SOURCES = ["cpu", "offcpu", "locks", "lock-owners"] as const satisfies readonly SampleSource[];
 
 export const fakeStart = (over: Partial<StartFacts> = {}): StartFacts => ({
   startMonotonicNs: 5_000_000_000_123n,
@@ -112,12 +121,13 @@ export const fakeFinal = (over: Partial<FinalFacts> = {}): FinalFacts => ({
   samplesPerCpu: [],
   offcpuTotals: [],
   runQueue: [],
+  lockTotals: [],
   otherPrograms: [],
   offcpuThresholdMaxNs: ns(1e6),
   ...over,
 });
 
-/** A recording being made up. Use `process`, `thread`, `cpu`, `offcpu`, then `events`. */
+/** A recording being made up. Use `process`, `thread`, `lock`, `cpu`, `offcpu`, `locks`, `lockOwners`, then `events`. */
 export class FakeCapture {
   #processes: ProcessRow[] = [];
   #threads: ThreadRow[] = [];
@@ -127,9 +137,10 @@ export class FakeCapture {
   #nodes: { parent: number; frame: number }[] = [];
   #nodeIds = new Map<string, number>();
   #names: NameRow[] = [];
+  #locks: LockRow[] = [];
   #samples: PendingSample[] = [];
   #batches: Batch[] = [];
-  #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0 };
+  #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0, locks: 0 };
   #time = 0;
 
   /** Adds a process and its main thread. */
@@ -163,6 +174,31 @@ export class FakeCapture {
   /** Waits with a stack, root first. Default: 10 ms, interruptible. */
   offcpu(thread: number, stack: readonly FakeFrame[], options: FakeSampleOptions = {}): this {
     this.#samples.push({ source: "offcpu", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Adds a kernel lock; returns its id. Default: a mutex of which nothing is known, at an address of its own. */
+  lock(lock: { kind?: LockKind; address?: bigint; name?: string } = {}): number {
+    const id = this.#locks.length + 1;
+    const address = lock.address ?? 0xffff888100000000n + BigInt(id) * 64n;
+    this.#locks.push({
+      id,
+      kind: LOCK_KINDS.indexOf(lock.kind ?? "mutex"),
+      address,
+      name: lock.name ?? "",
+    });
+    return id;
+  }
+
+  /** Waits of a thread for a kernel lock, with the waiter's stack, root first. Default: 10 ms, weight as long. */
+  locks(thread: number, stack: readonly FakeFrame[], options: FakeLockOptions): this {
+    this.#samples.push({ source: "locks", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Who held a lock while waits went on: the owner's thread and stack. Weight and duration are those of the wait. */
+  lockOwners(thread: number, stack: readonly FakeFrame[], options: FakeLockOptions): this {
+    this.#samples.push({ source: "lock-owners", thread, stack: this.stack(stack), options });
     return this;
   }
 
@@ -209,10 +245,9 @@ export class FakeCapture {
           frame: Uint32Array.from(nodes, (n) => n.frame),
         },
         names: withNames ? this.#names.slice(sent.names) : [],
+        locks: this.#locks.slice(sent.locks),
       },
-      samples: (["cpu", "offcpu"] as const)
-        .map((source) => this.#columns(source))
-        .filter((columns) => columns.count > 0),
+      samples: SAMPLE_SOURCES.map((source) => this.#columns(source)).filter((columns) => columns.count > 0),
     });
     this.#sent = {
       processes: this.#processes.length,
@@ -221,6 +256,7 @@ export class FakeCapture {
       frames: this.#frames.length,
       nodes: this.#nodes.length,
       names: withNames ? this.#names.length : sent.names,
+      locks: this.#locks.length,
     };
     this.#samples = [];
     return this;
@@ -228,7 +264,13 @@ export class FakeCapture {
 
   /** All batches so far; what is still open is closed first. */
   batches(): readonly Batch[] {
-    if (this.#samples.length > 0 || this.#sent.names < this.#names.length || this.#batches.length === 0)
+    const { names, locks } = this.#sent;
+    if (
+      this.#samples.length > 0 ||
+      names < this.#names.length ||
+      locks < this.#locks.length ||
+      this.#batches.length === 0
+    )
       this.flush();
     return this.#batches;
   }
@@ -270,13 +312,14 @@ export class FakeCapture {
     return id;
   }
 
-  #columns(source: SourceName): SampleColumns {
+  #columns(source: SampleSource): SampleColumns {
     const rows = this.#samples
       .filter((s) => s.source === source)
       .flatMap((s) => Array.from({ length: s.options.times ?? 1 }, () => s));
     const period = Math.round(1e9 / HZ);
     const duration = (s: PendingSample) => (source === "cpu" ? 0 : (s.options.durationNs ?? 10_000_000));
-    const state = source === "cpu" ? "none" : "interruptible";
+    const state = source === "offcpu" ? "interruptible" : "none";
+    const ofLock = source === "locks" || source === "lock-owners";
     return {
       source,
       count: rows.length,
@@ -295,6 +338,7 @@ export class FakeCapture {
       state: Uint8Array.from(rows, (s) => OFFCPU_STATES.indexOf(s.options.state ?? state)),
       syscall: Int32Array.from(rows, (s) => s.options.syscall ?? -1),
       flags: Uint32Array.from(rows, (s) => s.options.flags ?? 0),
+      ...(ofLock && { lock: Uint32Array.from(rows, (s) => s.options.lock ?? 0) }),
     };
   }
 }

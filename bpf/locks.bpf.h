@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Maps and small parts of the lock programs: the per-CPU area, slots of sleeping waiters, the exact table, sampling. */
+#ifndef LOWFLAME_LOCKS_H
+#define LOWFLAME_LOCKS_H
+
+#include "slots.bpf.h"
+#include "stack.bpf.h"
+#include "tables.bpf.h"
+
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
+/* flags of contention_begin: LCB_F_*, include/trace/events/lock.h */
+#define LCB_F_SPIN 1
+#define LCB_F_READ 2
+#define LCB_F_WRITE 4
+#define LCB_F_RT 8
+#define LCB_F_PERCPU 16
+#define LCB_F_MUTEX 32
+
+struct lf_lock_area_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct lf_lock_area)); /* as a type it would reach BTF as a mere forward declaration */
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_lock_area_map);
+} lf_lock_areas SEC(".maps");
+
+struct lf_lock_ring_map {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_lock_ring_map);
+} lf_lock_rings SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lf_lock_set);
+} lf_lock_slots SEC(".maps");
+
+#define LOCK_WINDOW_NS 100000000ULL
+#define LOCK_STACKS_A_WINDOW 100
+#define LOCK_ONE_IN_MAX 1024
+
+#ifdef LF_TASK_FROM_PID
+extern struct task_struct* bpf_task_from_pid(__s32 pid) __ksym;
+extern void bpf_task_release(struct task_struct* task) __ksym;
+#endif
+
+static __always_inline struct lf_lock_area* lock_area(__u32 cpu) {
+  __u32 zero = 0;
+  void* inner = bpf_map_lookup_elem(&lf_lock_areas, &cpu);
+
+  return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+static __always_inline __u32 lf_lock_kind(__u32 flags) {
+  if (flags & LCB_F_MUTEX) return LF_LOCK_MUTEX;
+  if (flags & LCB_F_PERCPU) return flags & LCB_F_WRITE ? LF_LOCK_PERCPU_WRITE : LF_LOCK_PERCPU_READ;
+  if (flags & LCB_F_RT) return LF_LOCK_RT;
+  if (flags & LCB_F_SPIN) {
+    if (flags & LCB_F_READ) return LF_LOCK_RWLOCK_READ;
+    if (flags & LCB_F_WRITE) return LF_LOCK_RWLOCK_WRITE;
+    return LF_LOCK_SPIN;
+  }
+  if (flags & LCB_F_READ) return LF_LOCK_RWSEM_READ;
+  if (flags & LCB_F_WRITE) return LF_LOCK_RWSEM_WRITE;
+  return LF_LOCK_SPIN;
+}
+
+static __always_inline __u32 lock_object(struct task_struct* task, __u64 lock) {
+  struct mm_struct* mm = task->mm;
+  struct sighand_struct* sighand = task->sighand;
+  struct files_struct* files = task->files;
+
+  if (mm && lock == (__u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock)) return LF_LOCK_MMAP;
+  if (sighand && lock == (__u64)sighand + bpf_core_field_offset(struct sighand_struct, siglock)) return LF_LOCK_SIGHAND;
+  if (files && lock == (__u64)files + bpf_core_field_offset(struct files_struct, file_lock)) return LF_LOCK_FILES;
+  return LF_LOCK_PLAIN;
+}
+
+static __always_inline __u64 lf_lock_key(struct task_struct* task) {
+  /* an idle task has the id 0 on every CPU, but it never sleeps for a lock */
+  return lf_slot_key(task) | 1ULL << 63;
+}
+
+static __always_inline struct lf_lock_set* lock_set(struct task_struct* task) {
+  __u32 index = (__u32)task->pid & (settings.lock_sets - 1);
+
+  return bpf_map_lookup_elem(&lf_lock_slots, &index);
+}
+
+static __always_inline struct lf_lock_wait* lock_find(struct lf_lock_set* set, __u64 key) {
+  if (set->way[0].key == key) return &set->way[0];
+  if (set->way[1].key == key) return &set->way[1];
+  if (set->way[2].key == key) return &set->way[2];
+  if (set->way[3].key == key) return &set->way[3];
+  return NULL;
+}
+
+static __always_inline struct lf_lock_wait* lock_claim(struct lf_lock_set* set, __u64 key) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < LF_SLOT_WAYS; i++) {
+    if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key)) return &set->way[i];
+  }
+  return NULL;
+}
+
+/* Marsaglia's xorshift64, seeded by the kernel once a CPU: no helper call. */
+static __always_inline __u64 lock_random(struct lf_lock_area* area) {
+  __u64 x = area->random;
+
+  if (!x) x = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  area->random = x;
+  return x >> 24;
+}
+
+/*
+ * Keeps stacks within the budget: every wait has one where few wait; where many do, one in N. N is fixed before a
+ * wait's length is known, so weights stay unbiased whatever it does.
+ */
+static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
+  __u64 n = area->one_in ? area->one_in : 1;
+
+  if (now - area->window_ns >= LOCK_WINDOW_NS) {
+    if (area->window_stacks < LOCK_STACKS_A_WINDOW / 2 && n > 1) n /= 2;
+    area->window_ns = now;
+    area->window_stacks = 0;
+  } else if (area->window_stacks >= LOCK_STACKS_A_WINDOW && n < LOCK_ONE_IN_MAX) {
+    n *= 2;
+    area->window_stacks = 0;
+  }
+  area->one_in = n;
+  return n;
+}
+
+/* One wait into the exact table of this CPU. Written by lf_lock_end alone. */
+static __always_inline void lock_add(struct lf_lock_area* area, const struct lf_lock_wait* w, __u64 ns) {
+  __u64 key = (__u64)w->object << 40 | (__u64)w->kind << 32 | w->tgid;
+  __u32 at = lf_hash(w->lock ^ key << 7 ^ w->start_time_ns);
+  struct lf_lock_row* row = NULL;
+
+  for (int i = 0; i < LF_TABLE_PROBES; i++) {
+    struct lf_lock_row* t = &area->row[(at + i) & settings.table_mask & (LF_LOCK_ROWS - 1)];
+
+    if (t->lock == w->lock && t->key == key && t->start_time_ns == w->start_time_ns) {
+      row = t;
+      break;
+    }
+    if (!t->lock) {
+      t->key = key;
+      t->start_time_ns = w->start_time_ns;
+      t->lock = w->lock;
+      row = t;
+      break;
+    }
+  }
+  if (!row) {
+    area->counter[LF_LOCKS_TABLE_FULL]++;
+    row = &area->row[LF_LOCK_ROWS];
+  }
+  __u32 bucket = lf_bucket(ns);
+
+  row->count++;
+  row->sum_ns += ns;
+  if (ns > row->max_ns) row->max_ns = ns;
+  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+}
+
+#endif

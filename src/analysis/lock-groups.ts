@@ -1,0 +1,80 @@
+// Rows of one lock put together: an rwsem has one for readers and one for writers, a BPF hash map one for each bucket.
+import { type LockKind, RUNQUEUE_BUCKETS } from "../capture/binding.js";
+import { percentile } from "../model/histogram.js";
+import type { Profile } from "../model/profile.js";
+import { ns } from "../model/units.js";
+import { Tally } from "./cpu-time.js";
+import type { LockSummary } from "./lock-summary.js";
+
+/** What one finding is about. Times in ns. */
+export interface LockGroup {
+  readonly name: string;
+  readonly kind: LockKind;
+  readonly bpfProgram: string | undefined;
+  /** Indexes into Profile.locks. */
+  readonly locks: ReadonlySet<number>;
+  readonly count: number;
+  readonly sumNs: number;
+  readonly maxNs: number;
+  /** 0 where it is not known. */
+  readonly p99Ns: number;
+  /** Sampled waits with a stack. */
+  readonly samples: number;
+  /** Process id -> waited ns; -1 = other. */
+  readonly waiters: ReadonlyMap<number, number>;
+  /** Shares of the sampled waiting, 0 to 1, biggest first. */
+  readonly callers: readonly { readonly name: string; readonly share: number }[];
+  readonly owners: readonly { readonly name: string; readonly share: number }[];
+}
+
+/**
+ * Groups by address, and bucket locks of BPF maps by program, since keys spread the waits over many buckets. Locks
+ * without a row of their own are left out: nothing can be said of them. Longest total first.
+ */
+export function lockGroups(profile: Profile, summaries: readonly LockSummary[]): LockGroup[] {
+  const groups = new Map<string, LockSummary[]>();
+  for (const summary of summaries) {
+    const row = profile.locks[summary.lock];
+    if (row === undefined) continue;
+    const key = summary.bpfProgram === undefined ? `0x${row.address.toString(16)}` : summary.name;
+    const members = groups.get(key);
+    if (members === undefined) groups.set(key, [summary]);
+    else members.push(summary);
+  }
+  return [...groups.values()].map(merged).sort((a, c) => c.sumNs - a.sumNs);
+}
+
+function merged(members: readonly LockSummary[]): LockGroup {
+  const first = members[0]!; // they come longest total first
+  const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
+  const waiters = new Map<number, number>();
+  const callers = new Tally();
+  const owners = new Tally();
+  let count = 0;
+  let sumNs = 0;
+  let maxNs = 0;
+  let samples = 0;
+  for (const lock of members) {
+    count += lock.count;
+    sumNs += lock.sumNs;
+    maxNs = Math.max(maxNs, lock.maxNs);
+    samples += lock.samples;
+    for (let i = 0; i < RUNQUEUE_BUCKETS; i++) buckets[i]! += lock.buckets[i] ?? 0;
+    for (const { process, sumNs: waited } of lock.waiters)
+      waiters.set(process, (waiters.get(process) ?? 0) + waited);
+    for (const { name, share } of lock.callers) callers.add(name, share * lock.sumNs);
+    for (const { name, share } of lock.owners) owners.add(name, share * lock.sumNs);
+  }
+  const shares = (tally: Tally) =>
+    tally.top(6).map(({ name, amount }) => ({ name, share: sumNs > 0 ? amount / sumNs : 0 }));
+  return {
+    name: first.name,
+    kind: first.kind,
+    bpfProgram: first.bpfProgram,
+    locks: new Set(members.map(({ lock }) => lock)),
+    ...{ count, sumNs, maxNs, samples, waiters },
+    p99Ns: percentile({ buckets, maxNs: ns(maxNs) }, 0.99),
+    callers: shares(callers),
+    owners: shares(owners),
+  };
+}

@@ -1,0 +1,55 @@
+// Kernel locks in a few rows: those that were waited for longest, without lowflame's own waits. Pure.
+import {
+  type LockSummary,
+  lockSummaries,
+  locksRecorded,
+  lockTotalsExact,
+  notSelf,
+} from "../analysis/lock-summary.js";
+import type { Profile } from "../model/profile.js";
+import type { LockJson, LocksJson } from "./json.js";
+
+/** Names of each list of a row. */
+const NAMES = 10;
+
+/**
+ * @param limit number of locks
+ * @returns null where waits for locks were not recorded
+ */
+export function digestLocks(profile: Profile, limit: number): LocksJson | null {
+  if (!locksRecorded(profile)) return null;
+  const locks = lockSummaries(profile, notSelf(profile));
+  const sum = (value: (lock: LockSummary) => number) => locks.reduce((total, lock) => total + value(lock), 0);
+  return {
+    exact: profile.final !== null && (lockTotalsExact(profile) || locks.length === 0),
+    waits: sum(({ count }) => count),
+    sumNs: sum(({ sumNs }) => sumNs),
+    samples: sum(({ samples }) => samples),
+    lockCount: locks.length,
+    locks: locks.slice(0, limit).map((lock) => lockJson(profile, lock)),
+  };
+}
+
+function lockJson(profile: Profile, summary: LockSummary): LockJson {
+  const row = profile.locks[summary.lock];
+  const { name, count, sumNs, p50Ns, p99Ns, maxNs, callers, owners, samples, relativeError } = summary;
+  return {
+    name,
+    kind: row === undefined ? null : summary.kind,
+    address: row === undefined ? null : `0x${row.address.toString(16)}`,
+    waits: count,
+    ...{ sumNs, p50Ns, p99Ns, maxNs },
+    waiters: summary.waiters.slice(0, NAMES).map((waiter) => {
+      const process = profile.processes[waiter.process];
+      return {
+        pid: process?.pid ?? null,
+        process: process?.comm ?? (waiter.process < 0 ? "(other)" : "(unknown)"),
+        waits: waiter.count,
+        sumNs: waiter.sumNs,
+      };
+    }),
+    callers: callers.slice(0, NAMES),
+    owners: owners.slice(0, NAMES),
+    ...{ samples, relativeError },
+  };
+}

@@ -1,0 +1,63 @@
+// The kernel locks of a report: one row a lock from the exact totals, and the rows of sampled waits with their lock.
+import { type LockSummary, lockSummaries } from "../../analysis/lock-summary.js";
+import type { Profile, WeightTable } from "../../model/profile.js";
+import type { ReportLock } from "./document.js";
+
+/** Whether locks were recorded; then the report has a tab of them, if only to say that nobody waited. */
+export function hasLocks(profile: Profile): boolean {
+  return (
+    profile.facts.sources.includes("locks") ||
+    profile.weights.some((table) => table.source === "locks") ||
+    (profile.final?.lockTotals ?? []).length > 0
+  );
+}
+
+export interface LockIndex {
+  /** Longest total first. */
+  readonly rows: readonly ReportLock[];
+  /** Index into `rows` for each row of weights; -1 where the lock has no row. */
+  column(table: WeightTable): Int32Array;
+}
+
+/** The locks of a profile as the report shows them. */
+export function lockIndex(profile: Profile): LockIndex {
+  const summaries = lockSummaries(profile);
+  const places = new Map(summaries.map(({ lock }, place) => [lock, place]));
+  // A sampled wait whose lock found no row in the kernel's table was counted into the row of the others.
+  const others = places.get(-1) ?? -1;
+  return {
+    rows: summaries.map((summary) => lockRow(profile, summary)),
+    column: ({ count, lock }) =>
+      Int32Array.from({ length: count }, (_, row) => places.get(lock?.[row] ?? -1) ?? others),
+  };
+}
+
+function lockRow(profile: Profile, summary: LockSummary): ReportLock {
+  // What found no row in the kernel's table may be of any kind.
+  const kind = summary.lock < 0 ? "any" : summary.kind;
+  const { name, count, sumNs, maxNs, p50Ns, p99Ns, buckets, callers, owners } = summary;
+  const { samples, relativeError } = summary;
+  const waiters = waitersByName(profile, summary.waiters);
+  return {
+    ...{ name, kind, waits: count, sumNs, maxNs, p50Ns, p99Ns, buckets, waiters },
+    callers: callers.map((row) => ({ name: row.name, share: row.share })),
+    owners: owners.map((row) => ({ name: row.name, share: row.share })),
+    ...{ samples, relativeError },
+  };
+}
+
+/** Workers of one program as one waiter. */
+function waitersByName(profile: Profile, waiters: LockSummary["waiters"]): ReportLock["waiters"] {
+  const byName = new Map<string, { name: string; processes: number; waits: number; sumNs: number }>();
+  for (const { process, count, sumNs } of waiters) {
+    const row = process < 0 ? undefined : profile.processes[process];
+    const name =
+      row === undefined ? "(other processes)" : row.self ? `${row.comm} (lowflame itself)` : row.comm;
+    const sum = byName.get(name) ?? { name, processes: 0, waits: 0, sumNs: 0 };
+    sum.processes++;
+    sum.waits += count;
+    sum.sumNs += sumNs;
+    byName.set(name, sum);
+  }
+  return [...byName.values()].sort((a, b) => b.sumNs - a.sumNs);
+}
