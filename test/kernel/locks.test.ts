@@ -36,8 +36,8 @@ const weightOf = (profile: Profile, lock: number) => {
 
 test("the mutex of a pipe: its callers, its owners, and sampled stacks that add up to the exact total", async () => {
   const { locks, profile, final } = await contend(PIPE, 4, 2000);
-  const [top] = locks;
-  expect(top!.kind).toBe("mutex");
+  // the mutex's own spin lock can come out above it where the host takes a CPU away from its holder
+  const top = locks.find((l) => l.kind === "mutex");
   expect(top!.count).toBeGreaterThan(1000);
   expect(top!.callers.map((c) => c.name).join(" ")).toMatch(/pipe_write|anon_pipe_write/);
   const estimate = weightOf(profile, top!.lock);
@@ -121,8 +121,7 @@ test("a mutex held by a thread that sleeps: every wait, its length, and the owne
     },
   );
   const { waits, heldNs, lengthNs } = await program.result();
-  const [top] = lockSummaries(profile);
-  expect(top!.kind).toBe("mutex");
+  const top = lockSummaries(profile).find((l) => l.kind === "mutex");
   // the waits of known length are those in the buckets above half of it
   const long = sum(
     top!.buckets.map((n, i) => (bucketBounds(i).low >= lengthNs / 2 ? n : 0)),

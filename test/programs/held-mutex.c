@@ -33,6 +33,9 @@ NOINLINE void* hold_the_mutex(void* arg) {
       if (n <= 0) abort();
       left -= (uint64_t)n;
     }
+    /* until the waiters are ready for the next */
+    struct timespec t = to_timespec(10 * NS_PER_MS);
+    nanosleep(&t, NULL);
   }
   return NULL;
 }
