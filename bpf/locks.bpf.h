@@ -86,7 +86,19 @@ static __always_inline __u32 lock_object(struct task_struct* task, __u64 lock) {
   struct sighand_struct* sighand = task->sighand;
   struct files_struct* files = task->files;
 
-  if (mm && lock == (__u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock)) return LF_LOCK_MMAP;
+  if (mm) {
+    __u64 mmap_lock = (__u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock);
+
+    if (lock == mmap_lock) return LF_LOCK_MMAP;
+    /* what it is made of: the spin lock of its queue; on a real-time kernel the mutex that writers hold */
+    if (bpf_core_field_exists(((struct rw_semaphore*)0)->wait_lock) &&
+        lock == mmap_lock + bpf_core_field_offset(struct rw_semaphore, wait_lock))
+      return LF_LOCK_MMAP;
+    if (bpf_core_field_exists(((struct rw_semaphore___rt*)0)->rwbase) &&
+        lock == mmap_lock + bpf_core_field_offset(struct rw_semaphore___rt, rwbase) +
+                    bpf_core_field_offset(struct rwbase_rt, rtmutex))
+      return LF_LOCK_MMAP;
+  }
   if (sighand && lock == (__u64)sighand + bpf_core_field_offset(struct sighand_struct, siglock)) return LF_LOCK_SIGHAND;
   if (files && lock == (__u64)files + bpf_core_field_offset(struct files_struct, file_lock)) return LF_LOCK_FILES;
   return LF_LOCK_PLAIN;

@@ -88,11 +88,16 @@ uint64_t KernelSymbolAddress(std::string_view name) {
 
 std::vector<std::pair<uint64_t, std::string>> KernelDataSymbols() {
   std::vector<std::pair<uint64_t, std::string>> symbols;
+  uint64_t text_end = UINT64_MAX;
   ReadKallsyms([&](const Line& line) {
     // below are offsets into per-CPU memory, which older kernels list as absolute
     constexpr uint64_t kFirstKernelAddress = 0xffff800000000000;
-    if (line.address >= kFirstKernelAddress && strchr("dDbBrRvV", line.type) && strcmp(line.name, "_end"))
-      symbols.emplace_back(line.address, line.name);
+    if (line.address < kFirstKernelAddress || !strcmp(line.name, "_end")) return true;
+    // the kernel's own symbols come in the order of their addresses
+    if (!line.module && !strcmp(line.name, "_etext")) text_end = line.address;
+    // Debian's 7.2 lists most of .data, tasklist_lock for one, as text
+    const bool data = strchr("dDbBrRvV", line.type) || (!line.module && IsText(line.type) && line.address > text_end);
+    if (data) symbols.emplace_back(line.address, line.name);
     return symbols.size() < kMaxSymbols;
   });
   std::stable_sort(symbols.begin(), symbols.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -4,6 +4,8 @@ import { type CpuTime, functionsWhere, kernelFunctions } from "./cpu-time.js";
 import {
   BPF_CALLBACK,
   IRQ_ENTRY,
+  KRETPROBE_ENTRY,
+  KRETPROBE_RETURN,
   PROBE_TEXT,
   plainName,
   RAW_TRACEPOINT_TEXT,
@@ -37,6 +39,7 @@ export function foreignTime({ profile, table }: CpuTime): ForeignTime {
   const strong = kernelFunctions(profile, PROBE_TEXT);
   const raw = kernelFunctions(profile, RAW_TRACEPOINT_TEXT);
   const callback = kernelFunctions(profile, BPF_CALLBACK);
+  const hook = kernelFunctions(profile, KRETPROBE_ENTRY);
   const weak = functionsWhere(
     profile,
     (name, kind) => kind !== "user" && kind !== "jit" && WEAK_TRAMPOLINE.test(plainName(name)),
@@ -55,6 +58,7 @@ export function foreignTime({ profile, table }: CpuTime): ForeignTime {
   const owner = new Int32Array(tree.count);
   const entry = new Uint32Array(tree.count); // function that the probe was entered by
   const below = new Uint32Array(tree.count); // function directly below the program
+  const hooks = new Uint8Array(functions.count); // entries of probes that a kretprobe's first half was seen below
   for (let node = 1; node < tree.count; node++) {
     const parent = tree.parent[node]!;
     const func = tree.func[node]!;
@@ -74,8 +78,9 @@ export function foreignTime({ profile, table }: CpuTime): ForeignTime {
     owner[node] = mine;
     entry[node] = mine === NOBODY ? 0 : above === NOBODY ? func : entry[parent]!;
     below[node] = mine > 0 && above === mine ? below[parent] || func : 0;
+    if (mine === PROBE && hook[func] === 1) hooks[entry[node]!] = 1;
   }
-  return sum(profile, table, owner, entry, below);
+  return sum(profile, table, owner, entry, below, hooks);
 }
 
 function sum(
@@ -84,6 +89,7 @@ function sum(
   owner: Int32Array,
   entry: Uint32Array,
   below: Uint32Array,
+  hooks: Uint8Array,
 ): ForeignTime {
   const ns = new Map<number, number>();
   const parts = new Map<number, Map<string, number>>();
@@ -125,9 +131,15 @@ function sum(
       way.samples += count;
     }
   }
+  // a kretprobe has two ways: the one at the function's entry leads to the programs of the one at its return
+  const returns = new Map<number, number>();
+  for (const [func, way] of onTheWay)
+    if (KRETPROBE_RETURN.test(plainName(profile.functions.name[func] ?? "")))
+      for (const [to, weight] of way.led) if (to > 0) returns.set(to, (returns.get(to) ?? 0) + weight);
   for (const [func, way] of onTheWay) {
     const name = profile.functions.name[func] ?? "";
-    const led = [...way.led.values()].reduce((a, c) => a + c, 0);
+    const leads = way.led.size === 0 && hooks[func] === 1 ? returns : way.led;
+    const led = [...leads.values()].reduce((a, c) => a + c, 0);
     const waiting = way.probe + way.raw;
     if (waiting === 0) continue;
     if (led === 0) {
@@ -135,7 +147,7 @@ function sum(
       if (way.probe > 0) give(NO_PROGRAM, name, way.probe, way.samples);
       continue;
     }
-    for (const [to, weight] of way.led)
+    for (const [to, weight] of leads)
       if (to > 0)
         give(
           to,

@@ -65,6 +65,11 @@ export const WEAK_TRAMPOLINE =
 export const PROBE_TEXT =
   /^(?:arch_rethook_\w+|rethook_\w+|kretprobe_\w+|kprobe_\w+|pre_handler_kretprobe|optimized_callback|opt_pre_handler|trampoline_handler|aggr_pre_handler|kprobes?_ftrace_handler|__kretprobe_\w+|uprobe_\w+|uretprobe_\w+|__uprobe_\w+|handle_swbp|handler_chain|ftrace_ops_\w+|arch_ftrace_ops_\w+|function_trace_call|fprobe_\w+|trace_call_bpf|perf_trace_\w+|__bpf_tramp_\w+|__bpf_prog_(?:enter|exit)\w*|perf_ftrace_\w+)$/;
 
+/** Where a kretprobe's first half ends, at the function's entry, which runs no program; and where its second half begins. */
+export const KRETPROBE_ENTRY =
+  /^(?:pre_handler_kretprobe|rethook_hook|rethook_try_get|arch_rethook_prepare)$/;
+export const KRETPROBE_RETURN = /^(?:_*kretprobe_trampoline|arch_rethook_trampoline)$/;
+
 /** Raw tracepoints' way to their programs. lowflame's own programs are called by it too. */
 export const RAW_TRACEPOINT_TEXT = /^(?:__bpf_trace_\w+|bpf_trace_run\d+)$/;
 

@@ -61,7 +61,10 @@ test("the mutex of a pipe: its callers, its owners, and sampled stacks that add 
 
 test("mmap_lock is called so, with the process whose it is", async () => {
   const { locks, pid } = await contend(MMAP, 6, 2000);
-  const mine = locks.filter((l) => l.name.startsWith("mmap_lock of lock-contention"));
+  // the spin lock of its queue is called so, too
+  const mine = locks.filter(
+    (l) => l.name.startsWith("mmap_lock of lock-contention") && l.kind !== "spin lock",
+  );
   expect(mine.length).toBeGreaterThan(0);
   expect(mine[0]!.name).toBe(`mmap_lock of lock-contention (pid ${pid})`);
   expect(mine[0]!.kind).toMatch(/^rwsem/);
@@ -70,7 +73,8 @@ test("mmap_lock is called so, with the process whose it is", async () => {
 
 test("dup and close from several threads: the spin lock of the file table", async () => {
   const { locks, pid, profile } = await contend(FILES, 4, 2000);
-  const [top] = locks;
+  // a run queue's can come out above it where the host takes a CPU away from its holder
+  const top = locks.find((l) => !l.name.startsWith("run queue"));
   expect(top).toMatchObject({
     kind: "spin lock",
     name: `file table (file_lock) of lock-contention (pid ${pid})`,

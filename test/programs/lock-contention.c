@@ -2,13 +2,22 @@
 //   --mode 0  pipe: writers of one pipe (the pipe's mutex)
 //   --mode 1  mmap: some map and unmap memory, others fault pages in (the process's mmap_lock, a rwsem)
 //   --mode 2  files: all duplicate and close a descriptor (the file table's spin lock)
+//   --mode 3  network: all set the flags of an interface, in a network namespace of their own (rtnl_mutex; needs root)
+//   --mode 4  signals: all change their signal mask (the spin lock siglock)
+//   --mode 5  threads: all start a thread that ends at once (tasklist_lock, siglock; cgroup_threadgroup_rwsem where
+//             somebody moves processes between cgroups meanwhile)
 // Prints how many operations they did.
 //
 //   lock-contention [--mode 0] [--threads 4] [--ms 2000] [--hold]
 #include <fcntl.h>
+#include <net/if.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "program.h"
 
@@ -67,15 +76,56 @@ NOINLINE void* duplicate_and_close(void* arg) {
   close(fd);
   return NULL;
 }
+NOINLINE void* set_interface_flags(void* arg) {
+  struct ifreq request = {.ifr_name = "lo"};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  (void)arg;
+  if (fd < 0) abort();
+  while (monotonic_ns() < until_ns) {
+    request.ifr_flags = IFF_LOOPBACK; /* down, as it is: no change, but the lock is taken */
+    if (ioctl(fd, SIOCSIFFLAGS, &request)) abort();
+    operations++;
+  }
+  close(fd);
+  return NULL;
+}
+NOINLINE void* change_signal_mask(void* arg) {
+  sigset_t set;
+  (void)arg;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  while (monotonic_ns() < until_ns) {
+    if (pthread_sigmask(operations % 2 ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL)) abort();
+    operations++;
+  }
+  return NULL;
+}
+static void* end_at_once(void* arg) {
+  return arg;
+}
+NOINLINE void* start_threads(void* arg) {
+  (void)arg;
+  while (monotonic_ns() < until_ns) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, end_at_once, NULL)) abort();
+    pthread_join(thread, NULL);
+    operations++;
+  }
+  return NULL;
+}
 
 int main(int argc, char** argv) {
   uint64_t mode = option(argc, argv, "--mode", 0), threads = option(argc, argv, "--threads", 4);
   uint64_t ms = option(argc, argv, "--ms", 2000);
   pthread_t ids[64], reader;
-  if (mode > 2 || threads < 2 || threads > 64) return 2;
+  if (mode > 5 || threads < 2 || threads > 64) return 2;
   if (pipe(pipe_fds)) return 1;
   shared_pages = mmap(NULL, SHARED_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (shared_pages == MAP_FAILED) return 1;
+  if (mode == 3 && unshare(CLONE_NEWNET)) {
+    perror("unshare");
+    return 1;
+  }
   ready(argc, argv);
   uint64_t from = monotonic_ns();
   until_ns = from + ms * NS_PER_MS;
@@ -83,6 +133,9 @@ int main(int argc, char** argv) {
   for (uint64_t i = 0; i < threads; i++) {
     void* (*work)(void*) = mode == 0   ? write_to_pipe
                            : mode == 2 ? duplicate_and_close
+                           : mode == 3 ? set_interface_flags
+                           : mode == 4 ? change_signal_mask
+                           : mode == 5 ? start_threads
                            : i % 2     ? map_and_unmap
                                        : fault_pages;
     if (pthread_create(&ids[i], NULL, work, NULL)) return 1;

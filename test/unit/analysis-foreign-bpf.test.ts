@@ -74,6 +74,23 @@ test("a kretprobe's program is named, with its share, owner, cost and what stops
   ]);
 });
 
+test("the half of a kretprobe at the function's entry belongs to the program at its return", () => {
+  const entry = [...SEND, k("ftrace_trampoline"), k("kprobe_ftrace_handler")];
+  const run = (final: Partial<FinalFacts>, program: boolean) =>
+    findings((capture, thread) => {
+      capture.cpu(thread, [...entry, k("get_kprobe")], { times: 50 });
+      capture.cpu(thread, [...entry, k("pre_handler_kretprobe"), k("rethook_try_get")], { times: 50 });
+      if (program) capture.cpu(thread, [...KRETPROBE, PROGRAM], { times: 150 });
+    }, final);
+  const [finding, ...rest] = run({ otherPrograms: [other()] }, true);
+  expect(rest).toEqual([]);
+  expect(finding!.culprit).toBe("tcp_sendmsg");
+  expect(finding!.share).toBeCloseTo(0.2, 6);
+  expect(finding!.contributors.at(-1)!.name).toBe("ftrace_trampoline (the way to the program)");
+  // without a program at the return it stays a probe of somebody's
+  expect(run({}, false)[0]!.title).toMatch(/^Kernel probes /);
+});
+
 test.each([
   ["raw tracepoint", [k("__schedule"), k("__bpf_trace_sched_switch"), k("bpf_trace_run4")]],
   ["classic tracepoint", [k("perf_trace_sys_enter"), k("perf_trace_run_bpf_submit"), k("trace_call_bpf")]],
