@@ -25,8 +25,11 @@ export function loadResult(dir: string, part: string): StoredResult | undefined 
   return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as StoredResult) : undefined;
 }
 
-/** Replaces the part's section of the document; an error tells when the markers are missing. */
-export function drawIntoDocument(path: string, part: Part<unknown>, result: StoredResult): void {
+/**
+ * Replaces the part's section of the document; without a result the section says that there is none, since an empty one
+ * reads like an oversight. An error tells when the markers are missing.
+ */
+export function drawIntoDocument(path: string, part: Part<unknown>, result: StoredResult | undefined): void {
   const open = `<!-- bench:${part.name} -->`;
   const close = `<!-- /bench:${part.name} -->`;
   const text = readFileSync(path, "utf8");
@@ -34,6 +37,8 @@ export function drawIntoDocument(path: string, part: Part<unknown>, result: Stor
   const to = text.indexOf(close);
   if (from < 0 || to < from)
     throw new Error(`${path} has no place for "${part.name}": add ${open} and ${close}.`);
-  const body = `\n${renderMachine(result.machine)}\n\n${part.render(result.data)}\n`;
+  const body = result
+    ? `\n${renderMachine(result.machine)}\n\n${part.render(result.data)}\n`
+    : `\nNot measured yet: \`npm run bench -- --only ${part.name}\` does.\n`;
   writeFileSync(path, text.slice(0, from + open.length) + body + text.slice(to));
 }

@@ -68,10 +68,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const results = join(root, "bench/results");
   const page = join(root, "docs/performance.md");
   if (values.redraw) {
-    for (const part of chosen) {
-      const kept = loadResult(results, part.name);
-      if (kept) drawIntoDocument(page, part, kept);
-    }
+    for (const part of chosen) drawIntoDocument(page, part, loadResult(results, part.name));
     return 0;
   }
   if (process.geteuid?.() !== 0) return complain("The bench loads BPF programs: run it as root.");
@@ -100,6 +97,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       console.error(`${part.name} failed: ${(error as Error).message}`);
     }
   }
+  if (!quick)
+    for (const part of PARTS) if (!loadResult(results, part.name)) drawIntoDocument(page, part, undefined);
   return failed ? 1 : 0;
 }
 

@@ -1,19 +1,16 @@
 #!/usr/bin/env node
-// Measures the HTML report at its stated size: one million samples of 200,000 distinct frames. Prints one JSON line:
-// how long the file takes to write (goal: 5 s) and how long Chromium needs until the graph is painted (goal: 1 s,
-// counted from the start of the navigation). Medians of several runs; nothing leaves this machine.
-// Usage: node bench/report-size.mjs [--runs N] [--keep FILE]    (after npm run build:web)
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// Measures the HTML report at its stated size, the whole way of `lowflame report`: from a capture on the disk through
+// model and analysis to the written file (goal: 5 s), then how long Chromium needs until the graph is painted (goal:
+// 1 s, counted from the start of the navigation). Prints one JSON line with every part; medians of several runs.
+// Usage: node bench/report-size.mjs [--runs N] [--keep FILE] [--samples N --frames N]    (after npm run build:web)
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
-const SAMPLES = 1_000_000;
-const FRAMES = 200_000;
-const THREADS = 256;
-const DEPTH = 40;
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const option = (name) => {
@@ -21,127 +18,74 @@ const option = (name) => {
   return at > 0 ? process.argv[at + 1] : undefined;
 };
 const runs = Number(option("--runs") ?? 5);
-
-/** A small generator with a seed, so that every run measures the same report. */
-function generator(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-/** A profile whose every tree node is a function of its own: the worst case for names, tree and table alike. */
-function syntheticProfile() {
-  const random = generator(42);
-  const parent = new Uint32Array(FRAMES + 1);
-  const depth = new Uint8Array(FRAMES + 1);
-  for (let node = 1; node <= FRAMES; node++) {
-    // Mostly below a recent node (deep branches), now and then far up (new branches).
-    const back = random() < 0.7 ? Math.min(node, 1 + Math.floor(random() * 8)) : Math.ceil(random() * node);
-    const above = node - back;
-    parent[node] = depth[above] < DEPTH ? above : 0;
-    depth[node] = depth[parent[node]] + 1;
-  }
-  const rows = new Map();
-  for (let sample = 0; sample < SAMPLES; sample++) {
-    // Half of the samples on a few hot stacks, the rest everywhere.
-    const node = 1 + Math.floor((random() < 0.5 ? random() ** 6 : random()) * FRAMES);
-    const thread = 1 + Math.floor(random() * THREADS);
-    const key = thread * (FRAMES + 1) + node;
-    rows.set(key, (rows.get(key) ?? 0) + 1);
-  }
-  const keys = [...rows.keys()];
-  const count = keys.length;
-  const period = Math.round(1e9 / 99);
-  const name = (index) =>
-    `module_${index % 97}::Handler<${index}>::process_request(Connection&, unsigned long)`;
-  const functions = FRAMES + 1;
-  return {
-    facts: {
-      toolVersion: "0",
-      host: { hostname: "bench", kernel: "0", arch: "x86_64", cpuModel: "", cpus: 64, memoryBytes: 0 },
-      command: ["lowflame", "record"],
-      sources: ["cpu"],
-      frequencyHz: 99,
-      filters: [],
-      endReason: "duration",
-    },
-    start: { startMonotonicNs: 0n, startWallNs: 1_700_000_000_000_000_000n, onlineCpus: [], notes: [] },
-    final: null,
-    durationNs: (SAMPLES * period) / 64,
-    processes: Array.from({ length: 65 }, (_, id) => ({
-      id,
-      pid: 1000 + id,
-      comm: `proxy-${id % 8}`,
-      self: false,
-      kernelThread: false,
-    })),
-    threads: Array.from({ length: THREADS + 1 }, (_, id) => ({
-      id,
-      tid: 1000 + id,
-      comm: "worker",
-      process: 1 + (id % 64),
-    })),
-    functions: {
-      count: functions,
-      name: Array.from({ length: functions }, (_, index) => (index === 0 ? "" : name(index))),
-      module: Array.from({ length: functions }, (_, index) => `/usr/lib/module_${index % 97}.so`),
-      kind: Array.from({ length: functions }, (_, index) => ["user", "user", "kernel", "jit"][index % 4]),
-    },
-    tree: { count: FRAMES + 1, parent, func: Uint32Array.from({ length: FRAMES + 1 }, (_, node) => node) },
-    weights: [
-      {
-        source: "cpu",
-        count,
-        thread: Uint32Array.from(keys, (key) => Math.floor(key / (FRAMES + 1))),
-        node: Uint32Array.from(keys, (key) => key % (FRAMES + 1)),
-        weightNs: Float64Array.from(keys, (key) => rows.get(key) * period),
-        samples: Uint32Array.from(keys, (key) => rows.get(key)),
-        maxNs: new Float64Array(count),
-        state: new Uint8Array(count),
-        syscall: new Int32Array(count).fill(-1),
-        flags: new Uint32Array(count),
-      },
-    ],
-    userStacks: { total: SAMPLES, truncated: 0 },
-    notes: [],
-  };
-}
+const size = {
+  samples: Number(option("--samples") ?? 1_000_000),
+  frames: Number(option("--frames") ?? 200_000),
+};
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-const folder = mkdtempSync(join(tmpdir(), "lowflame-report-size-"));
-try {
-  const bundle = join(folder, "export.mjs");
+/** What `lowflame report` is made of, and the made-up capture, as one module. */
+async function loadParts() {
+  const outfile = join(root, "build/bench/report-size-parts.mjs"); // inside, so that packages are found from it
+  mkdirSync(dirname(outfile), { recursive: true });
+  const modules = [
+    "bench/million-samples.ts",
+    "src/capture/file/reader.ts",
+    "src/capture/file/writer.ts",
+    "src/model/build.ts",
+    "src/analysis/analyze.ts",
+    "src/export/html/from-profile.ts",
+    "src/export/html/write.ts",
+    "src/export/html/assets.ts",
+  ];
   await build({
-    stdin: {
-      contents:
-        'export * from "./src/export/html/from-profile.ts"; export * from "./src/export/html/write.ts"; export * from "./src/export/html/assets.ts";',
-      resolveDir: root,
-    },
-    outfile: bundle,
+    stdin: { contents: modules.map((path) => `export * from "./${path}";`).join("\n"), resolveDir: root },
+    outfile,
     bundle: true,
+    packages: "external",
     platform: "node",
     format: "esm",
     logLevel: "warning",
   });
-  const { toDocument, writeHtml, loadPageAssets } = await import(pathToFileURL(bundle));
-  const assets = await loadPageAssets(join(root, "build/web"));
-  const profile = syntheticProfile();
-  const file = resolve(option("--keep") ?? join(folder, "report.html"));
-  const writes = [];
-  let bytes = 0;
-  for (let run = 0; run < Math.min(runs, 3); run++) {
-    const start = performance.now();
-    const html = await writeHtml(toDocument(profile, []), assets);
-    writeFileSync(file, html);
-    writes.push(performance.now() - start);
-    bytes = html.length;
-  }
+  return await import(pathToFileURL(outfile));
+}
 
+/** One run of `lowflame report`; times of its parts in ms. */
+async function reportOnce(parts, capture, assets, file) {
+  const { readCapture, ProfileBuilder, analyze, toDocument, writeHtml } = parts;
+  const marks = [performance.now()];
+  const mark = () => marks.push(performance.now());
+  const builder = new ProfileBuilder();
+  let addMs = 0;
+  for await (const event of readCapture(capture)) {
+    const before = performance.now();
+    builder.add(event);
+    addMs += performance.now() - before;
+  }
+  mark();
+  const profile = builder.build();
+  mark();
+  const findings = analyze(profile);
+  mark();
+  const document = toDocument(profile, findings);
+  mark();
+  const html = await writeHtml(document, assets);
+  await writeFile(file, html);
+  mark();
+  const [readAndAdd, buildMs, analyzeMs, documentMs, htmlMs] = marks.slice(1).map((at, i) => at - marks[i]);
+  const reportMs = marks.at(-1) - marks[0];
+  return {
+    rows: profile.weights[0].count,
+    bytes: html.length,
+    times: { readMs: readAndAdd - addMs, addMs, buildMs, analyzeMs, documentMs, htmlMs, reportMs },
+  };
+}
+
+/** Opens the file `times` times; when it was painted, ms, and how many frames were drawn. */
+async function paint(file, times) {
   const paints = [];
-  let drawn = 0;
+  let framesDrawn = 0;
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: [
@@ -156,7 +100,7 @@ try {
     ],
   });
   try {
-    for (let run = 0; run < runs; run++) {
+    for (let run = 0; run < times; run++) {
       const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
       await page.goto(pathToFileURL(file).href);
       await page.waitForFunction(() => performance.getEntriesByName("lowflame-painted").length > 0);
@@ -167,21 +111,37 @@ try {
       );
       if (process.env.LOWFLAME_BENCH_MARKS) console.error(JSON.stringify(marks));
       paints.push(marks["lowflame-painted"]);
-      drawn = await page.locator("g.frame").count();
+      framesDrawn = await page.locator("g.frame").count();
       await page.close();
     }
   } finally {
     await browser.close();
   }
+  return { paintMs: median(paints), framesDrawn };
+}
+
+const folder = mkdtempSync(join(tmpdir(), "lowflame-report-size-"));
+try {
+  const parts = await loadParts();
+  const assets = await parts.loadPageAssets(join(root, "build/web"));
+  const capture = join(folder, "made-up.lowflame");
+  const writer = await parts.CaptureWriter.open(capture);
+  for (const event of parts.madeUpCapture(size)) await writer.event(event);
+  await writer.close();
+
+  const file = resolve(option("--keep") ?? join(folder, "report.html"));
+  const reports = [];
+  for (let run = 0; run < Math.min(runs, 3); run++)
+    reports.push(await reportOnce(parts, capture, assets, file));
+  const { rows, bytes, times } = reports[0];
+  const medianOf = (name) => Math.round(median(reports.map((report) => report.times[name])));
   console.log(
     JSON.stringify({
-      samples: SAMPLES,
-      frames: FRAMES,
-      rows: profile.weights[0].count,
+      ...size,
+      rows,
       fileMiB: Number((bytes / 2 ** 20).toFixed(1)),
-      writeMs: Math.round(median(writes)),
-      paintMs: Math.round(median(paints)),
-      framesDrawn: drawn,
+      ...Object.fromEntries(Object.keys(times).map((name) => [name, medianOf(name)])),
+      ...(await paint(file, runs)),
     }),
   );
 } finally {

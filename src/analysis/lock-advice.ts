@@ -29,7 +29,7 @@ export function adviceFor(group: LockGroup, pid: number | undefined): LockAdvice
       why: "It belongs to a map that CPUs share and a BPF program writes wherever it runs: each run waits for the others.",
       next: [
         "bpftool prog show    # find the program by its name, then bpftool map show id N for its maps",
-        "Stop the tool that loaded the program, then record again. For its author: a per-CPU map has no lock to wait for.",
+        "Stop the tool that loaded the program, then record again. For its author: each update of a hash map takes a bucket's lock, of a per-CPU hash map, too; arrays have none.",
         general,
       ],
     };

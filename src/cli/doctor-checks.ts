@@ -1,6 +1,7 @@
 // Checks of `doctor` that need no addon: privileges, namespaces, mounts and settings, read from /proc and /sys.
 // The kernel is asked for what it has; its version is never looked at.
 import { type ProbeRow, SOURCES, type SourceName } from "../capture/binding.js";
+import { openFilesCheck } from "./doctor-files.js";
 import { spinLockCheck } from "./doctor-spinlock.js";
 import type { SystemView } from "./system.js";
 import { INITIAL_PID_NAMESPACE } from "./targets.js";
@@ -31,6 +32,8 @@ export function doctorChecks(system: SystemView): ProbeRow[] {
     lockdown(system),
     sampleRate(system),
     tracefs(system),
+    openFilesCheck(system),
+    workingDirectory(system),
     spinLockCheck(system, kallsyms),
   ];
 }
@@ -217,5 +220,20 @@ function tracefs(system: SystemView): ProbeRow {
     status: "degraded",
     found: "not mounted; recording works without it, other tools' probes cannot be looked up",
     remedy: "sudo mount -t tracefs none /sys/kernel/tracing",
+  });
+}
+
+/** The kernel ends the link of a directory that was deleted with " (deleted)"; `record` cannot write there. */
+function workingDirectory(system: SystemView): ProbeRow {
+  const head = { id: "cwd", title: "current directory" };
+  const link = system.readLink("/proc/self/cwd") ?? "";
+  if (!link.endsWith(" (deleted)") || system.exists(link))
+    return row({ ...head, status: "ok", found: link === "" ? "present" : link });
+  return row({
+    ...head,
+    status: "missing",
+    found: link,
+    remedy: "change to a directory that exists, such as: cd /tmp",
+    neededBy: ALL,
   });
 }

@@ -4,7 +4,7 @@ import type { NativeBinding } from "../capture/binding.js";
 import { loadBinding } from "../capture/native.js";
 import { renderProfile } from "../export/index.js";
 import type { CaptureSink, CliDeps } from "./deps.js";
-import { CliError, Exit, errorCode, firstLine } from "./errors.js";
+import { CliError, Exit, errorCode, firstLine, systemReason } from "./errors.js";
 import { toolVersion } from "./host.js";
 import { realSystem } from "./system.js";
 
@@ -25,10 +25,32 @@ export function realDeps(): CliDeps {
     signals: process,
     exitNow: (code) => process.exit(code),
     now: () => new Date(),
-    cwd: process.cwd(),
+    // Asked for only by who writes or reads files: `doctor` and --help do without.
+    get cwd() {
+      return workingDirectory();
+    },
     hostname: hostname(),
     version: toolVersion(),
   };
+}
+
+/**
+ * The current directory as a path.
+ * @throws CliError NO_WORKING_DIRECTORY where it was deleted (getcwd(2) gives ENOENT)
+ */
+export function workingDirectory(ask: () => string = process.cwd): string {
+  try {
+    return ask();
+  } catch (error) {
+    const reason = errorCode(error) === "ENOENT" ? "it was deleted" : systemReason(error);
+    throw new CliError(
+      "NO_WORKING_DIRECTORY",
+      Exit.output,
+      `the current directory cannot be used, ${reason}`,
+      "change to one that exists, such as: cd /tmp   (a directory made again under the same name is another one)",
+      { cause: error },
+    );
+  }
 }
 
 async function openCapture(path: string): Promise<CaptureSink> {

@@ -18,7 +18,7 @@ import {
   parseSources,
 } from "./options.js";
 import { type PlannedOutput, planOutputs, recordingStem } from "./outputs.js";
-import { checkCpus, findCgroups, findTargets, type Target } from "./targets.js";
+import { checkCpus, checkFilterCounts, findCgroups, findTargets, type Target } from "./targets.js";
 
 /** Options as commander gives them. */
 export interface RecordOptions {
@@ -77,6 +77,7 @@ export function planRecord(
   checkCpus(cpus, system);
   const targets = findTargets(pids, system);
   const cgroups = findCgroups(options.cgroup ?? [], cwd, system);
+  checkFilterCounts(comms, cgroups);
   return {
     config: {
       sources,

@@ -1,6 +1,6 @@
 // The processes, control groups and CPUs that filters name: are they there before the recording, and still there during it.
 import { resolve } from "node:path";
-import { CliError, Exit } from "./errors.js";
+import { CliError, Exit, usageError } from "./errors.js";
 import { onlineCpus } from "./host.js";
 import type { SystemView } from "./system.js";
 
@@ -8,6 +8,9 @@ import type { SystemView } from "./system.js";
 const CGROUP2_MAGIC = 0x63677270;
 /** Link of the namespace whose pids the kernel itself uses (PROC_PID_INIT_INO). */
 export const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
+/** Names and groups that the kernel side compares with: LF_MAX_COMMS and LF_MAX_CGROUPS in bpf/events.h. */
+export const MAX_COMMS = 16;
+export const MAX_CGROUPS = 16;
 /** How often the targets are looked up while a recording runs, ms. */
 const WATCH_INTERVAL_MS = 200;
 
@@ -88,15 +91,15 @@ function startOf(pid: number, system: SystemView): string | undefined {
  */
 export function findCgroups(paths: readonly string[], cwd: string, system: SystemView): string[] {
   const mounts = cgroup2Mounts(system);
-  return paths.map((path) => {
+  const found = paths.map((path) => {
     const candidates = [
       resolve(cwd, path),
       ...mounts.map((mount) => resolve(mount, path.replace(/^\/+/, ""))),
     ];
-    const found = candidates.find(
+    const place = candidates.find(
       (dir) => system.exists(`${dir}/cgroup.controllers`) && system.fsType(dir) === CGROUP2_MAGIC,
     );
-    if (found !== undefined) return found;
+    if (place !== undefined) return place;
     throw new CliError(
       "NO_CGROUP",
       Exit.noTarget,
@@ -106,6 +109,28 @@ export function findCgroups(paths: readonly string[], cwd: string, system: Syste
         : `look below ${mounts.join(" or ")}; the group of a process is in /proc/PID/cgroup (the line that starts with 0::)`,
     );
   });
+  return [...new Set(found)];
+}
+
+/**
+ * Refuses more names or groups than the kernel side holds: it would record without the rest.
+ * @throws CliError TOO_MANY_COMMS, TOO_MANY_CGROUPS
+ */
+export function checkFilterCounts(comms: readonly string[], cgroups: readonly string[]): void {
+  if (comms.length > MAX_COMMS) {
+    throw usageError(
+      "TOO_MANY_COMMS",
+      `--comm: ${comms.length} names are given, and lowflame's programs in the kernel compare with at most ${MAX_COMMS}`,
+      "name fewer, filter by a cgroup that holds the processes (--cgroup), or record all and choose in the report",
+    );
+  }
+  if (cgroups.length > MAX_CGROUPS) {
+    throw usageError(
+      "TOO_MANY_CGROUPS",
+      `--cgroup: ${cgroups.length} groups are given, and lowflame's programs in the kernel compare with at most ${MAX_CGROUPS}`,
+      "name a group above them (those below it are included), or record all and choose in the report",
+    );
+  }
 }
 
 /** Mount points of cgroup2 (fields of /proc/self/mountinfo, proc(5); spaces are written \040). */

@@ -1,8 +1,9 @@
 // `lowflame doctor`: each check against a described machine, and the verdict.
 import { describe, expect, it } from "vitest";
-import type { ProbeRow } from "../../src/capture/binding.js";
+import { type ProbeRow, SOURCES } from "../../src/capture/binding.js";
 import { canRecord } from "../../src/cli/doctor.js";
 import { doctorChecks } from "../../src/cli/doctor-checks.js";
+import { filesWanted } from "../../src/cli/doctor-files.js";
 import type { DoctorJson } from "../../src/cli/json.js";
 import { fakeSystem, Harness } from "./helpers/cli-harness.js";
 import { FakeBinding } from "./helpers/fake-binding.js";
@@ -45,6 +46,8 @@ describe("checks", () => {
         "/sys/kernel/tracing/events": undefined,
         "/proc/cpuinfo": "flags : fpu hypervisor\n",
         "/dev/kmsg": "6,1,1,-;kvm-guest: PV spinlocks disabled, no host support\n",
+        "/proc/self/limits": "Max open files            40                   40                   files\n",
+        "/proc/self/cwd": "/srv/gone (deleted)",
       }),
     );
     expect(bad.map((row) => [row.id, row.status, row.remedy !== ""])).toEqual([
@@ -57,6 +60,8 @@ describe("checks", () => {
       ["lockdown", "degraded", true],
       ["perf.max_rate", "degraded", true],
       ["tracefs", "degraded", true],
+      ["limit.files", "missing", true],
+      ["cwd", "missing", true],
       ["spinlock.tracepoints", "degraded", true],
     ]);
   });
@@ -85,6 +90,43 @@ describe("checks", () => {
     expect(
       check("container", { "/.dockerenv": "", ...mount, "/proc/self/ns/pid": "pid:[4026532201]" }).status,
     ).toBe("degraded");
+  });
+
+  describe("the limit of open files", () => {
+    const limited = (limit: number | string, cpus = "0-3") =>
+      check("limit.files", {
+        "/proc/self/limits": `Limit    Soft Limit   Hard Limit   Units\nMax open files            ${limit}    ${limit}    files\n`,
+        "/sys/devices/system/cpu/online": `${cpus}\n`,
+      });
+
+    it("must hold what a recording opens on these CPUs, and the remedy says how far to raise it", () => {
+      expect(limited(40)).toMatchObject({ status: "missing", neededBy: [...SOURCES] });
+      expect(limited(40).remedy).toContain("sudo prlimit --nofile=1024 lowflame record");
+      expect(limited(1_024).status).toBe("ok");
+      expect(limited(1_024, "0-191")).toMatchObject({ status: "missing" });
+      expect(limited(1_024, "0-191").remedy).toContain("LimitNOFILE=4096");
+      expect(limited(524_288, "0-1023").status).toBe("ok");
+      expect(limited("unlimited").status).toBe("ok");
+    });
+
+    it("is only a limit where the default sources fit and not all of them", () => {
+      const four = filesWanted(["cpu", "offcpu"], 4);
+      expect(limited(four).status).toBe("degraded");
+      expect(limited(four - 1)).toMatchObject({ status: "missing", neededBy: ["offcpu", "locks", "futex"] });
+      expect(limited(filesWanted(SOURCES, 4)).status).toBe("ok");
+    });
+
+    it("makes doctor exit 1", async () => {
+      const system = fakeSystem({ "/proc/self/limits": "Max open files   40   40   files\n" });
+      using harness = new Harness({ binding: new FakeBinding(), system });
+      expect(await harness.run("doctor")).toBe(1);
+    });
+  });
+
+  it("know a directory that was deleted from one that is only called so", () => {
+    expect(check("cwd", { "/proc/self/cwd": "/srv/x (deleted)" })).toMatchObject({ status: "missing" });
+    const present = { "/proc/self/cwd": "/srv/x (deleted)", "/srv/x (deleted)": "" };
+    expect(check("cwd", present).status).toBe("ok");
   });
 
   const guest = { "/proc/cpuinfo": "flags\t\t: fpu hypervisor lahf_lm\n" };

@@ -95,7 +95,7 @@ function spinning(cpu: CpuTime): Finding | undefined {
     contributors: callers.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / cpu.totalNs) })),
     next: [
       mapNs > spinNs
-        ? "bpftool prog show    # then bpftool map show id N: a per-CPU map has no lock to wait for"
+        ? "bpftool prog show    # then bpftool map show id N: each update of a hash map takes a bucket's lock, of a per-CPU hash map, too; arrays have none"
         : "perf lock contention -ab -Y spinlock -- sleep 5    # who waits, for how long (blind in some guests)",
       "Search the CPU flame graph for the name above and read what stands below it.",
     ],
@@ -106,8 +106,8 @@ function spinning(cpu: CpuTime): Finding | undefined {
 
 /** A sentence on which locks were spun for, where waits for locks were recorded, too; else "". */
 function whichLocks(profile: Profile, spinNs: number): string {
-  if (!locksRecorded(profile)) return "";
-  const locks = lockSummaries(profile, notSelf(profile)).filter(
+  if (!locksRecorded(profile, "locks")) return "";
+  const locks = lockSummaries(profile, "locks", notSelf(profile)).filter(
     ({ lock, kind }) => lock >= 0 && (kind === "spin lock" || kind.startsWith("rwlock")),
   );
   const waitedNs = locks.reduce((sum, { sumNs }) => sum + sumNs, 0);

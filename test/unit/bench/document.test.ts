@@ -2,10 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { drawIntoDocument, type StoredResult } from "../../../bench/document.js";
 import type { Part } from "../../../bench/part.js";
 import { show, spread, table } from "../../../bench/statistics.js";
+import { repositoryRoot } from "../../support/paths.js";
 
 test("a spread is the median, the lowest and the highest, in whatever order they came", () => {
   expect(spread([5, 1, 3])).toEqual({ median: 3, low: 1, high: 5, rounds: 3 });
@@ -21,7 +22,7 @@ test("a table has one line a row and figures on the right", () => {
 describe("the page", () => {
   const dir = mkdtempSync(join(tmpdir(), "lowflame-document-"));
   const path = join(dir, "page.md");
-  afterEach(() => rmSync(dir, { recursive: true, force: true }));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
   const part: Part<unknown> = {
     name: "memory",
     run: async () => ({}),
@@ -53,5 +54,20 @@ describe("the page", () => {
       "Measured 2026-01-02 at commit abc1234: Linux 6.18.1 in a virtual machine, 2 x EPYC, 24 GiB",
     );
     expect(text).not.toContain("old");
+  });
+
+  test("a part that was never measured says so", () => {
+    writeFileSync(path, "<!-- bench:memory -->\nold\n<!-- /bench:memory -->\n");
+    drawIntoDocument(path, part, undefined);
+    expect(readFileSync(path, "utf8")).toBe(
+      "<!-- bench:memory -->\nNot measured yet: `npm run bench -- --only memory` does.\n<!-- /bench:memory -->\n",
+    );
+  });
+
+  test("docs/performance.md has no empty section", () => {
+    const text = readFileSync(join(repositoryRoot(), "docs/performance.md"), "utf8");
+    const sections = [...text.matchAll(/<!-- bench:(\S+) -->([\s\S]*?)<!-- \/bench:\1 -->/g)];
+    expect(sections.length).toBeGreaterThan(5);
+    for (const [, name, body] of sections) expect(body!.trim(), name).toMatch(/^(Measured|Not measured yet)/);
   });
 });
