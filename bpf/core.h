@@ -49,10 +49,23 @@ struct sched_info {
   unsigned long long last_queued;
 };
 
+struct raw_spinlock {
+  int unused; /* only where the lock is matters */
+};
 struct rw_semaphore {
   struct {
     long counter;
   } owner;
+  struct raw_spinlock wait_lock;
+};
+struct rt_mutex_base {
+  int unused; /* likewise */
+};
+struct rwbase_rt {
+  struct rt_mutex_base rtmutex;
+};
+struct rw_semaphore___rt { /* CONFIG_PREEMPT_RT */
+  struct rwbase_rt rwbase;
 };
 struct mutex {
   struct {
@@ -63,7 +76,7 @@ struct mm_struct {
   struct rw_semaphore mmap_lock;
 };
 struct spinlock {
-  int unused; /* only where the lock is matters */
+  int unused; /* likewise */
 };
 struct files_struct {
   struct spinlock file_lock;
@@ -73,6 +86,7 @@ struct sighand_struct {
 };
 
 struct rq {
+  struct raw_spinlock __lock;
   __u64 clock;
   int cpu;
 };
@@ -83,7 +97,11 @@ struct sched_entity {
   struct cfs_rq* cfs_rq; /* likewise */
 };
 
+struct thread_info {
+  __u32 cpu;
+};
 struct task_struct {
+  struct thread_info thread_info;
   unsigned int flags;
   unsigned int __state;
   unsigned int on_cpu; /* int, u8 in 7.2: only of an unsigned field does libbpf fit the width of a load */
@@ -120,6 +138,11 @@ struct perf_event {
 /* x86-64; programs read it through the accessors in stack.bpf.h only */
 struct pt_regs {
   unsigned long bp;
+  unsigned long r10;
+  unsigned long r9;
+  unsigned long r8;
+  unsigned long dx;
+  unsigned long si;
   unsigned long orig_ax;
   unsigned long ip;
   unsigned long sp;

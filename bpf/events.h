@@ -67,6 +67,9 @@ struct lf_record {
   __u16 kernel_frames;
   __u16 user_frames;
   __u32 state;
+  __u64 seq;         /* joins a stack sent ahead with the end of its wait; 0 = none */
+  __u32 futex_kind;  /* lf_lock_kind; 0 = no wait for a futex */
+  __u32 futex_owner; /* thread id as its process knows it, 0 = unknown */
   char comm[LF_COMM_LEN];
   char leader_comm[LF_COMM_LEN];
 };
@@ -80,6 +83,11 @@ struct lf_record_stack {
 struct lf_task {
   struct lf_record h;
   __u64 off_since_ns; /* when it left the CPU; 0 or LF_OFF_BEFORE = before the recording */
+  __u64 own_start_ns; /* of the thread */
+  __u64 queued_ns;    /* how long it has been runnable by now, without a CPU; 0 = it is not */
+  __u64 delay_ns;     /* run delay that no switch has accounted yet */
+  __u32 last_cpu;
+  __u32 pad;
   __u64 user_ip, user_sp, user_bp;
 };
 
@@ -94,6 +102,9 @@ enum lf_lock_kind {
   LF_LOCK_PERCPU_READ = 6,
   LF_LOCK_PERCPU_WRITE = 7,
   LF_LOCK_MUTEX = 8,
+  LF_LOCK_FUTEX = 9,
+  LF_LOCK_FUTEX_PI = 10,
+  LF_LOCK_FUTEX_CONDITION = 11,
 };
 
 /* What a lock is, as far as the waiter itself can tell. */
@@ -136,10 +147,12 @@ struct lf_slot {
   __u64 off_ns;       /* when it left the CPU, 0 = it runs, LF_OFF_BEFORE = before the recording */
   __u64 run_delay_ns; /* task->sched_info.run_delay at the last look */
   __u32 state;
-  __u32 seq;          /* fallback: number of the stack record sent ahead; 0 = none */
-  __u64 probability;  /* fallback: of the stack sent ahead, in 1/2^32 */
-  __u64 last_wait_ns; /* fallback: length of the previous wait, predicts the next */
-  __u64 spare[2];
+  __u32 seq;               /* fallback: number of the stack record sent ahead; 0 = none */
+  __u64 probability;       /* fallback: of the stack sent ahead, in 1/2^32 */
+  __u64 last_wait_ns;      /* fallback: length of the previous wait, predicts the next */
+  __u32 futex_owner;       /* of the futex that it waits for: thread id as its process knows it, 0 = unknown */
+  __u32 futex_kind;        /* of the wait that began, 0 = none */
+  __u64 futex_deadline_ns; /* 0 = none */
 };
 #define LF_OFF_BEFORE 1
 #define LF_SLOT_WAYS 4
@@ -178,6 +191,7 @@ enum lf_off_counter {
   LF_OFF_WAITS,         /* all waits seen (not a loss) */
   LF_OFF_SAMPLED,       /* waits sent with a stack (not a loss) */
   LF_OFF_BEGAN_BEFORE,  /* waits that began before the recording (not a loss) */
+  LF_OFF_FUTEX_FULL,    /* weight went into the "other" row */
   LF_OFF_COUNTERS,
 };
 
@@ -199,7 +213,20 @@ struct lf_runq {
   __u32 bucket[LF_RUNQ_BUCKETS];
 };
 
+/* Exact waits of one process for one futex. */
+struct lf_futex_row {
+  __u64 address; /* 0 = free */
+  __u64 key;     /* tgid | kind << 32 */
+  __u64 start_time_ns;
+  __u64 count;
+  __u64 timeouts;
+  __u64 sum_ns;
+  __u64 max_ns;
+  __u32 bucket[LF_RUNQ_BUCKETS];
+};
+
 /* powers of two; the row behind the last is "other" */
+#define LF_FUTEX_ROWS 512
 #define LF_TOTAL_ROWS 4096
 #define LF_RUNQ_ROWS 2048
 #define LF_TABLE_PROBES 8
@@ -216,6 +243,7 @@ struct lf_off_area {
   struct lf_record_stack scratch;
   struct lf_total total[LF_TOTAL_ROWS + 1];
   struct lf_runq runq[LF_RUNQ_ROWS + 1];
+  struct lf_futex_row futex[LF_FUTEX_ROWS + 1];
 };
 
 /* --- locks ---------------------------------------------------------------------------------------------------- */
@@ -311,8 +339,11 @@ struct lf_settings {
   __u32 slot_sets;           /* a power of two */
   __u32 user_stack_in_chain; /* the perf event's own chain has the user half */
   __u32 table_mask;          /* rows used of each table less one, at most all */
-  __u32 lock_sets;           /* a power of two */
-  __u64 lock_limit_ns;       /* a longer wait for a lock always has its stack */
+  __u32 want_offcpu;         /* the off-CPU object serves two sources */
+  __u32 want_futex;
+  __u64 wall_offset_ns; /* wall clock less CLOCK_MONOTONIC */
+  __u32 lock_sets;      /* a power of two */
+  __u64 lock_limit_ns;  /* a longer wait for a lock always has its stack */
 };
 
 #endif

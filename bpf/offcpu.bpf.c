@@ -16,6 +16,7 @@
 #include <bpf/bpf_tracing.h>
 #include "events.h"
 #include "filter.bpf.h"
+#include "futex.bpf.h"
 #include "offcpu.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
@@ -24,9 +25,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What a switch-out notes, whatever follows. Returns the slot, or NULL if this thread is not watched. */
+/*
+ * What a switch-out notes, whatever follows. Returns the slot, or NULL if this thread is not watched. Slots are kept on
+ * every CPU, since threads move; with a filter on CPUs a wait counts where it ends.
+ */
 static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struct task_struct* prev, __u32 state,
-                                                 __u64 now, __u64 active_since) {
+                                                 __u64 now, __u64 active_since, bool counted) {
   struct lf_slot_set* set = lf_slot_set(prev);
 
   if (!set) return NULL;
@@ -42,15 +46,46 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
     slot = lf_slot_claim(set, key);
     if (!slot) {
       area->counter[LF_OFF_SLOT_COLLISION]++;
+      lf_set_is_full(prev);
       return NULL;
     }
     /* a thread born during the recording waited for its first run within it */
     slot->run_delay_ns = prev->start_time > active_since ? 0 : prev->sched_info.run_delay;
   }
-  account_delay(area, prev, slot);
+  account_delay(area, prev, slot, counted);
   slot->state = state;
   slot->off_ns = now;
+  if (settings.want_futex) {
+    struct lf_futex f = {};
+
+    if (state == LF_STATE_INTERRUPTIBLE) lf_futex_of(prev, true, &f);
+    slot->futex_owner = f.kind ? lf_futex_owner(&f, ((struct pt_regs*)bpf_task_pt_regs(prev))->sp) : 0;
+    slot->futex_kind = f.kind;
+    slot->futex_deadline_ns = f.kind ? lf_futex_deadline(&f, now) : 0;
+  }
   return slot;
+}
+
+/*
+ * Counts the wait that ends now, if it was for a futex: as noted when it began, or, if it is older than the recording,
+ * as the registers tell.
+ */
+static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, bool is_current,
+                                              const struct lf_slot* slot, bool before, __u64 now, __u64 wait,
+                                              struct lf_futex* f) {
+  if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE || (!before && !slot->futex_kind)) return;
+  lf_futex_of(task, is_current, f);
+  if (!f->kind) return;
+  if (!before) f->kind = slot->futex_kind;
+  bool timed_out = !before && slot->futex_deadline_ns && now >= slot->futex_deadline_ns;
+
+  lf_futex_add(area, f, task->tgid, task->group_leader->start_time, wait, timed_out);
+}
+
+static __always_inline void note_futex(struct lf_record_stack* r, const struct lf_futex* f, __u32 owner) {
+  r->h.syscall_arg0 = f->address;
+  r->h.futex_kind = f->kind;
+  r->h.futex_owner = owner;
 }
 
 /* Chance of a wait of `ns` at threshold `t`, drawn. Marsaglia's xorshift64, seeded by the kernel once a CPU: no helper
@@ -72,7 +107,7 @@ int BPF_PROG(lf_switch_out, bool preempt, struct task_struct* prev, struct task_
   __u64 since = lf_active_since();
   __u32 cpu = bpf_get_smp_processor_id();
 
-  if (!since || !lf_cpu_wanted(cpu)) return 0;
+  if (!since) return 0;
   struct lf_off_area* area = off_area(cpu);
 
   if (!area) return 0;
@@ -80,7 +115,7 @@ int BPF_PROG(lf_switch_out, bool preempt, struct task_struct* prev, struct task_
   __u64 now = bpf_ktime_get_ns();
 
   area->switch_ns = now;
-  if (prev->pid) leave_cpu(area, prev, classify(preempt, prev_state), now, since);
+  if (prev->pid) leave_cpu(area, prev, classify(preempt, prev_state), now, since, lf_cpu_wanted(cpu));
   return 0;
 }
 
@@ -90,7 +125,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   __u64 since = lf_active_since();
   __u32 cpu = bpf_get_smp_processor_id();
 
-  if (!is_switch || !task->pid || !since || !lf_cpu_wanted(cpu)) return 0;
+  if (!is_switch || !task->pid || !since) return 0;
   struct lf_off_area* area = off_area(cpu);
   struct lf_slot_set* set = lf_slot_set(task);
 
@@ -99,13 +134,15 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   struct lf_slot* slot = lf_slot_find(set, key);
   __u64 begin, delay;
   __u32 state;
+  bool before = false, counted = lf_cpu_wanted(cpu);
 
   if (slot && slot->off_ns) {
     begin = slot->off_ns;
     state = slot->state;
     slot->off_ns = 0;
-    delay = account_delay(area, task, slot);
-    if (begin == LF_OFF_BEFORE) {
+    delay = account_delay(area, task, slot, counted);
+    before = begin == LF_OFF_BEFORE;
+    if (before) {
       begin = since;
       area->counter[LF_OFF_BEGAN_BEFORE]++;
     }
@@ -119,21 +156,26 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
     if (!slot) return 0; /* counted when it left */
     if (task->start_time > since) {
       /* it has waited for its first run, and for nothing else */
-      account_delay(area, task, slot);
+      account_delay(area, task, slot, counted);
       return 0;
     }
     slot->run_delay_ns = task->sched_info.run_delay;
+    if (lf_set_was_full(task)) return 0; /* counted when it left */
     area->counter[LF_OFF_BEGAN_BEFORE]++;
     begin = since;
     state = LF_STATE_OTHER;
     delay = 0;
   }
 
+  if (!counted) return 0;
   __u64 wait = now > begin ? now - begin : 0;
 
   if (state != LF_STATE_PREEMPTED) wait = wait > delay ? wait - delay : 0;
+  struct lf_futex futex = {};
+
+  end_of_futex_wait(area, task, true, slot, before, now, wait, &futex);
   area->counter[LF_OFF_WAITS]++;
-  lf_total_add(area, task->tgid, task->group_leader->start_time, state, wait);
+  if (settings.want_offcpu) lf_total_add(area, task->tgid, task->group_leader->start_time, state, wait);
 
   __u64 t = threshold(area, now);
 
@@ -145,6 +187,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   r->h.state = state;
   r->h.duration_ns = wait;
   r->h.weight_ns = weight;
+  if (futex.kind) note_futex(r, &futex, slot->futex_owner);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, current_stacks(ctx, area, r, task), weight);
   return 0;
@@ -182,27 +225,15 @@ static __always_inline void send_stacks_ahead(void* ctx, struct lf_off_area* are
   begin_record(r, LF_RECORD_WAIT_STACK, cpu, now, prev);
   r->h.state = slot->state;
   r->h.duration_ns = 0;
-  r->h.weight_ns = seq;
+  r->h.weight_ns = 0;
+  r->h.seq = seq;
   slot->seq = seq;
   slot->probability = p;
   send(area, cpu, r, current_stacks(ctx, area, r, prev), 0);
 }
 
-/* Run-queue wait that ends now, for a thread that is about to run: its account is not yet up to date. */
-static __always_inline __u64 delay_until_now(struct task_struct* next) {
-  __u64 queued = next->sched_info.last_queued;
-  struct cfs_rq* cfs;
-
-  /* the run queue's clock, by way of the thread: `runqueues` itself is a name of data that few kernels keep */
-  if (!queued || !bpf_core_field_exists(next->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq*)0)->rq)) return 0;
-  cfs = next->se.cfs_rq;
-  __u64 clock = cfs->rq->clock;
-
-  return clock > queued ? clock - queued : 0;
-}
-
 static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 now, struct task_struct* next,
-                                   __u64 since) {
+                                   __u64 since, bool counted) {
   struct lf_slot_set* set = lf_slot_set(next);
 
   if (!set) return;
@@ -218,6 +249,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
     slot = lf_slot_claim(set, key);
     if (!slot) return;
     slot->run_delay_ns = next->sched_info.run_delay;
+    if (lf_set_was_full(next)) return; /* counted when it left */
     slot->off_ns = since;
     slot->state = LF_STATE_OTHER;
     area->counter[LF_OFF_BEGAN_BEFORE]++;
@@ -225,21 +257,30 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
     area->counter[LF_OFF_ORPHAN_END]++;
     return;
   }
-  if (slot->off_ns == LF_OFF_BEFORE) {
+  bool before = slot->off_ns == LF_OFF_BEFORE;
+
+  if (before) {
     slot->off_ns = since;
     area->counter[LF_OFF_BEGAN_BEFORE]++;
   }
   __u64 wait = now > slot->off_ns ? now - slot->off_ns : 0;
 
   slot->off_ns = 0;
+  if (!counted) {
+    slot->seq = 0;
+    return;
+  }
   if (slot->state != LF_STATE_PREEMPTED) {
-    __u64 delay = delay_until_now(next);
+    __u64 delay = queued_until_now(next);
 
     wait = wait > delay ? wait - delay : 0;
   }
   slot->last_wait_ns = wait;
+  struct lf_futex futex = {};
+
+  end_of_futex_wait(area, next, false, slot, before, now, wait, &futex);
   area->counter[LF_OFF_WAITS]++;
-  lf_total_add(area, next->tgid, next->group_leader->start_time, slot->state, wait);
+  if (settings.want_offcpu) lf_total_add(area, next->tgid, next->group_leader->start_time, slot->state, wait);
   if (!wait) return;
 
   struct lf_record_stack* r = &area->scratch;
@@ -247,7 +288,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
 
   if (slot->seq) {
     begin_record(r, LF_RECORD_WAIT_END, cpu, now, next);
-    r->h.syscall_arg0 = slot->seq;
+    r->h.seq = slot->seq;
     /* a wait over the threshold is always there, so it weighs itself */
     __u64 scale = slot->probability >> 16;
 
@@ -267,6 +308,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   }
   r->h.state = slot->state;
   r->h.duration_ns = wait;
+  if (futex.kind) note_futex(r, &futex, slot->futex_owner);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, bytes, r->h.weight_ns);
 }
@@ -277,17 +319,19 @@ int BPF_PROG(lf_switch_both, bool preempt, struct task_struct* prev, struct task
   __u64 since = lf_active_since();
   __u32 cpu = bpf_get_smp_processor_id();
 
-  if (!since || !lf_cpu_wanted(cpu)) return 0;
+  if (!since) return 0;
   struct lf_off_area* area = off_area(cpu);
 
   if (!area) return 0;
   __u64 now = bpf_ktime_get_ns();
+  bool counted = lf_cpu_wanted(cpu);
 
   if (prev->pid) {
-    struct lf_slot* slot = leave_cpu(area, prev, classify(preempt, prev_state), now, since);
+    struct lf_slot* slot = leave_cpu(area, prev, classify(preempt, prev_state), now, since, counted);
 
-    if (slot) send_stacks_ahead(ctx, area, cpu, now, prev, slot);
+    /* one that moves to a wanted CPU has no stack: the ring of an unwanted one is a token */
+    if (slot && counted) send_stacks_ahead(ctx, area, cpu, now, prev, slot);
   }
-  if (next->pid) resume(area, cpu, now, next, since);
+  if (next->pid) resume(area, cpu, now, next, since, counted);
   return 0;
 }

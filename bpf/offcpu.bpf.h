@@ -85,14 +85,16 @@ static __always_inline void send(struct lf_off_area* area, __u32 cpu, struct lf_
   }
 }
 
-/* The growth of the thread's run delay since the last look goes into its process's histogram. */
-static __always_inline __u64 account_delay(struct lf_off_area* area, struct task_struct* task, struct lf_slot* slot) {
+/* The growth of the thread's run delay since the last look goes into its process's histogram, if `counted`. */
+static __always_inline __u64 account_delay(struct lf_off_area* area, struct task_struct* task, struct lf_slot* slot,
+                                           bool counted) {
   __u64 total = task->sched_info.run_delay;
   __u64 delay = total - slot->run_delay_ns;
 
   if (!delay) return 0;
   slot->run_delay_ns = total;
-  if (lf_task_wanted(task, true)) lf_runq_add(area, task->tgid, task->group_leader->start_time, delay);
+  if (counted && settings.want_offcpu && lf_task_wanted(task, true))
+    lf_runq_add(area, task->tgid, task->group_leader->start_time, delay);
   return delay;
 }
 
@@ -104,6 +106,9 @@ static __always_inline void begin_record(struct lf_record_stack* r, __u32 kind, 
   r->h.time_ns = now;
   r->h.kernel_frames = 0;
   r->h.user_frames = 0;
+  r->h.futex_kind = 0;
+  r->h.futex_owner = 0;
+  r->h.seq = 0;
   lf_fill_identity(&r->h, task);
   lf_fill_syscall(&r->h, task);
 }

@@ -10,8 +10,10 @@
 #include <bpf/bpf_tracing.h>
 #include "events.h"
 #include "filter.bpf.h"
+#include "futex.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
+#include "states.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -78,7 +80,8 @@ int BPF_PROG(lf_exec, struct task_struct* task) {
   r->cpu = cpu;
   r->time_ns = bpf_ktime_get_ns();
   lf_fill_identity(r, task);
-  bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+  /* the one event that wakes the addon: a process may live more briefly than it sleeps */
+  bpf_ringbuf_submit(r, 0);
   return 0;
 }
 
@@ -107,7 +110,10 @@ int lf_sleepers(struct bpf_iter__task* ctx) {
   return 0;
 }
 
-/* Which run queue is whose, by way of the threads on it: `runqueues` is a name of data that few kernels keep. */
+/*
+ * Which run queue's lock is whose, by way of the threads on it: `runqueues` is a name of data that few kernels keep.
+ * In Linux 7.2 the lock is no longer the first member.
+ */
 SEC("?iter/task")
 int lf_run_queues(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
@@ -115,10 +121,12 @@ int lf_run_queues(struct bpf_iter__task* ctx) {
   struct cfs_rq* cfs;
   struct rq* rq;
 
-  if (!task || !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq*)0)->rq)) return 0;
+  if (!task || !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq*)0)->rq) ||
+      !bpf_core_field_exists(((struct rq*)0)->__lock))
+    return 0;
   cfs = task->se.cfs_rq;
   rq = cfs->rq;
-  q.address = (__u64)rq;
+  q.address = (__u64)rq + bpf_core_field_offset(struct rq, __lock);
   q.cpu = (__u32)rq->cpu;
   bpf_seq_write(ctx->meta->seq, &q, sizeof(q));
   return 0;
@@ -137,21 +145,36 @@ int lf_tasks(struct bpf_iter__task* ctx) {
   struct lf_task* t = &s->task;
   struct lf_slot* slot = lf_slot_find(set, lf_slot_key(task));
 
-  /* woken and run since: its wait is over and was charged */
-  if (slot && !slot->off_ns) return 0;
+  /* woken and run since: its wait is over and was charged; or it had no slot when it left: counted then */
+  if (slot ? !slot->off_ns : lf_set_was_full(task)) return 0;
   t->h.kind = LF_RECORD_TASK;
   t->h.flags = LF_IN_PROGRESS;
+  t->h.futex_kind = 0;
+  t->h.futex_owner = 0;
   t->h.cpu = 0;
   t->h.time_ns = bpf_ktime_get_ns();
   t->h.duration_ns = 0;
   t->h.weight_ns = 0;
   t->off_since_ns = slot ? slot->off_ns : 0;
+  t->own_start_ns = task->start_time;
+  t->last_cpu = task->thread_info.cpu;
+  t->queued_ns = task->__state ? 0 : queued_until_now(task);
+  t->delay_ns =
+      slot && task->sched_info.run_delay > slot->run_delay_ns ? task->sched_info.run_delay - slot->run_delay_ns : 0;
   t->h.state = slot ? slot->state : sleeping_state(task);
   t->user_ip = 0;
   t->user_sp = 0;
   t->user_bp = 0;
   lf_fill_identity(&t->h, task);
   lf_fill_syscall(&t->h, task);
+  if (settings.want_futex && t->h.state == LF_STATE_INTERRUPTIBLE) {
+    struct lf_futex f;
+
+    lf_futex_of(task, false, &f);
+    t->h.futex_kind = slot && slot->futex_kind ? slot->futex_kind : f.kind;
+    if (f.kind) t->h.syscall_arg0 = f.address;
+    t->h.futex_owner = slot ? slot->futex_owner : 0;
+  }
   if (!(task->flags & PF_KTHREAD)) {
     struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
 

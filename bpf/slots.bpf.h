@@ -14,6 +14,29 @@ struct {
   __type(value, struct lf_slot_set);
 } lf_slots SEC(".maps");
 
+/* 1 = this set once had no way left: written once, so that a thread without a slot is known to have been counted lost.
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} lf_full_sets SEC(".maps");
+
+static __always_inline bool lf_set_was_full(struct task_struct* task) {
+  __u32 index = (__u32)task->pid & (settings.slot_sets - 1);
+  __u32* full = bpf_map_lookup_elem(&lf_full_sets, &index);
+
+  return full && *full;
+}
+
+static __always_inline void lf_set_is_full(struct task_struct* task) {
+  __u32 index = (__u32)task->pid & (settings.slot_sets - 1);
+  __u32* full = bpf_map_lookup_elem(&lf_full_sets, &index);
+
+  if (full && !*full) *full = 1;
+}
+
 /* Thread id alone would confuse a thread with the dead one whose id it got: the start time goes into the key. */
 static __always_inline __u64 lf_slot_key(struct task_struct* task) {
   return (task->start_time >> 8) << 32 | (__u32)task->pid;
@@ -48,6 +71,9 @@ static __always_inline void lf_slot_free(struct lf_slot* slot) {
   slot->seq = 0;
   slot->probability = 0;
   slot->last_wait_ns = 0;
+  slot->futex_owner = 0;
+  slot->futex_kind = 0;
+  slot->futex_deadline_ns = 0;
   /* the key last: from here on another thread may claim it */
   *(volatile __u64*)&slot->key = 0;
 }

@@ -1,9 +1,11 @@
-// The tab of kernel locks: a table to choose a lock from, what is known of the chosen one, and two graphs that show only
-// its waits: who waited, and who held it meanwhile.
+// A tab of locks, kernel locks or user locks: tables to choose a lock from, what is known of the chosen one, and two graphs
+// that show only its waits: who waited, and who held it meanwhile.
+import type { LockSource } from "../src/capture/sample-sources.js";
 import type { ReportDocument, ReportLock, ReportLocks, ReportSource } from "../src/export/html/document.js";
 import { button, el } from "./dom.js";
-import { NO_OWNERS } from "./explain.js";
-import { LockTable } from "./lock-table.js";
+import { noOwners } from "./explain.js";
+import { LockTable, type LockTableOptions } from "./lock-table.js";
+import { CONDITION_WORDS, LOCK_WORDS } from "./lock-words.js";
 import { SourcePanel } from "./source-panel.js";
 import { clip, duration, percent, plainNumber, visible } from "./text.js";
 import { waitHistogram } from "./wait-histogram.js";
@@ -13,10 +15,10 @@ const LIST_ROWS = 8;
 /** Longer names are cut in headings; the table and the details have them whole. */
 const HEADING_NAME = 80;
 
-/** The panel of the source `locks`. */
+/** The panel of the source `locks` or `futex`. */
 export class LockPanel {
   readonly element = el("div", { class: "panel locks" });
-  readonly #table: LockTable;
+  readonly #tables: readonly LockTable[];
   readonly #waiting: SourcePanel;
   readonly #owners: SourcePanel | null;
   readonly #all = button("All locks", () => this.#choose(undefined));
@@ -24,23 +26,29 @@ export class LockPanel {
   readonly #detail = el("div", { class: "lock-detail" });
   readonly #waitingTitle = el("h2");
   readonly #ownersTitle = el("h2");
-  #chosen: number | undefined;
+  #chosen: ReportLock | undefined;
 
   constructor(
     report: ReportDocument,
-    source: ReportSource,
+    source: ReportSource & { readonly source: LockSource },
     readonly locks: ReportLocks,
     names: readonly string[],
   ) {
-    this.#table = new LockTable(
-      locks.rows,
-      (lock) => this.#choose(lock === this.#chosen ? undefined : lock),
-      (lock) => lock === this.#chosen,
-    );
+    const words = LOCK_WORDS[source.source];
+    const choosing: Pick<LockTableOptions, "onRow" | "isChosen"> = {
+      onRow: (lock) => this.#choose(lock === this.#chosen ? undefined : lock),
+      isChosen: (lock) => lock === this.#chosen,
+    };
+    const contended = locks.rows.filter(({ contention }) => contention);
+    const conditions = locks.rows.filter(({ contention }) => !contention);
+    const table = new LockTable(contended, { columns: source.source, ...words, ...choosing });
+    const apart = new LockTable(conditions, { columns: "conditions", ...CONDITION_WORDS, ...choosing });
+    this.#tables = [table, apart];
     this.#waiting = new SourcePanel(report, source, names);
     this.#owners = locks.owners === null ? null : new SourcePanel(report, locks.owners, names);
     this.element.append(
-      this.#table.element,
+      table.element,
+      conditions.length > 0 ? conditionList(conditions, apart.element) : "",
       el("div", { class: "toolbar" }, this.#all, this.#choice),
       this.#detail,
       el("section", { class: "lock-waiting" }, this.#waitingTitle, this.#waiting.element),
@@ -48,7 +56,10 @@ export class LockPanel {
         "section",
         { class: "lock-owners" },
         this.#ownersTitle,
-        this.#owners?.element ?? el("p", { class: "empty" }, NO_OWNERS),
+        words.ownersNote === "" || this.#owners === null
+          ? null
+          : el("p", { class: "quiet" }, words.ownersNote),
+        this.#owners?.element ?? el("p", { class: "empty" }, noOwners(source.source)),
       ),
     );
     this.#show();
@@ -71,16 +82,17 @@ export class LockPanel {
     this.#owners?.destroy();
   }
 
-  #choose(lock: number | undefined): void {
+  #choose(lock: ReportLock | undefined): void {
     this.#chosen = lock;
-    this.#table.markChosen();
-    this.#waiting.filterByLock(lock);
-    this.#owners?.filterByLock(lock);
+    for (const table of this.#tables) table.markChosen();
+    const place = lock && this.locks.rows.indexOf(lock);
+    this.#waiting.filterByLock(place);
+    this.#owners?.filterByLock(place);
     this.#show();
   }
 
   #show(): void {
-    const lock = this.#chosen === undefined ? undefined : this.locks.rows[this.#chosen];
+    const lock = this.#chosen;
     const name = lock === undefined ? "all locks" : clip(visible(lock.name), HEADING_NAME);
     this.#all.disabled = lock === undefined;
     this.#choice.textContent =
@@ -96,6 +108,36 @@ export class LockPanel {
   }
 }
 
+/** The table of what is no contention, folded away: a quiet machine waits there all day. */
+function conditionList(conditions: readonly ReportLock[], table: HTMLElement): HTMLElement {
+  const waits = conditions.reduce((sum, lock) => sum + lock.waits, 0);
+  const sumNs = conditions.reduce((sum, lock) => sum + lock.sumNs, 0);
+  return el(
+    "details",
+    { class: "lock-conditions" },
+    el(
+      "summary",
+      {},
+      `Condition variables and idle waits: ${plainNumber(conditions.length)}, with ${plainNumber(waits)} waits of ${duration(sumNs)} together. They are no contention, and the graph below leaves them out.`,
+    ),
+    table,
+  );
+}
+
+/** What is known of the waits of a futex beside their length; "" for a kernel lock. */
+function waitersText({ timeouts, threads, atOnce }: ReportLock): string {
+  if (atOnce === null) return "";
+  const given =
+    timeouts === null
+      ? ""
+      : timeouts === 0
+        ? " None of them ended by a timeout."
+        : ` ${plainNumber(timeouts)} of them ended by a timeout, the others by a wake-up.`;
+  const seen = threads === 1 ? "1 thread was" : `${plainNumber(threads)} threads were`;
+  const most = atOnce > 1 ? `, at least ${plainNumber(atOnce)} of them at one time` : "";
+  return given + (threads > 0 ? ` ${seen} seen waiting${most}.` : "");
+}
+
 /** What is known of one lock. */
 function detailOf(lock: ReportLock): HTMLElement[] {
   const sampled =
@@ -106,7 +148,7 @@ function detailOf(lock: ReportLock): HTMLElement[] {
     el(
       "p",
       {},
-      `${lock.kind}: ${plainNumber(lock.waits)} waits, ${duration(lock.sumNs)} together, the longest ${duration(lock.maxNs)}. ${sampled}`,
+      `${lock.kind}: ${plainNumber(lock.waits)} waits, ${duration(lock.sumNs)} together, the longest ${duration(lock.maxNs)}.${waitersText(lock)} ${sampled}`,
     ),
     el(
       "div",

@@ -1,6 +1,7 @@
 // The page as a whole. `mount` is the boundary: the report calls it with an unpacked document, a live page would call
 // it with one that it fetched.
-import type { ReportDocument } from "../src/export/html/document.js";
+import { LOCK_SOURCES } from "../src/capture/sample-sources.js";
+import type { ReportDocument, ReportSource } from "../src/export/html/document.js";
 import { el } from "./dom.js";
 import { functionNames } from "./labels.js";
 import { LockPanel } from "./lock-panel.js";
@@ -23,6 +24,14 @@ interface Panel {
   destroy(): void;
 }
 
+function panelOf(report: ReportDocument, source: ReportSource, names: readonly string[]): Panel {
+  const lockSource = LOCK_SOURCES.find((each) => each === source.source);
+  const locks = lockSource && report[lockSource];
+  return locks
+    ? new LockPanel(report, { ...source, source: lockSource }, locks, names)
+    : new SourcePanel(report, source, names);
+}
+
 /** Shows a document in `root`, replacing what is there. */
 export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
   const names = functionNames(report);
@@ -33,10 +42,7 @@ export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
     (id, holder) => {
       const source = report.sources.find((candidate) => candidate.source === id);
       if (!source || panels.has(id)) return;
-      const panel: Panel =
-        source.source === "locks" && report.locks
-          ? new LockPanel(report, source, report.locks, names)
-          : new SourcePanel(report, source, names);
+      const panel = panelOf(report, source, names);
       panels.set(id, panel);
       holder.append(panel.element);
       panel.start();

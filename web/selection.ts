@@ -69,8 +69,10 @@ export function selectRows(
   const { lock, states } = selection;
   let count = 0;
   for (let row = 0; row < source.node.length; row++) {
-    if (threads[source.thread[row]!] !== 1 || !states[source.state[row]!]) continue;
-    if (lock === undefined || source.lock?.[row] === lock) rows[count++] = row;
+    if (threads[source.thread[row]!] !== 1) continue;
+    // A lock that was chosen is shown whatever the state of its waits: who chooses a condition wants to see it.
+    const shown = lock === undefined ? states[source.state[row]!] : source.lock?.[row] === lock;
+    if (shown) rows[count++] = row;
   }
   return rows.subarray(0, count);
 }

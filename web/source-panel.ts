@@ -1,4 +1,4 @@
-// One graph with all that belongs to it: controls, selected frame, tables. Most tabs are one of these, that of the locks
+// One graph with all that belongs to it: controls, selected frame, tables. Most tabs are one of these, those of locks
 // two. Holds the state of what is shown; the parts only draw it.
 import type { ReportDocument, ReportSource } from "../src/export/html/document.js";
 import { button, copyButton, copyText, el } from "./dom.js";

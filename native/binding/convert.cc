@@ -113,11 +113,12 @@ Napi::Error JsError(Napi::Env env, const std::string& code, const std::string& m
 
 SessionConfig ConfigFromJs(const Napi::Object& js) {
   SessionConfig c;
-  c.cpu = c.offcpu = c.locks = false;
+  c.cpu = c.offcpu = c.locks = c.futex = false;
   for (const std::string& s : Strings(js.Get("sources"))) {
     c.cpu |= s == "cpu";
     c.offcpu |= s == "offcpu";
     c.locks |= s == "locks";
+    c.futex |= s == "futex";
   }
   auto number = [&](const char* key, double otherwise) {
     Napi::Value v = js.Get(key);
@@ -189,6 +190,7 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
   cost["agentSystemNs"] = Num(env, f.agent_system_ns);
   cost["peakRssBytes"] = Num(env, f.peak_rss_bytes);
   cost["kernelMemoryBytes"] = Num(env, f.kernel_bytes);
+  cost["statisticsOn"] = Napi::Boolean::New(env, f.statistics_on);
   o["cost"] = cost;
   o["cpuTimesStart"] = CpuTimesToJs(env, f.cpu_times_start);
   o["cpuTimesEnd"] = CpuTimesToJs(env, f.cpu_times_end);
@@ -225,6 +227,7 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
     row["count"] = Num(env, t.count);
     row["sumNs"] = Num(env, t.sum_ns);
     row["maxNs"] = Num(env, t.max_ns);
+    row["timeouts"] = Num(env, t.timeouts);
     row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
     return row;
   });
@@ -309,7 +312,7 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
   Napi::Array samples = Napi::Array::New(env);
   uint32_t i = 0;
   // as in SampleSource of src/capture/binding.ts
-  static constexpr const char* kNames[kSources] = {"cpu", "offcpu", "locks", "lock-owners"};
+  static constexpr const char* kNames[kSources] = {"cpu", "offcpu", "locks", "lock-owners", "futex", "futex-owners"};
   for (size_t source = 0; source < kSources; source++)
     if (batch.samples[source].size()) samples.Set(i++, SamplesToJs(env, kNames[source], batch.samples[source]));
   o["samples"] = samples;

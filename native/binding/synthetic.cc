@@ -16,7 +16,7 @@ class NoSymbols final : public Symbolizer {
  public:
   Location LocateKernel(uint64_t address) override { return {1, address, FrameKind::kKernel}; }
   Location LocateUser(uint32_t, uint64_t, uint64_t address) override { return {2, address, FrameKind::kUser}; }
-  void ProcessExec(uint32_t, uint64_t) override {}
+  void ProcessExec(uint32_t, uint64_t, bool) override {}
   std::vector<ModuleInfo> TakeNewModules() override {
     std::vector<ModuleInfo> modules;
     if (!std::exchange(told_, true)) modules = {{1, "[kernel]", ""}, {2, "/usr/sbin/made-up", ""}};

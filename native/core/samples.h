@@ -9,8 +9,8 @@
 
 namespace lowflame {
 
-enum class Source : uint8_t { kCpu = 0, kOffCpu = 1, kLocks = 2, kLockOwners = 3 };
-constexpr size_t kSources = 4;
+enum class Source : uint8_t { kCpu = 0, kOffCpu = 1, kLocks = 2, kLockOwners = 3, kFutex = 4, kFutexOwners = 5 };
+constexpr size_t kSources = 6;
 
 struct Sample {
   double time_ns;  // since the start of the recording
@@ -22,10 +22,12 @@ struct Sample {
   uint8_t state;
   int32_t syscall;
   uint32_t flags;
-  uint32_t lock = 0;  // of kLocks and kLockOwners
-  // who held the lock while a wait for it went on: becomes a sample of kLockOwners
-  bool owned = false;
+  uint32_t lock = 0;  // of kLocks, kFutex and their owners
+  // who held the lock while a wait for it went on: becomes a sample of its own
+  bool owned = false, futex = false;
   uint32_t owner_thread = 0, owner_stack = 0;
+  int32_t owner_syscall = -1;
+  uint8_t owner_state = 0;
 };
 
 struct Samples {

@@ -43,6 +43,8 @@ size_t PageUp(size_t n) {
   if (error == EPERM || error == EACCES)
     throw Error("EPERM_BPF", std::string("not allowed to load BPF programs (") + what +
                                  "): run as root, or give CAP_BPF and CAP_PERFMON to lowflame");
+  if (error == EMFILE)
+    throw Error("EMFILE", std::string("too many open files (") + what + "): raise the limit with ulimit -n 1024");
   if (error == ENOMEM)
     throw Error("ENOMEM_BPF", std::string("the kernel has no memory for BPF maps (") + what +
                                   "): free memory, or raise the locked-memory limit (ulimit -l)");
@@ -160,7 +162,8 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     if (name == areas_map_ || name == rings_map_)
       bpf_map__set_max_entries(map, static_cast<uint32_t>(config.possible_cpus));
     if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
-    if (name == "lf_slots" && config.slot_sets) bpf_map__set_max_entries(map, config.slot_sets);
+    if ((name == "lf_slots" || name == "lf_full_sets") && config.slot_sets)
+      bpf_map__set_max_entries(map, config.slot_sets);
     if (name == "lf_pids")
       bpf_map__set_max_entries(map, static_cast<uint32_t>(std::max<size_t>(1, config.filters.pids.size())));
     if (name.size() > 7 && name.compare(name.size() - 7, 7, ".rodata") == 0) {
@@ -182,6 +185,9 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.threshold_ns = config.threshold_ns;
       s.stacks_per_window = 100;
       s.slot_sets = std::max(1u, config.slot_sets);
+      s.want_offcpu = config.want_offcpu;
+      s.want_futex = config.want_futex;
+      s.wall_offset_ns = config.wall_offset_ns;
       s.lock_sets = std::max(1u, config.lock_sets);
       s.lock_limit_ns = config.lock_limit_ns;
       s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
@@ -262,6 +268,10 @@ int Object::OnRecord(void* self, void* data, size_t size) {
   auto* object = static_cast<Object*>(self);
   if (size >= sizeof(lf_record) && object->receiver_) object->receiver_(static_cast<const lf_record*>(data), size);
   return 0;
+}
+
+int Object::WakeFd() const {
+  return rings_ ? ring_buffer__epoll_fd(rings_) : -1;
 }
 
 int Object::Drain() {

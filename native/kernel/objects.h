@@ -31,6 +31,8 @@ struct ObjectConfig {
   bool user_stack_in_chain = false;
   uint64_t threshold_ns = 0;
   uint32_t slot_sets = 0;
+  bool want_offcpu = true, want_futex = false;
+  uint64_t wall_offset_ns = 0;
   uint32_t lock_sets = 0;
   uint64_t lock_limit_ns = 0;
   uint32_t table_rows = 0;  // a power of two; 0 = all
@@ -85,6 +87,8 @@ class Object {
 
   using Receiver = std::function<void(const lf_record*, size_t)>;
   void SetReceiver(Receiver receiver) { receiver_ = std::move(receiver); }
+  // Readable when a program has woken the rings' reader; -1 without rings.
+  int WakeFd() const;
   // Hands all records in the rings to the receiver. Returns how many.
   int Drain();
   // The area of a CPU, nullptr if it has none. Shared with the kernel: counters only grow.

@@ -14,7 +14,8 @@
 namespace lowflame {
 namespace {
 
-const std::vector<std::string> kCpu{"cpu"}, kOffCpu{"offcpu"}, kLocks{"locks"}, kAll{"cpu", "offcpu", "locks"}, kNone{};
+const std::vector<std::string> kCpu{"cpu"}, kSwitches{"offcpu", "futex"}, kLocks{"locks"},
+    kAll{"cpu", "offcpu", "locks", "futex"}, kNone{};
 
 ProbeRow Ok(const char* id, const char* title, const std::string& found) {
   return {id, title, "ok", found, "", kNone};
@@ -113,13 +114,13 @@ std::vector<ProbeRow> ProbeKernel() {
   }
   if (!features.switch_state) {
     rows.push_back({"tp_btf.sched_switch", "off-CPU time", "missing", "sched_switch does not hand over prev_state",
-                    "record with --what cpu", kOffCpu});
+                    "record with --what cpu", kSwitches});
   } else if (features.sched_exit) {
     rows.push_back(TryObject("tp_btf.sched_switch", "off-CPU time, measured where the thread resumes",
-                             Object::Kind::kOffCpu, {"lf_switch_out", "lf_switch_in"}, kOffCpu));
+                             Object::Kind::kOffCpu, {"lf_switch_out", "lf_switch_in"}, kSwitches));
   } else {
     ProbeRow row = TryObject("tp_btf.sched_switch", "off-CPU time, stacks at switch-out", Object::Kind::kOffCpu,
-                             {"lf_switch_both"}, kOffCpu);
+                             {"lf_switch_both"}, kSwitches);
     if (row.status == "ok") {
       row.status = "degraded";
       row.found = "no tracepoint sched_exit_tp: user stacks of waits are drawn before their length is known";
@@ -131,7 +132,7 @@ std::vector<ProbeRow> ProbeKernel() {
     rows.push_back(Ok("btf.sched_info", "run-queue wait", "task_struct.sched_info"));
   else
     rows.push_back({"btf.sched_info", "run-queue wait", "missing", "task_struct has no sched_info",
-                    "boot a kernel with CONFIG_SCHED_INFO (SCHEDSTATS or TASK_DELAY_ACCT)", kOffCpu});
+                    "boot a kernel with CONFIG_SCHED_INFO (SCHEDSTATS or TASK_DELAY_ACCT)", kSwitches});
   rows.push_back(TryObject("tp_btf.sched_process_exec", "names after an exec, threads asleep at the end",
                            Object::Kind::kProc, {"lf_exec", "lf_sleepers", "lf_tasks", "lf_run_queues"}, kAll));
   rows.push_back(LockRow(features));

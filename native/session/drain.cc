@@ -1,4 +1,7 @@
 // The drain thread: empties the rings, joins the two halves of CPU samples, interns, hands batches over.
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -9,7 +12,9 @@ namespace {
 
 // Short enough to read the mappings of processes that live briefly; rings hold at least 100 ms of the worst rate. Each
 // wake-up takes a CPU from somebody: at 20 ms they were half of what a recording cost a saturated proxy.
-constexpr auto kInterval = std::chrono::milliseconds(40);
+constexpr uint64_t kIntervalNs = 40000000;
+// Mappings of new processes that are read between two drains: 100 a second.
+constexpr uint32_t kExecLooksADrain = 4;
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
 constexpr uint64_t kWakeupIntervalNs = 1000000000ull;
@@ -51,19 +56,33 @@ void AppendSamples(Samples* to, Samples* from) {
 }  // namespace
 
 void Session::DrainLoop() {
-  uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs;
-  std::unique_lock<std::mutex> lock(stop_mutex_);
+  uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs, next_drain = MonotonicNs() + kIntervalNs;
   while (!stop_) {
-    stop_wake_.wait_for(lock, kInterval, [this] { return stop_; });
+    const uint64_t before = MonotonicNs();
+    const auto left_ms = static_cast<int>(next_drain > before ? (next_drain - before + 999999) / 1000000 : 0);
+    // a look at a process that was just started cannot wait, but too many of them can
+    const bool looks = exec_looks_ < kExecLooksADrain;
+    pollfd waits[] = {{stop_fd_.get(), POLLIN, 0}, {looks ? proc_object_->WakeFd() : -1, POLLIN, 0}};
+    poll(waits, 2, left_ms);
     if (stop_) break;
-    lock.unlock();
+    if (MonotonicNs() < next_drain) {
+      proc_object_->Drain();
+      continue;
+    }
+    next_drain = MonotonicNs() + kIntervalNs;
+    exec_looks_ = 0;
     DrainOnce(false);
     if (MonotonicNs() >= next_hotplug) {
       WatchHotplug();
       next_hotplug = MonotonicNs() + kHotplugIntervalNs;
     }
-    lock.lock();
   }
+}
+
+void Session::StopDraining() {
+  stop_ = true;
+  uint64_t one = 1;
+  if (write(stop_fd_.get(), &one, sizeof(one)) < 0) return;  // full: it wakes up all the same
 }
 
 void Session::DrainOnce(bool last) {
@@ -72,6 +91,7 @@ void Session::DrainOnce(bool last) {
   if (off_object_) off_object_->Drain();
   if (lock_object_) DrainLocks();
   ahead_.PassDone();
+  EmitHeldWaits(last);
   lost_ = CountLost();
   stacks_ = interner_->nodes();
 
@@ -179,9 +199,10 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
       if (half) halves_orphaned_++;
       half = &cpu->halves[next++];
     }
-    // a thread that is past its exit has no ids any more for perf; its half still knows them
-    const bool exiting = s.tid == UINT32_MAX;
-    if (half && half->h.tid != s.tid && !exiting) {
+    // a thread that is past its exit has no ids any more for perf, and one outside of our pid namespace has the idle
+    // task's; its half still knows them
+    const bool exiting = s.tid == UINT32_MAX, outside = s.tid == 0 && half && half->h.tid != 0;
+    if (half && half->h.tid != s.tid && !exiting && !outside) {
       halves_orphaned_++;
       half = nullptr;
     }
@@ -193,7 +214,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     raw.kernel = drain.addresses.data() + s.chain_begin;
     raw.kernel_frames = s.chain_length;
     uint32_t process;
-    if (s.tid == 0) {
+    if (s.tid == 0 && !outside) {
       // the idle task: only work done on top of it, in interrupt context, is time that somebody used
       if (filtered || !InSoftirq(drain, s)) {
         cpu->idle++;
@@ -208,7 +229,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
       if (!half && exiting) {
         process = interner_->Process(0, 1, "exiting", false);
         out.thread = interner_->Thread(0, process, "exiting");
-      } else if (who && (who->tgid == s.pid || exiting)) {
+      } else if (who && (who->tgid == s.pid || exiting || outside)) {
         bool kernel_thread = who->task_flags & 0x00200000;  // PF_KTHREAD
         process = interner_->Process(who->tgid, who->start_time_ns, who->leader_comm, kernel_thread);
         out.thread = interner_->Thread(who->tid, process, who->comm);
@@ -256,7 +277,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
 void Session::Emit(Source source, const Sample& sample) {
   Samples& to = work_.of(source);
   to.Add(sample);
-  if (source == Source::kLocks || source == Source::kLockOwners) to.lock.push_back(sample.lock);
+  if (source >= Source::kLocks) to.lock.push_back(sample.lock);
   samples_++;
 }
 
@@ -297,7 +318,21 @@ Sample Session::MakeWait(const lf_record* r, const uint64_t* frames, uint32_t fl
   raw.user_frames = r->user_frames;
   raw.kernel_leaf_is_return = true;
   out.stack = interner_->Stack(process, raw);
+  if (r->futex_kind) NoteFutex(*r, process, &out);
   return out;
+}
+
+void Session::EmitWait(const Sample& sample) {
+  if (config_.offcpu) Emit(Source::kOffCpu, sample);
+  if (!config_.futex) return;
+  owner_waits_.Note(sample);
+  if (!sample.futex || sample.lock == UINT32_MAX) return;
+  if (!sample.owned || !owner_waits_.Hold(sample)) EmitWithOwner(Source::kFutex, Source::kFutexOwners, sample);
+}
+
+void Session::EmitHeldWaits(bool all) {
+  owner_waits_.PassDone(all,
+                        [this](const Sample& sample) { EmitWithOwner(Source::kFutex, Source::kFutexOwners, sample); });
 }
 
 void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
@@ -305,16 +340,13 @@ void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
   if (size < sizeof(lf_record) + (r->kernel_frames + r->user_frames) * sizeof(uint64_t)) return;
   switch (r->kind) {
     case LF_RECORD_WAIT:
-      Emit(Source::kOffCpu, MakeWait(r, frames, 0));
+      EmitWait(MakeWait(r, frames, 0));
       return;
-    // the sequence number travels in a field that has no meaning yet
     case LF_RECORD_WAIT_STACK:
-      if (auto whole = ahead_.OnStack(r->tid, static_cast<uint32_t>(r->weight_ns), MakeWait(r, frames, 0)))
-        Emit(Source::kOffCpu, *whole);
+      if (auto whole = ahead_.OnStack(r->tid, static_cast<uint32_t>(r->seq), MakeWait(r, frames, 0))) EmitWait(*whole);
       return;
     case LF_RECORD_WAIT_END:
-      if (auto whole = ahead_.OnEnd(r->tid, static_cast<uint32_t>(r->syscall_arg0), MakeWait(r, frames, 0)))
-        Emit(Source::kOffCpu, *whole);
+      if (auto whole = ahead_.OnEnd(r->tid, static_cast<uint32_t>(r->seq), MakeWait(r, frames, 0))) EmitWait(*whole);
       return;
     default:
       return;
@@ -322,7 +354,9 @@ void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
 }
 
 void Session::OnProcRecord(const lf_record* r, size_t) {
-  if (r->kind == LF_RECORD_EXEC) interner_->ProcessExec(r->tgid, r->start_time_ns);
+  if (r->kind != LF_RECORD_EXEC) return;
+  exec_looks_++;
+  interner_->ProcessExec(r->tgid, r->start_time_ns, exec_looks_ <= kExecLooksADrain);
 }
 
 void Session::WatchHotplug() {

@@ -19,11 +19,7 @@ void Session::Deactivate() {
   std::lock_guard<std::mutex> life(life_mutex_);
   if (step_ == Step::kClosed) return;  // a close that overtook this has ended everything
   Require(Step::kActive, "deactivate");
-  {
-    std::lock_guard<std::mutex> lock(stop_mutex_);
-    stop_ = true;
-  }
-  stop_wake_.notify_all();
+  StopDraining();
   drain_thread_.join();
 
   for (auto& [cpu, state] : cpus_)
@@ -37,6 +33,7 @@ void Session::Deactivate() {
 
   DrainOnce(false);
   if (off_object_) ChargeSleepers();
+  EmitHeldWaits(true);
   if (lock_object_) ChargeLockWaiters();
   Collect();
   for (Object* o : Objects()) o->Detach();
@@ -89,7 +86,7 @@ int64_t Session::ProcessOfTotals(uint32_t pid, uint64_t start_time_ns) {
 void Session::Collect() {
   uint64_t cpu_sum[LF_CPU_COUNTERS] = {}, off_sum[LF_OFF_COUNTERS] = {}, proc_full = 0;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> totals = in_progress_totals_;
-  std::map<int64_t, RunQueueRow> runq;
+  std::map<int64_t, RunQueueRow> runq = in_progress_run_queue_;
   for (auto& [cpu, state] : cpus_) {
     if (cpu_object_)
       if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu))
@@ -173,12 +170,15 @@ void Session::Collect() {
          "CPU samples whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("cpu.hotplug", hotplug_, "times a CPU came or went; up to a second of its time around each is not sampled");
   }
-  if (config_.offcpu) {
+  if (off_object_) {
     loss("offcpu.ring_full", off_sum[LF_OFF_RING_FULL] + off_sum[LF_OFF_NO_RING],
          "stacks of waits that did not fit into their ring; totals by process still count these waits");
     loss("offcpu.ring_full_ns", off_sum[LF_OFF_STACK_LOST_NS],
          "nanoseconds of waiting that those lost stacks stood for; missing in the flame graph");
-    loss("offcpu.slot_collision", off_sum[LF_OFF_SLOT_COLLISION],
+    for (int cpu : unwanted_cpus_)
+      if (const auto* a = off_object_->AreaOf<lf_off_area>(cpu))
+        off_sum[LF_OFF_SLOT_COLLISION] += a->counter[LF_OFF_SLOT_COLLISION];
+    loss("offcpu.slot_collision", off_sum[LF_OFF_SLOT_COLLISION] + slotless_sleepers_,
          "waits of threads that found no slot in the thread table; not counted anywhere");
     loss("offcpu.orphan_end", off_sum[LF_OFF_ORPHAN_END], "ends of waits whose beginning was not seen");
     loss("offcpu.totals_full", off_sum[LF_OFF_TOTALS_FULL],
@@ -194,6 +194,14 @@ void Session::Collect() {
     loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");
   }
   if (lock_object_) CollectLocks();
+  if (config_.futex) {
+    CollectFutexes();
+    loss("futex.table_full", off_sum[LF_OFF_FUTEX_FULL],
+         "waits for futexes that found no row; their time is in the row \"other\"");
+  }
+  for (auto& [key, row] : lock_totals_) final_.lock_totals.push_back(row);
+  if (config_.locks || config_.futex)
+    loss("locks.too_many", locks_dropped_, "sampled waits of locks and futexes beyond the first 65,536");
   loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");
   loss("proc.ring_full", proc_full,
        "exec events that did not fit; names of those processes may be of the program before");

@@ -64,10 +64,10 @@ uint32_t Interner::Thread(uint32_t tid, uint32_t process, const char* comm) {
   return id;
 }
 
-void Interner::ProcessExec(uint32_t pid, uint64_t start_time_ns) {
+void Interner::ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) {
   int64_t id = FindProcess(pid, start_time_ns);
   if (id >= 0) processes_[static_cast<size_t>(id)].epoch++;
-  symbolizer_->ProcessExec(pid, start_time_ns);
+  symbolizer_->ProcessExec(pid, start_time_ns, look);
 }
 
 uint32_t Interner::Frame(const Location& location, uint32_t process) {

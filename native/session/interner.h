@@ -35,7 +35,8 @@ class Interner {
   uint32_t Process(uint32_t pid, uint64_t start_time_ns, const char* comm, bool kernel_thread);
   uint32_t Thread(uint32_t tid, uint32_t process, const char* comm);
   uint32_t Stack(uint32_t process, const RawStack& stack);
-  void ProcessExec(uint32_t pid, uint64_t start_time_ns);
+  // `look`: read its mappings now, for it may be gone soon.
+  void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look);
   // -1 if never seen
   int64_t FindProcess(uint32_t pid, uint64_t start_time_ns) const;
 

@@ -11,21 +11,26 @@
 namespace lowflame {
 namespace {
 
-constexpr size_t kMaxLocks = 65536;
-
-// As lf_bucket in bpf/tables.bpf.h: two an octave from 1,024 ns.
-size_t BucketOf(uint64_t ns) {
-  if (ns < 1024) return 0;
-  unsigned octave = 63 - static_cast<unsigned>(__builtin_clzll(ns));
-  return std::min<size_t>(1 + 2 * (octave - 10) + (ns >> (octave - 1) & 1), LF_RUNQ_BUCKETS - 1);
-}
-
 struct TaskRecord {
   lf_task task;
   uint64_t frames[LF_MAX_FRAMES + 1];
 };
 
 }  // namespace
+
+size_t Session::BucketOf(uint64_t ns) {
+  if (ns < 1024) return 0;
+  unsigned octave = 63 - static_cast<unsigned>(__builtin_clzll(ns));
+  return std::min<size_t>(1 + 2 * (octave - 10) + (ns >> (octave - 1) & 1), LF_RUNQ_BUCKETS - 1);
+}
+
+LockTotal& Session::TotalOf(int64_t lock, int64_t process) {
+  LockTotal& row = lock_totals_[{lock, process}];
+  row.lock = lock;
+  row.process = process;
+  row.buckets.resize(LF_RUNQ_BUCKETS);
+  return row;
+}
 
 void Session::LoadLocks() {
   if (!features_.contention)
@@ -150,15 +155,20 @@ Sample Session::MakeLockWait(const lf_record_lock* r) {
 }
 
 void Session::EmitLock(const Sample& sample) {
-  if (sample.lock == UINT32_MAX) return;  // counted when it found no id
-  Emit(Source::kLocks, sample);
+  // UINT32_MAX: counted when it found no id
+  if (sample.lock != UINT32_MAX) EmitWithOwner(Source::kLocks, Source::kLockOwners, sample);
+}
+
+void Session::EmitWithOwner(Source waits, Source owners, const Sample& sample) {
+  Emit(waits, sample);
   if (!sample.owned) return;
   Sample owner = sample;
   owner.thread = sample.owner_thread;
   owner.stack = sample.owner_stack;
-  owner.syscall = -1;
+  owner.syscall = sample.owner_syscall;
+  owner.state = sample.owner_state;
   owner.flags = 0;
-  Emit(Source::kLockOwners, owner);
+  Emit(owners, owner);
 }
 
 void Session::OnLockRecord(const lf_record_lock* r, size_t size) {
@@ -220,11 +230,10 @@ void Session::ChargeLockWaiters() {
     EmitLock(sample);
     if (sample.lock == UINT32_MAX) continue;
     int64_t process = interner_->FindProcess(w.tgid, w.start_time_ns);
-    LockTotal& row = lock_totals_[{sample.lock, process}];
+    LockTotal& row = TotalOf(sample.lock, process);
     row.count++;
     row.sum_ns += end - w.begin_ns;
     row.max_ns = std::max<uint64_t>(row.max_ns, end - w.begin_ns);
-    row.buckets.resize(LF_RUNQ_BUCKETS);
     row.buckets[BucketOf(end - w.begin_ns)]++;
   }
   NameLocks();
@@ -245,18 +254,12 @@ void Session::CollectLocks() {
                             : LockId(r.lock, static_cast<uint32_t>(r.key >> 32 & 0xff),
                                      static_cast<uint32_t>(r.key >> 40 & 0xff), tgid);
       int64_t process = other ? -1 : ProcessOfTotals(tgid, r.start_time_ns);
-      LockTotal& row = lock_totals_[{lock, process}];
+      LockTotal& row = TotalOf(lock == UINT32_MAX ? -1 : static_cast<int64_t>(lock), process);
       row.count += r.count;
       row.sum_ns += r.sum_ns;
       row.max_ns = std::max<uint64_t>(row.max_ns, r.max_ns);
-      row.buckets.resize(LF_RUNQ_BUCKETS);
       for (size_t b = 0; b < LF_RUNQ_BUCKETS; b++) row.buckets[b] += r.bucket[b];
     }
-  }
-  for (auto& [key, row] : lock_totals_) {
-    row.lock = key.first == UINT32_MAX ? -1 : static_cast<int64_t>(key.first);
-    row.process = key.second;
-    final_.lock_totals.push_back(row);
   }
   NameLocks();
   auto loss = [&](const char* id, uint64_t count, const char* meaning) {
@@ -277,7 +280,6 @@ void Session::CollectLocks() {
        "lock waits whose user stack filled all 127 frames: deeper, or astray without frame pointers");
   loss("locks.user_unreadable", sum[LF_LOCKS_USER_UNREADABLE], "lock waits whose user stack could not be read");
   loss("locks.stack_ahead_orphaned", lock_ahead_.orphaned(), "stacks of lock waits whose end was lost, or the reverse");
-  loss("locks.too_many", locks_dropped_, "sampled waits of locks beyond the first 65,536");
 }
 
 }  // namespace lowflame

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -14,7 +15,7 @@
 namespace lowflame {
 namespace {
 
-constexpr uint32_t kProcRingBytes = 64 * 1024;
+constexpr uint32_t kProcRingBytes = 64 * 1024, kTokenRingBytes = 4096;
 // A wait for a lock over this always has its stack.
 constexpr uint64_t kLockLimitNs = 1000000;
 
@@ -26,7 +27,9 @@ uint32_t PowerOfTwoAtLeast(uint64_t n) {
 
 }  // namespace
 
-Session::Session() = default;
+Session::Session() : stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!stop_fd_) throw Error("EMFILE", "too many open files: raise the limit with ulimit -n 1024");
+}
 Session::~Session() {
   Close();
 }
@@ -43,18 +46,23 @@ void Session::Configure(const SessionConfig& config) {
   if (config.frequency_hz < 1 || config.frequency_hz > 9999)
     throw Error("EFREQUENCY", "a sampling frequency of " + std::to_string(config.frequency_hz) +
                                   " Hz is not possible: give 1 to 9999");
-  if (!config.cpu && !config.offcpu && !config.locks)
-    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu, locks)");
+  if (!config.cpu && !config.offcpu && !config.locks && !config.futex)
+    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu, locks, futex)");
   config_ = config;
   features_ = AskKernel();
   if (!features_.btf)
     throw Error("ENOBTF",
                 "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one built with CONFIG_DEBUG_INFO_BTF=y, as "
                 "distributions' kernels are");
-  if (config.offcpu && !features_.switch_state)
-    throw Error("EKERNEL_SWITCH",
-                "this kernel's sched_switch does not tell the state of the thread that leaves: record with --what cpu");
+  if ((config.offcpu || config.futex) && !features_.switch_state)
+    throw Error(
+        "EKERNEL_SWITCH",
+        "this kernel's sched_switch does not tell the state of the thread that leaves: record without offcpu and "
+        "futex");
   hardware_ = HardwareCyclesAvailable();
+
+  wanted_cgroups_.clear();
+  for (const std::string& directory : config.filters.cgroups) wanted_cgroups_.push_back(CgroupPathOf(directory));
 
   for (const std::string& feature : config.without) {
     if (feature == "sched_exit_tp") features_.sched_exit = false;
@@ -124,8 +132,12 @@ void Session::Load() {
   Require(Step::kConfigured, "load");
   proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
   std::vector<std::string> programs{"lf_exec"};
-  if (config_.offcpu) programs.push_back("lf_sleepers");
-  if (config_.offcpu || config_.locks) programs.push_back("lf_tasks");
+  const bool switches = config_.offcpu || config_.futex;
+  object_config_.want_offcpu = config_.offcpu;
+  object_config_.want_futex = config_.futex;
+  object_config_.wall_offset_ns = WallNs() - MonotonicNs();
+  if (switches) programs.push_back("lf_sleepers");
+  if (switches || config_.locks) programs.push_back("lf_tasks");
   if (config_.locks) programs.push_back("lf_run_queues");
   object_config_.ring_bytes = kProcRingBytes;
   proc_object_->Configure(object_config_, programs);
@@ -139,7 +151,7 @@ void Session::Load() {
     cpu_object_->Load();
     cpu_object_->FillFilters(object_config_);
   }
-  if (config_.offcpu) {
+  if (switches) {
     off_object_ = std::make_unique<Object>(Object::Kind::kOffCpu);
     object_config_.ring_bytes = off_ring_bytes_;
     if (features_.sched_exit) {
@@ -153,7 +165,7 @@ void Session::Load() {
     off_object_->SetReceiver([this](const lf_record* r, size_t n) { OnOffCpuRecord(r, n); });
     off_object_->Load();
     off_object_->FillFilters(object_config_);
-    proc_object_->ShareMap("lf_slots", off_object_->MapFd("lf_slots"));
+    for (const char* map : {"lf_slots", "lf_full_sets"}) proc_object_->ShareMap(map, off_object_->MapFd(map));
   }
   if (config_.locks) LoadLocks();
   proc_object_->Load();
@@ -163,7 +175,12 @@ void Session::Load() {
 
 void Session::OpenCpu(int cpu) {
   const auto& only = config_.filters.cpus;
-  if (!only.empty() && std::find(only.begin(), only.end(), cpu) == only.end()) return;
+  if (!only.empty() && std::find(only.begin(), only.end(), cpu) == only.end()) {
+    // nothing is counted there, but threads move: their slots are kept on all CPUs
+    if (off_object_) off_object_->AddCpu(cpu, kTokenRingBytes);
+    unwanted_cpus_.insert(cpu);
+    return;
+  }
   CpuState& state = cpus_[cpu];
   state.cpu = cpu;
   proc_object_->AddCpu(cpu, kProcRingBytes);
@@ -209,7 +226,8 @@ std::vector<Object*> Session::Objects() const {
 StartFacts Session::Activate() {
   Require(Step::kAttached, "activate");
   stats_fd_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-  if (!stats_fd_)
+  final_.statistics_on = stats_fd_ || ReadSmallFile("/proc/sys/kernel/bpf_stats_enabled").compare(0, 1, "1") == 0;
+  if (!final_.statistics_on)
     start_.notes.push_back(
         "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
   for (Object* o : Objects()) {
@@ -270,11 +288,7 @@ LiveCounts Session::Live() const {
 
 void Session::Close() {
   std::lock_guard<std::mutex> life(life_mutex_);
-  {
-    std::lock_guard<std::mutex> lock(stop_mutex_);
-    stop_ = true;
-  }
-  stop_wake_.notify_all();
+  StopDraining();
   if (drain_thread_.joinable()) drain_thread_.join();
   if (symbol_thread_) symbol_thread_->Stop();
   cpus_.clear();

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -20,13 +20,14 @@
 #include "../kernel/perf_ring.h"
 #include "interner.h"
 #include "lock_names.h"
+#include "owner_waits.h"
 #include "stacks_ahead.h"
 #include "symbol_thread.h"
 
 namespace lowflame {
 
 struct SessionConfig {
-  bool cpu = true, offcpu = false, locks = false;
+  bool cpu = true, offcpu = false, locks = false, futex = false;
   uint32_t frequency_hz = 99;
   Filters filters;
   uint64_t threshold_ns = 5000000;
@@ -71,7 +72,7 @@ struct RunQueueRow {
 
 struct LockTotal {
   int64_t lock, process;
-  uint64_t count, sum_ns, max_ns;
+  uint64_t count, sum_ns, max_ns, timeouts;
   std::vector<uint64_t> buckets;
 };
 
@@ -87,11 +88,15 @@ struct FinalFacts {
   std::vector<LockTotal> lock_totals;
   std::vector<OtherProgram> other_programs;
   uint64_t threshold_max_ns = 0;
+  bool statistics_on = true;
 };
 
 struct LiveCounts {
   uint64_t samples, stacks, lost;
 };
+
+// Path of a version 2 cgroup in its hierarchy, from its directory.
+std::string CgroupPathOf(const std::string& directory);
 
 class Session {
  public:
@@ -133,6 +138,7 @@ class Session {
 
   void Require(Step step, const char* what) const;
   void DrainLoop();
+  void StopDraining();
   void DrainOnce(bool last);
   void DrainCpu();
   void JoinCpu(CpuState* cpu, const PerfDrain& drain);
@@ -151,7 +157,20 @@ class Session {
   uint32_t LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid);
   void NameLocks();
   void ChargeLockWaiters();
+  LockTotal& TotalOf(int64_t lock, int64_t process);
+  // As lf_bucket in bpf/tables.bpf.h: two an octave from 1,024 ns.
+  static size_t BucketOf(uint64_t ns);
   void CollectLocks();
+  void EmitWithOwner(Source waits, Source owners, const Sample& sample);
+  void EmitWait(const Sample& sample);
+  void EmitHeldWaits(bool all);
+  // futex.cc
+  void NoteFutex(const lf_record& r, uint32_t process, Sample* wait);
+  uint32_t OwnerInMemory(uint32_t tgid, uint64_t address, uint32_t kind);
+  void ChargeFutexWaiter(const lf_record& r, int64_t process, uint32_t lock);
+  uint32_t FutexId(uint64_t address, uint32_t kind, uint32_t tgid);
+  uint32_t OuterThread(uint32_t tgid, uint32_t inner_tid);
+  void CollectFutexes();
   int64_t ProcessOfTotals(uint32_t pid, uint64_t start_time_ns);
   size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
   Sample MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
@@ -166,6 +185,7 @@ class Session {
   void ChargeSleepers();
   void Collect();
   bool InWantedCgroup(uint32_t tgid) const;
+  void ChargeRunnable(const lf_record& r, uint64_t ns);
   bool InSoftirq(const PerfDrain& drain, const PerfSample& s) const;
   uint64_t CountLost() const;
 
@@ -191,18 +211,26 @@ class Session {
   std::unique_ptr<SymbolThread> symbol_thread_;
 
   StacksAhead ahead_, lock_ahead_;
+  OwnerWaits owner_waits_;
   LockNames lock_names_;
   // by address, kind, and process where the lock is one's own
   std::map<std::tuple<uint64_t, uint32_t, uint32_t, uint32_t>, uint32_t> lock_ids_;
   std::vector<LockRow> locks_to_name_;
   uint64_t locks_dropped_ = 0;
-  std::map<std::pair<uint32_t, int64_t>, LockTotal> lock_totals_;
+  static constexpr size_t kMaxLocks = 65536;
+  struct InnerThread {
+    uint64_t asked_ns;
+    uint32_t tid;
+  };
+  // by process and thread id as the process knows it
+  std::map<std::pair<uint32_t, uint32_t>, InnerThread> inner_threads_;
+  std::map<std::pair<int64_t, int64_t>, LockTotal> lock_totals_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;
-  std::mutex stop_mutex_;
-  std::condition_variable stop_wake_;
-  bool stop_ = false;
+  UniqueFd stop_fd_;
+  uint32_t exec_looks_ = 0;  // since the last drain
+  std::atomic<bool> stop_{false};
 
   mutable std::mutex pending_mutex_;
   Batch pending_;
@@ -216,6 +244,10 @@ class Session {
   uint64_t hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
   PerfDrain scratch_;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;
+  std::map<int64_t, RunQueueRow> in_progress_run_queue_;
+  std::vector<std::string> wanted_cgroups_;
+  std::set<int> unwanted_cpus_;
+  uint64_t slotless_sleepers_ = 0;
 };
 
 }  // namespace lowflame

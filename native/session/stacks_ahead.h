@@ -74,9 +74,12 @@ class StacksAhead {
     whole.stack = stack.stack;
     whole.syscall = stack.syscall;
     whole.flags = stack.flags;
-    whole.owned = stack.owned;
-    whole.owner_thread = stack.owner_thread;
-    whole.owner_stack = stack.owner_stack;
+    // a lock's owner comes with the stack, a futex's with the end
+    if (!end.futex) {
+      whole.owned = stack.owned;
+      whole.owner_thread = stack.owner_thread;
+      whole.owner_stack = stack.owner_stack;
+    }
     return whole;
   }
 

@@ -122,7 +122,7 @@ int NameUser(int argc, char** argv) {
   char line[64];
   while (fgets(line, sizeof(line), stdin)) {
     if (!strcmp(line, "end\n")) break;
-    if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start);
+    if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start, false);
     if (!strcmp(line, "exec\n") || !strcmp(line, "locate\n")) driver.Print(addresses, locate);
     driver.PrintNames();
   }

@@ -105,9 +105,16 @@ Mapping* ProcessTable::Find(uint32_t pid, uint64_t start_time_ns, uint64_t addre
     p.mappings = std::move(fresh);
   } else {
     p.gone = true;  // what was known stays good for the samples that are still to come
-    if (first) gone_++;
+    if (first && p.mappings.empty()) gone_++;
   }
   return find();
+}
+
+std::vector<Mapping>& ProcessTable::Look(uint32_t pid, uint64_t start_time_ns) {
+  Find(pid, start_time_ns, 0);
+  Process& p = processes_[{pid, start_time_ns}];
+  p.read_ns = 0;
+  return p.mappings;
 }
 
 void ProcessTable::Erase(const Key& key) {

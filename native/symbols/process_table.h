@@ -17,6 +17,8 @@ class ProcessTable {
   // seen, and again, at most every 100 ms (and less and less often in vain), when the address is in no known mapping.
   // Valid until the next call.
   Mapping* Find(uint32_t pid, uint64_t start_time_ns, uint64_t address);
+  // The mappings of a process that was just started: more will come, so the next Find that misses reads them again.
+  std::vector<Mapping>& Look(uint32_t pid, uint64_t start_time_ns);
   // exec: what is known is no longer true.
   void Forget(uint32_t pid, uint64_t start_time_ns) { Erase({pid, start_time_ns}); }
   // Processes that had ended before their mappings could be read.

@@ -63,9 +63,12 @@ class SymbolizerImpl final : public Symbolizer {
     return {m->module, address - m->begin + m->offset, FrameKind::kUser};
   }
 
-  void ProcessExec(uint32_t pid, uint64_t start_time_ns) override {
+  void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) override {
     processes_.Forget(pid, start_time_ns);
     perf_maps_.Replaced(pid);
+    if (!look) return;
+    for (Mapping& m : processes_.Look(pid, start_time_ns))
+      if (m.backing() == Backing::kFile) m.module = ModuleOf(pid, m);
   }
   // The perf map stays: frames of the process may still wait for their names.
 

@@ -46,8 +46,8 @@ class Symbolizer {
   // and again (at most every 100 ms a process) when an address is in no known mapping. Opens each new executable file
   // through /proc/PID/root or map_files at once, so that it can be named after the process's exit.
   virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address) = 0;
-  // exec: forget the mappings of that process.
-  virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns) = 0;
+  // exec: forget the mappings of that process; with `look` read the new ones at once and open their files.
+  virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) = 0;
   // Modules that are new since the last call.
   virtual std::vector<ModuleInfo> TakeNewModules() = 0;
 

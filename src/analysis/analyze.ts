@@ -3,7 +3,9 @@ import type { Profile } from "../model/profile.js";
 import { type CpuTime, cpuTime } from "./cpu-time.js";
 import { type Finding, SEVERITIES } from "./finding.js";
 import { foreignBpf } from "./rules/foreign-bpf.js";
+import { userLockFindings } from "./rules/futex.js";
 import { kernelWork } from "./rules/kernel-work.js";
+import { lockHeldAsleep } from "./rules/lock-held-asleep.js";
 import { lockFindings } from "./rules/locks.js";
 import { losses, truncatedStacks } from "./rules/losses.js";
 import { runQueue } from "./rules/run-queue.js";
@@ -16,6 +18,8 @@ type Rule = (profile: Profile, cpu: CpuTime | undefined) => readonly Finding[];
 const RULES: readonly Rule[] = [
   spinLocks,
   lockFindings,
+  userLockFindings,
+  lockHeldAsleep,
   foreignBpf,
   kernelWork,
   runQueue,

@@ -1,5 +1,5 @@
 // Rows of one lock put together: an rwsem has one for readers and one for writers, a BPF hash map one for each bucket.
-import { type LockKind, RUNQUEUE_BUCKETS } from "../capture/binding.js";
+import { FIRST_FUTEX_KIND, type LockKind, RUNQUEUE_BUCKETS } from "../capture/binding.js";
 import { percentile } from "../model/histogram.js";
 import type { Profile } from "../model/profile.js";
 import { ns } from "../model/units.js";
@@ -18,6 +18,10 @@ export interface LockGroup {
   readonly maxNs: number;
   /** 0 where it is not known. */
   readonly p99Ns: number;
+  /** Waits that ended by their timeout; 0 where that is not known. */
+  readonly timeouts: number;
+  /** The most threads that waited at one time, at least; 0 where that is not known. */
+  readonly atOnce: number;
   /** Sampled waits with a stack. */
   readonly samples: number;
   /** Process id -> waited ns; -1 = other. */
@@ -28,15 +32,17 @@ export interface LockGroup {
 }
 
 /**
- * Groups by address, and bucket locks of BPF maps by program, since keys spread the waits over many buckets. Locks
- * without a row of their own are left out: nothing can be said of them. Longest total first.
+ * Groups by address, futexes by process, too, and bucket locks of BPF maps by program, since keys spread the waits over
+ * many buckets. Locks without a row of their own are left out: nothing can be said of them. Longest total first.
  */
 export function lockGroups(profile: Profile, summaries: readonly LockSummary[]): LockGroup[] {
   const groups = new Map<string, LockSummary[]>();
   for (const summary of summaries) {
     const row = profile.locks[summary.lock];
     if (row === undefined) continue;
-    const key = summary.bpfProgram === undefined ? `0x${row.address.toString(16)}` : summary.name;
+    // The address of a futex is its process's own: forked workers have different locks at the same one.
+    const space = row.kind >= FIRST_FUTEX_KIND ? `process ${summary.waiters[0]?.process}` : "kernel";
+    const key = summary.bpfProgram === undefined ? `${space} 0x${row.address.toString(16)}` : summary.name;
     const members = groups.get(key);
     if (members === undefined) groups.set(key, [summary]);
     else members.push(summary);
@@ -54,11 +60,15 @@ function merged(members: readonly LockSummary[]): LockGroup {
   let sumNs = 0;
   let maxNs = 0;
   let samples = 0;
+  let timeouts = 0;
+  let atOnce = 0;
   for (const lock of members) {
     count += lock.count;
     sumNs += lock.sumNs;
     maxNs = Math.max(maxNs, lock.maxNs);
     samples += lock.samples;
+    timeouts += lock.timeouts ?? 0;
+    atOnce = Math.max(atOnce, lock.atOnce ?? 0);
     for (let i = 0; i < RUNQUEUE_BUCKETS; i++) buckets[i]! += lock.buckets[i] ?? 0;
     for (const { process, sumNs: waited } of lock.waiters)
       waiters.set(process, (waiters.get(process) ?? 0) + waited);
@@ -72,7 +82,7 @@ function merged(members: readonly LockSummary[]): LockGroup {
     kind: first.kind,
     bpfProgram: first.bpfProgram,
     locks: new Set(members.map(({ lock }) => lock)),
-    ...{ count, sumNs, maxNs, samples, waiters },
+    ...{ count, sumNs, maxNs, timeouts, atOnce, samples, waiters },
     p99Ns: percentile({ buckets, maxNs: ns(maxNs) }, 0.99),
     callers: shares(callers),
     owners: shares(owners),

@@ -53,12 +53,18 @@ export const RUN_QUEUE_STARVED = { share: 0.5, minMeanNs: 1e6, minSumFraction: 0
 export const D_STATE = { warning: 1, criticalPerCpu: 1 } as const;
 
 /**
- * Waiting for one kernel lock, of the machine's time (CPUs times length) or of one process's (threads times length). A
- * healthy proxy waits less than 1 % on all locks together; at 5 % of its time the lock is felt in every twentieth
- * request, at 20 % more threads get nothing done. Estimates of a cut capture need samples behind them. More than a few
- * such locks at once have one cause, and the tab lists all.
+ * Waiting for one lock, kernel lock or user lock, of the machine's time (CPUs times length) or of one process's (threads
+ * times length). A healthy proxy waits less than 1 % on all locks together; at 5 % of its time the lock is felt in every
+ * twentieth request, at 20 % more threads get nothing done. Estimates of a cut capture need samples behind them. More
+ * than a few such locks at once have one cause, and the tab lists all.
  */
 export const LOCK_CONTENTION = { warning: 0.05, critical: 0.2, maxFindings: 5 } as const;
+
+/**
+ * A single wait for a user lock whose owner is off the CPU meanwhile. Disks and the scheduler of a busy machine keep a
+ * thread away for some ten milliseconds; 100 ms with a lock held is felt by all who want it, a second by whoever looks.
+ */
+export const HELD_ASLEEP = { warning: 100e6, critical: 1e9, maxFindings: 5 } as const;
 
 /** A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. */
 export const LOCK_CONVOY = { minThreads: 4, threadShare: 0.5, warning: 0.05, critical: 0.2 } as const;

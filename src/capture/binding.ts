@@ -2,17 +2,24 @@
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
 
-export const SOURCES = ["cpu", "offcpu", "locks"] as const;
+export const SOURCES = ["cpu", "offcpu", "locks", "futex"] as const;
 /** A kind of thing that is watched. Later sources join this list. */
 export type SourceName = (typeof SOURCES)[number];
 
 /**
- * What a column of samples holds: a source of its own name, or for "lock-owners" (which comes with `locks`) who held the
- * lock while a sampled wait went on: `thread` and `stack` are the owner's, the weight is that of the wait.
+ * What a column of samples holds: a source of its own name, or for "lock-owners" and "futex-owners" (which come with
+ * `locks` and `futex`) who held the lock while a sampled wait went on: `thread` and `stack` are the owner's, weight and
+ * duration those of the wait. Of a futex's owner, `stack`, `state` and `syscall` are those of its own off-CPU wait that
+ * covers most of the waiter's: stack 0, state "none" where it was running, or no such wait was sampled.
  */
-export type SampleSource = SourceName | "lock-owners";
+export type SampleSource = SourceName | "lock-owners" | "futex-owners";
 
-/** Kinds of kernel locks; index = `LockRow.kind`. From the flags of the tracepoint contention_begin. */
+/**
+ * Kinds of locks; index = `LockRow.kind`. Kernel locks from the flags of the tracepoint contention_begin; from
+ * FIRST_FUTEX_KIND on futexes, told apart by operation and expected value: "user lock" where a waiter expects a value that
+ * glibc, musl, Go and Rust give a lock with waiters (2, 3, or with bit 30 or 31); a condition variable, semaphore, join or
+ * parked worker expects something else and is no contention.
+ */
 export const LOCK_KINDS = [
   "spin lock",
   "rwlock, read",
@@ -23,7 +30,12 @@ export const LOCK_KINDS = [
   "percpu rwsem, read",
   "percpu rwsem, write",
   "mutex",
+  "user lock",
+  "user lock, priority inheritance",
+  "user condition or idle wait",
 ] as const;
+/** Index into LOCK_KINDS of the first kind of the source `futex`. */
+export const FIRST_FUTEX_KIND = 9;
 export type LockKind = (typeof LOCK_KINDS)[number];
 
 /** Scheduler state in which a thread spent an off-CPU span; index = code in `SampleColumns.state`. */
@@ -70,7 +82,7 @@ export interface SampleColumns {
   readonly syscall: Int32Array;
   /** SampleFlag bits. */
   readonly flags: Uint32Array;
-  /** Id of a `LockRow`; only for locks and lock-owners. */
+  /** Id of a `LockRow`; only for locks, futex and their owners. */
   readonly lock?: Uint32Array;
 }
 
@@ -95,7 +107,7 @@ export interface ThreadRow {
   readonly comm: string;
 }
 
-/** A kernel lock that somebody waited for: one row an address and kind. */
+/** A kernel lock or futex that somebody waited for: one row an address and kind (for a futex: and process). */
 export interface LockRow {
   readonly id: number;
   /** Index into LOCK_KINDS. */
@@ -103,7 +115,8 @@ export interface LockRow {
   readonly address: bigint;
   /**
    * What the kernel tells of it: the symbol of a static lock ("tasklist_lock"), "mmap_lock of nginx (pid 80)", "run queue
-   * of CPU 3", "in a filp object" (slab cache); "" where nothing is known: then only its callers tell.
+   * of CPU 3", "in a filp object" (slab cache); "" where nothing is known: then only its callers tell. For a futex:
+   * "futex 0x7f12… of redis-server (pid 80)".
    */
   readonly name: string;
 }
@@ -278,15 +291,17 @@ export interface RunQueueRow {
 }
 export const RUNQUEUE_BUCKETS = 56;
 
-/** Exact waits for one kernel lock by one process (not sampled). Buckets as in RunQueueRow. */
+/** Exact waits for one kernel lock or futex by one process (not sampled). Buckets as in RunQueueRow. */
 export interface LockTotal {
-  /** Id of a `LockRow`; -1 = the "other" row (table full). */
+  /** Id of a `LockRow`; -1 = the "other" row of kernel locks, -2 that of futexes (table full). */
   readonly lock: number;
   /** Process id in the tables; -1 = other. */
   readonly process: number;
   readonly count: number;
   readonly sumNs: Nanoseconds;
   readonly maxNs: Nanoseconds;
+  /** Waits that ended by their timeout, of `count`; 0 for kernel locks. */
+  readonly timeouts: number;
   readonly buckets: readonly number[];
 }
 
@@ -295,6 +310,8 @@ export interface FinalFacts {
   readonly losses: readonly LossRow[];
   readonly cost: {
     readonly programs: readonly ProgramCost[];
+    /** False where the kernel's BPF statistics were off: runs and ns of programs are then not known. Absent: on. */
+    readonly statisticsOn?: boolean;
     /** CPU time of the lowflame process during the recording. */
     readonly agentUserNs: Nanoseconds;
     readonly agentSystemNs: Nanoseconds;
@@ -312,7 +329,7 @@ export interface FinalFacts {
   }[];
   readonly offcpuTotals: readonly OffCpuTotal[];
   readonly runQueue: readonly RunQueueRow[];
-  /** Empty where `locks` was not recorded. */
+  /** Kernel locks and futexes; empty where neither `locks` nor `futex` was recorded. */
   readonly lockTotals: readonly LockTotal[];
   readonly otherPrograms: readonly OtherProgram[];
   /** Highest threshold that the sampler of waits raised itself to, to stay within its budget. */

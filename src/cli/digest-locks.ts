@@ -1,4 +1,4 @@
-// Kernel locks in a few rows: those that were waited for longest, without lowflame's own waits. Pure.
+// Kernel locks and user locks in a few rows: those that were waited for longest, without lowflame's own waits. Pure.
 import {
   type LockSummary,
   lockSummaries,
@@ -7,27 +7,53 @@ import {
   notSelf,
 } from "../analysis/lock-summary.js";
 import type { Profile } from "../model/profile.js";
-import type { LockJson, LocksJson } from "./json.js";
+import type { FutexJson, LockJson, LocksJson, UserLockJson } from "./json.js";
 
 /** Names of each list of a row. */
 const NAMES = 10;
 
 /**
  * @param limit number of locks
- * @returns null where waits for locks were not recorded
+ * @returns null where waits for kernel locks were not recorded
  */
 export function digestLocks(profile: Profile, limit: number): LocksJson | null {
-  if (!locksRecorded(profile)) return null;
-  const locks = lockSummaries(profile, notSelf(profile));
+  if (!locksRecorded(profile, "locks")) return null;
+  const locks = lockSummaries(profile, "locks", notSelf(profile));
+  const exact = profile.final !== null && (lockTotalsExact(profile, "locks") || locks.length === 0);
+  return { exact, ...listOf(locks, limit, (lock) => lockJson(profile, lock)) };
+}
+
+/**
+ * @param limit number of locks, and of conditions
+ * @returns null where waits for futexes were not recorded
+ */
+export function digestFutex(profile: Profile, limit: number): FutexJson | null {
+  if (!locksRecorded(profile, "futex")) return null;
+  const all = lockSummaries(profile, "futex", notSelf(profile));
+  const exact = profile.final !== null && (lockTotalsExact(profile, "futex") || all.length === 0);
+  const part = (contention: boolean) =>
+    listOf(
+      all.filter((lock) => lock.contention === contention),
+      limit,
+      (lock) => userLockJson(profile, lock),
+    );
+  return { exact, ...part(true), conditions: part(false) };
+}
+
+function listOf<Row>(locks: readonly LockSummary[], limit: number, rowOf: (lock: LockSummary) => Row) {
   const sum = (value: (lock: LockSummary) => number) => locks.reduce((total, lock) => total + value(lock), 0);
   return {
-    exact: profile.final !== null && (lockTotalsExact(profile) || locks.length === 0),
     waits: sum(({ count }) => count),
     sumNs: sum(({ sumNs }) => sumNs),
     samples: sum(({ samples }) => samples),
     lockCount: locks.length,
-    locks: locks.slice(0, limit).map((lock) => lockJson(profile, lock)),
+    locks: locks.slice(0, limit).map(rowOf),
   };
+}
+
+function userLockJson(profile: Profile, summary: LockSummary): UserLockJson {
+  const { timeouts, threads, atOnce } = summary;
+  return { ...lockJson(profile, summary), timeouts, waitingThreads: threads, waitersAtOnce: atOnce ?? 0 };
 }
 
 function lockJson(profile: Profile, summary: LockSummary): LockJson {

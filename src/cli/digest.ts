@@ -1,17 +1,27 @@
 // The profile in a few rows: what the summary prints and `--json` gives. Pure.
 import { OFFCPU_STATES } from "../capture/binding.js";
 import { percentile } from "../model/histogram.js";
+import { ownCost } from "../model/own-cost.js";
 import type { Profile } from "../model/profile.js";
 import { sampleBalance } from "../model/sample-balance.js";
 import { syscallName } from "../model/syscalls.js";
 import { digestFunctions } from "./digest-functions.js";
-import { digestLocks } from "./digest-locks.js";
-import type { CostJson, CpuJson, LocksJson, OffCpuJson, RunQueueJson, SleeperJson } from "./json.js";
+import { digestFutex, digestLocks } from "./digest-locks.js";
+import type {
+  CostJson,
+  CpuJson,
+  FutexJson,
+  LocksJson,
+  OffCpuJson,
+  RunQueueJson,
+  SleeperJson,
+} from "./json.js";
 
 export interface Digest {
   readonly cpu: CpuJson | null;
   readonly offcpu: OffCpuJson | null;
   readonly locks: LocksJson | null;
+  readonly futex: FutexJson | null;
   readonly cost: CostJson | null;
 }
 
@@ -29,6 +39,7 @@ export function digest(profile: Profile, limit = 10): Digest {
     cpu: digestCpu(profile, limit),
     offcpu: digestOffCpu(profile, limit),
     locks: digestLocks(profile, limit),
+    futex: digestFutex(profile, limit),
     cost: digestCost(profile),
   };
 }
@@ -142,19 +153,21 @@ function digestRunQueue(profile: Profile, limit: number): readonly RunQueueJson[
 
 function digestCost(profile: Profile): CostJson | null {
   const cost = profile.final?.cost;
-  if (!cost) return null;
-  const programsNs = sum(cost.programs.map((program) => program.ns));
-  const cpus = profile.start.onlineCpus.length || profile.facts.host.cpus;
-  const machineNs = profile.durationNs * cpus;
-  const totalNs = programsNs + cost.agentUserNs + cost.agentSystemNs;
+  const own = ownCost(profile);
+  if (!cost || !own) return null;
+  const measured = own.programsNs !== null;
   return {
-    programsNs,
+    programsNs: own.programsNs,
     agentUserNs: cost.agentUserNs,
     agentSystemNs: cost.agentSystemNs,
-    shareOfMachine: machineNs > 0 ? totalNs / machineNs : 0,
+    shareOfMachine: own.shareOfMachine,
     peakRssBytes: cost.peakRssBytes,
     kernelMemoryBytes: cost.kernelMemoryBytes,
-    programs: cost.programs.map(({ name, runs, ns }) => ({ name, runs, ns })),
+    programs: cost.programs.map(({ name, runs, ns }) => ({
+      name,
+      runs: measured ? runs : null,
+      ns: measured ? ns : null,
+    })),
   };
 }
 

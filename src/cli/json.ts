@@ -94,14 +94,35 @@ export interface LocksJson {
   readonly locks: readonly LockJson[];
 }
 
+export interface UserLockJson extends LockJson {
+  /** Waits that ended by their timeout; null when the capture was cut. */
+  readonly timeouts: number | null;
+  /** Distinct threads that sampled waits saw waiting. */
+  readonly waitingThreads: number;
+  /** The most of them that waited at one time: at least so many. */
+  readonly waitersAtOnce: number;
+}
+
+/** Waits for futexes. The figures and `locks` are those of locks; conditions, which are no contention, stand apart. */
+export interface FutexJson extends Omit<LocksJson, "locks"> {
+  readonly locks: readonly UserLockJson[];
+  readonly conditions: Omit<LocksJson, "locks" | "exact"> & { readonly locks: readonly UserLockJson[] };
+}
+
 export interface CostJson {
-  readonly programsNs: number;
+  /** Null, as `runs` and `ns` of `programs`, where the kernel's BPF statistics were off: not measured. */
+  readonly programsNs: number | null;
   readonly agentUserNs: number;
   readonly agentSystemNs: number;
+  /** Of lowflame's own process alone where `programsNs` is null. */
   readonly shareOfMachine: number;
   readonly peakRssBytes: number;
   readonly kernelMemoryBytes: number;
-  readonly programs: readonly { readonly name: string; readonly runs: number; readonly ns: number }[];
+  readonly programs: readonly {
+    readonly name: string;
+    readonly runs: number | null;
+    readonly ns: number | null;
+  }[];
 }
 
 export interface FileJson {
@@ -146,6 +167,7 @@ export interface ResultJson {
   readonly cpu: CpuJson | null;
   readonly offcpu: OffCpuJson | null;
   readonly locks: LocksJson | null;
+  readonly futex: FutexJson | null;
   readonly userStacks: { readonly total: number; readonly truncated: number };
   readonly losses: readonly LossRow[];
   readonly cost: CostJson | null;

@@ -6,7 +6,7 @@ import { closest } from "./suggest.js";
 
 export const DEFAULT_DURATION = "10s";
 export const DEFAULT_FREQUENCY = "99";
-/** What is recorded without --what. Kernel locks are asked for by name: not every kernel has their tracepoints. */
+/** What is recorded without --what. Locks are asked for by name: not every kernel has the tracepoints for them. */
 export const DEFAULT_SOURCES: readonly SourceName[] = ["cpu", "offcpu"];
 export const MIN_FREQUENCY = 1;
 export const MAX_FREQUENCY = 9_999;

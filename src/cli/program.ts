@@ -37,6 +37,8 @@ Examples:
   sudo lowflame record --pid 4711 -o slow.html -o slow.lowflame
   sudo lowflame record --what cpu -o cpu.pb.gz         for go tool pprof
   sudo lowflame record --what cpu,locks -o locks.html  also which kernel locks are waited for, who waits, who holds
+  sudo lowflame record --what futex --pid 4711         which locks of its own the threads of a process wait for
+  sudo lowflame record --what cpu,offcpu,locks,futex   all of it: for a machine that is slow with idle CPUs
   sudo lowflame record --cpu 0-3 --json -q -o r.html   for scripts
   sudo lowflame record -o build.html -- make -j8       while a command runs`;
 
@@ -111,7 +113,7 @@ function buildProgram(
     .option("--cpu <list>", "only these CPUs: 0-3,8")
     .option(
       "--what <sources>",
-      `what to record, separated by commas: ${SOURCES.join(", ")}`,
+      `what to record, separated by commas: ${SOURCES.join(", ")} (user locks)`,
       DEFAULT_SOURCES.join(","),
     )
     .option(

@@ -6,7 +6,7 @@ import type { CommandResult } from "./child.js";
 import { digest } from "./digest.js";
 import { count, duration, percent, plural, size } from "./figures.js";
 import type { CostJson, CpuJson, FileJson, OffCpuJson } from "./json.js";
-import { lockLines } from "./summary-locks.js";
+import { lockLines, userLockLines } from "./summary-locks.js";
 import { type Palette, PLAIN, printable } from "./terminal.js";
 
 export interface SummaryContext {
@@ -29,7 +29,7 @@ export function summaryLines(
 ): string[] {
   const palette = context.palette ?? PLAIN;
   const width = context.width ?? 100;
-  const { cpu, offcpu, locks, cost } = digest(profile, FUNCTION_ROWS);
+  const { cpu, offcpu, locks, futex, cost } = digest(profile, FUNCTION_ROWS);
   return [
     ...headLines(profile, palette),
     ...findingLines(findings, palette),
@@ -37,6 +37,7 @@ export function summaryLines(
     ...(offcpu ? sleeperLines(offcpu, palette, width) : []),
     ...(offcpu ? runQueueLines(offcpu, palette) : []),
     ...(locks ? lockLines(locks, palette, width) : []),
+    ...(futex ? userLockLines(futex, palette, width) : []),
     ...lossLines(profile, cpu, new Set(findings.map((finding) => finding.rule)), palette),
     ...(cost ? costLines(cost, palette) : []),
     ...(context.childCommand ? [commandLine(context.childCommand)] : []),
@@ -167,10 +168,15 @@ function lossLines(
 
 function costLines(cost: CostJson, palette: Palette): string[] {
   const own = cost.agentUserNs + cost.agentSystemNs;
+  const time =
+    cost.programsNs === null
+      ? `${percent(cost.shareOfMachine)} of the machine for its own process alone (${duration(own)}; BPF programs not measured: ` +
+        "the kernel's BPF statistics were off); "
+      : `${percent(cost.shareOfMachine)} of the machine ` +
+        `(BPF programs ${duration(cost.programsNs)}, its process ${duration(own)}); `;
   return [
     palette.dim(
-      `Cost of lowflame: ${percent(cost.shareOfMachine)} of the machine ` +
-        `(BPF programs ${duration(cost.programsNs)}, its process ${duration(own)}); ` +
+      `Cost of lowflame: ${time}` +
         `${size(cost.peakRssBytes)} resident, ${size(cost.kernelMemoryBytes)} in the kernel.`,
     ),
   ];

@@ -1,12 +1,14 @@
 // pprof: one profile type a file, gzip. cpu gives samples/count and cpu/nanoseconds, offcpu gives offcpu_samples/count
-// and offcpu/nanoseconds, locks gives contentions/count and delay/nanoseconds as Go's own mutex profiles have it.
+// and offcpu/nanoseconds, locks and futex give contentions/count and delay/nanoseconds as Go's own mutex profiles have it.
 // Written in pieces that go through gzip at once, so that memory does not hold it all twice.
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import Long from "long";
 import protobuf from "protobufjs";
+import { conditionLocks, kindOf } from "../analysis/futex-conditions.js";
 import { LOCK_KINDS, OFFCPU_STATES, type SourceName } from "../capture/binding.js";
+import { isOfLocks } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { NS_PER_SECOND } from "../model/units.js";
 import {
@@ -26,6 +28,7 @@ const VALUE_TYPES = {
   cpu: { count: "samples", time: "cpu" },
   offcpu: { count: "offcpu_samples", time: "offcpu" },
   locks: { count: "contentions", time: "delay" },
+  futex: { count: "contentions", time: "delay" },
 } as const satisfies Record<SourceName, { count: string; time: string }>;
 
 /** The gzipped profile of one source; without samples when the source saw nothing. */
@@ -49,7 +52,7 @@ function* pieces(profile: Profile, source: SourceName): Generator<Uint8Array> {
 
   valueType(writer, ProfileTag.sampleType, strings.id(types.count), strings.id("count"));
   valueType(writer, ProfileTag.sampleType, strings.id(types.time), strings.id("nanoseconds"));
-  if (source === "locks")
+  if (isOfLocks(source))
     valueType(writer, ProfileTag.periodType, strings.id(types.count), strings.id("count"));
   else valueType(writer, ProfileTag.periodType, strings.id(types.time), strings.id("nanoseconds"));
   // A wait is weighed, not counted in periods: 1 ns is the unit of its weight, and one wait for a lock counts as one.
@@ -58,7 +61,8 @@ function* pieces(profile: Profile, source: SourceName): Generator<Uint8Array> {
   writer.uint32(ProfileTag.timeNanos).int64(Long.fromBigInt(profile.start.startWallNs));
   writer.uint32(ProfileTag.durationNanos).int64(Math.round(profile.durationNs));
   writer.uint32(ProfileTag.defaultSampleType).int64(strings.id(types.time));
-  for (const comment of comments(profile)) writer.uint32(ProfileTag.comment).int64(strings.id(comment));
+  for (const comment of comments(profile, source))
+    writer.uint32(ProfileTag.comment).int64(strings.id(comment));
 
   if (table !== undefined) {
     yield* flushing(writer, functionMessages(writer, profile, table, strings));
@@ -133,18 +137,21 @@ function* sampleMessages(
     process: strings.id("process"),
     tid: strings.id("tid"),
     comm: strings.id("comm"),
+    self: strings.id("self"),
     state: strings.id("state"),
     lock: strings.id("lock"),
     lockKind: strings.id("lock_kind"),
   };
+  const conditions = table.source === "futex" ? conditionLocks(profile) : new Set<number>();
   const locks = profile.locks.map((lock) =>
     lock === undefined
       ? undefined
       : {
           name: strings.id(lock.name === "" ? `0x${lock.address.toString(16)}` : lock.name),
-          kind: strings.id(LOCK_KINDS[lock.kind]!),
+          kind: strings.id(table.source === "futex" ? kindOf(lock, conditions) : LOCK_KINDS[lock.kind]!),
         },
   );
+  const ownLabel = strings.id("lowflame");
   const states = OFFCPU_STATES.map((state) => strings.id(state));
   const owners = profile.threads.map((_, thread) => {
     const owner = ownerOf(profile, thread);
@@ -164,6 +171,8 @@ function* sampleMessages(
       numberLabel(writer, key.tid, owner.tid);
       stringLabel(writer, key.process, owner.process);
       stringLabel(writer, key.comm, owner.comm);
+      // go tool pprof -tagignore self=lowflame leaves them out
+      if (owner.self) stringLabel(writer, key.self, ownLabel);
     }
     if (table.source === "offcpu") stringLabel(writer, key.state, states[table.state[row]!]!);
     const lock = table.lock === undefined ? undefined : locks[table.lock[row]!];
@@ -217,7 +226,7 @@ function stringLabel(writer: protobuf.Writer, key: number, value: number): void 
     .ldelim();
 }
 
-function comments(profile: Profile): string[] {
+function comments(profile: Profile, source: SourceName): string[] {
   const { facts, userStacks } = profile;
   const lines = [
     `lowflame ${facts.toolVersion} on ${facts.host.hostname} (${facts.host.kernel}, ${facts.host.cpus} CPUs)`,
@@ -225,6 +234,8 @@ function comments(profile: Profile): string[] {
     `ended: ${facts.endReason}`,
     `user stacks that ended early: ${userStacks.truncated} of ${userStacks.total}`,
   ];
+  if (source === "futex")
+    lines.push("waits for condition variables and idle waits are left out; the off-CPU profile has them");
   for (const loss of profile.final?.losses ?? [])
     if (loss.count > 0) lines.push(`lost: ${loss.id} ${loss.count}`);
   return [...lines, ...profile.notes];

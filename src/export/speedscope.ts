@@ -5,7 +5,12 @@ import type { Profile, WeightTable } from "../model/profile.js";
 import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
-const TITLES: Record<SourceName, string> = { cpu: "CPU", offcpu: "Off-CPU", locks: "Kernel locks" };
+const TITLES: Record<SourceName, string> = {
+  cpu: "CPU",
+  offcpu: "Off-CPU",
+  locks: "Kernel locks",
+  futex: "User locks",
+};
 
 /** UTF-8 JSON. Sources without weights give an empty profile, so that the reader sees that nothing was seen. */
 export function writeSpeedscope(profile: Profile, sources: readonly SourceName[]): Uint8Array {

@@ -1,10 +1,12 @@
 // What the text and binary exports share: the rows of a source, and walks over the prefix tree without recursion.
 import type { SourceName } from "../capture/binding.js";
 import type { Profile, StackTree, WeightTable } from "../model/profile.js";
+import { contendedRows } from "./contended.js";
 
-/** Weights of a source; undefined when it was not recorded or saw nothing. */
+/** Weights of a source, of futexes those of locks only; undefined when it was not recorded or saw nothing. */
 export function weightsOf(profile: Profile, source: SourceName): WeightTable | undefined {
-  return profile.weights.find((table) => table.source === source);
+  const found = profile.weights.find((table) => table.source === source);
+  return found?.source === "futex" ? contendedRows(profile, found) : found;
 }
 
 /** Functions on the path to a node, leaf first, put into `out` (which is emptied): no allocation a row. */
@@ -28,15 +30,19 @@ export function usedFunctions(profile: Profile, table: WeightTable): Uint8Array 
   return used;
 }
 
+/** What lowflame's own process is called instead of its plain name ("node"), so that nobody takes it for a neighbour. */
+export const OWN_PROCESS = "lowflame itself";
+
 /** Thread and process of a row as the exports show them. */
 export function ownerOf(profile: Profile, thread: number) {
   const row = profile.threads[thread];
   const process = row === undefined ? undefined : profile.processes[row.process];
   return {
     pid: process?.pid ?? -1,
-    process: process?.comm ?? "[unknown]",
+    process: process?.self ? OWN_PROCESS : (process?.comm ?? "[unknown]"),
     tid: row?.tid ?? -1,
     comm: row?.comm ?? "[unknown]",
+    self: process?.self ?? false,
   };
 }
 

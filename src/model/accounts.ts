@@ -1,4 +1,4 @@
-// Processes, threads and kernel locks by id. One process may come in several rows (exec changes its name; two parts of the addon
+// Processes, threads and locks by id. One process may come in several rows (exec changes its name; two parts of the addon
 // may see it first): rows of one (pid, start time) become one.
 import { LOCK_KINDS, type LockRow, type ProcessRow, type ThreadRow } from "../capture/binding.js";
 import { MAX_ID } from "./frame-table.js";

@@ -1,8 +1,8 @@
 // Capture events in, profile out. Streams: memory grows with distinct stacks, threads and names, not with samples.
 // Names may come after the samples they belong to, so functions are made at the end.
-import type { FinalFacts, SampleSource, StartFacts } from "../capture/binding.js";
+import type { FinalFacts, LockTotal, SampleSource, StartFacts } from "../capture/binding.js";
 import type { CaptureEvent } from "../capture/events.js";
-import { SAMPLE_SOURCES } from "../capture/sample-sources.js";
+import { hasOwnStacks, LOCK_SOURCES, OWNERS_OF, SAMPLE_SOURCES } from "../capture/sample-sources.js";
 import { Accounts } from "./accounts.js";
 import { FrameTable } from "./frame-table.js";
 import { FrameTree } from "./frame-tree.js";
@@ -12,6 +12,7 @@ import { lockScales, scaleLocks } from "./lock-scale.js";
 import { NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
 import { StackMerger } from "./stack-merge.js";
 import { ns } from "./units.js";
+import { WaitOverlap } from "./wait-overlap.js";
 import { MAX_ROWS, NO_THREAD, WeightAccumulator } from "./weights.js";
 
 export interface ProfileBuilderOptions {
@@ -25,6 +26,7 @@ export class ProfileBuilder {
   readonly #accounts = new Accounts();
   readonly #invalid = new InvalidCounts();
   readonly #weights = new Map<SampleSource, WeightAccumulator>();
+  readonly #overlap = new WaitOverlap();
   readonly #notes: string[] = [];
   readonly #maxRows: number;
   #facts: Omit<RecordingFacts, "endReason"> | undefined;
@@ -58,7 +60,10 @@ export class ProfileBuilder {
         this.#stacks.add(tables.stacks, this.#invalid);
         this.#frames.addNames(tables.names, this.#invalid);
         this.#accounts.addLocks(tables.locks, this.#invalid);
-        for (const columns of samples) this.#source(columns.source).addColumns(columns, this.#invalid);
+        for (const columns of samples) {
+          this.#source(columns.source).addColumns(columns, this.#invalid);
+          if (columns.source === "futex") this.#overlap.addColumns(columns);
+        }
         return;
       }
       case "end":
@@ -94,6 +99,7 @@ export class ProfileBuilder {
     for (const source of SAMPLE_SOURCES) {
       const raw = this.#weights.get(source);
       if (raw === undefined) continue;
+      const own = hasOwnStacks(source, [...this.#weights.keys()]);
       const merged = new WeightAccumulator(source, Number.POSITIVE_INFINITY);
       for (let row = 0; row < raw.rows; row++) {
         const samples = raw.samples[row]!;
@@ -108,8 +114,8 @@ export class ProfileBuilder {
         }
         const stack = merger.find(raw.stack[row]!, raw.variant[row]!);
         if (!stack.known) this.#invalid.add("stacks", samples);
-        if (stack.user !== "none") userStacks.total += samples;
-        if (stack.user === "truncated") userStacks.truncated += samples;
+        if (own && stack.user !== "none") userStacks.total += samples;
+        if (own && stack.user === "truncated") userStacks.truncated += samples;
         let lock = raw.lock?.[row] ?? NO_LOCK;
         if (lock !== NO_LOCK && locks[lock] === undefined) {
           this.#invalid.add("locks", samples);
@@ -125,11 +131,7 @@ export class ProfileBuilder {
       weights.push(weightTable(merged));
     }
 
-    const sampledLocks = weights.find((table) => table.source === "locks");
-    if (sampledLocks !== undefined && this.#final !== null) {
-      const scales = lockScales(sampledLocks, this.#final.lockTotals);
-      for (const table of weights) scaleLocks(table, scales);
-    }
+    if (this.#final !== null) this.#scaleLocks(weights, this.#final.lockTotals);
     const invalid = this.#invalid.note();
     if (invalid !== undefined) notes.push(invalid);
     if (this.#final === null && this.#damage === undefined)
@@ -150,12 +152,24 @@ export class ProfileBuilder {
       processes,
       threads,
       locks,
+      waitersAtOnce: this.#overlap.mostAtOnce(),
       functions: functions.table(),
       tree: merger.tree(),
       weights,
       userStacks,
       notes,
     };
+  }
+
+  /** Waits to the exact totals of their lock, and with the same factors the owners that go with them. */
+  #scaleLocks(weights: readonly WeightTable[], totals: readonly LockTotal[]): void {
+    for (const source of LOCK_SOURCES) {
+      const sampled = weights.find((table) => table.source === source);
+      if (sampled === undefined) continue;
+      const scales = lockScales(sampled, totals);
+      for (const table of weights)
+        if (table.source === source || table.source === OWNERS_OF[source]) scaleLocks(table, scales);
+    }
   }
 
   #source(source: SampleSource): WeightAccumulator {

@@ -8,7 +8,7 @@ const WORDING = {
   threads: "samples of threads that are not in the capture",
   processes: "processes that are not in the capture",
   names: "names of frames that are not in the capture",
-  locks: "kernel locks that are not in the capture or of no known kind",
+  locks: "locks that are not in the capture or of no known kind",
 } as const;
 
 export type InvalidKind = keyof typeof WORDING;

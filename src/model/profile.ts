@@ -68,11 +68,11 @@ export interface WeightTable {
   readonly syscall: Int32Array;
   /** OR of the SampleFlag bits. */
   readonly flags: Uint32Array;
-  /** Id of a lock (index into Profile.locks), NO_LOCK where it is not known; only for locks and lock-owners. */
+  /** Id of a lock (index into Profile.locks), NO_LOCK where it is not known; only for locks, futex and their owners. */
   readonly lock?: Uint32Array;
   /**
    * Number of waits that the row stands for, estimated: the sum of w / d over samples of weight w and length d (1 where
-   * d is 0), since a wait kept with probability p weighs w = d / p. Only for locks and lock-owners.
+   * d is 0), since a wait kept with probability p weighs w = d / p. Only for locks, futex and their owners.
    */
   readonly waits?: Float64Array;
   /**
@@ -92,8 +92,13 @@ export interface Profile {
   /** By id; index = id. */
   readonly processes: readonly (ProcessRow | undefined)[];
   readonly threads: readonly (ThreadRow | undefined)[];
-  /** Kernel locks that were waited for, by id; index = id. */
+  /** Kernel locks and futexes that were waited for, by id; index = id. */
   readonly locks: readonly (LockRow | undefined)[];
+  /**
+   * By id of a futex: the most threads that sampled waits show waiting for it at one time. Waits that were not sampled are
+   * not in it, so there may have been more.
+   */
+  readonly waitersAtOnce: ReadonlyMap<number, number>;
   readonly functions: FunctionTable;
   readonly tree: StackTree;
   readonly weights: readonly WeightTable[];

@@ -1,7 +1,9 @@
 // What lowflame puts into the kernel: only kinds of program that need no kprobe, and no memory that two CPUs write.
 // Asked of the kernel with bpftool, not of lowflame.
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { SOURCES } from "../../src/capture/binding.js";
 import { loss, recordWhile, sleep } from "../support/record.js";
 
 interface BpftoolProgram {
@@ -24,15 +26,38 @@ const READ_ONLY_FOR_PROGRAMS = 1 << 7;
 const ALLOWED_SECTIONS = [/^tp_btf\//, /^raw_tp\//, /^perf_event$/, /^iter\//];
 /** Map types that programs may write: each is per CPU (one inner map a CPU) or has one writer a slot. */
 const WRITABLE: Record<string, readonly string[]> = {
-  array: ["lf_area", "lf_slots", "lf_iter_scratch"],
+  array: ["lf_area", "lf_slots", "lf_full_sets", "lf_lock_slots", "lf_iter_scratch"],
   ringbuf: ["lf_ring"],
 };
+/** Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. */
+const FAMILIES = ["cpu", "off", "lock", "proc"];
+const INNER = { areas: { type: "array", name: "lf_area" }, rings: { type: "ringbuf", name: "lf_ring" } };
+
+/** "0-3,8" of /sys/devices/system/cpu/online as numbers. */
+function onlineCpus(): number[] {
+  const text = readFileSync("/sys/devices/system/cpu/online", "latin1").trim();
+  return text.split(",").flatMap((part) => {
+    const [first, last] = part.split("-").map(Number);
+    return Array.from({ length: (last ?? first!) - first! + 1 }, (_, i) => first! + i);
+  });
+}
+
+/** What an array of maps holds: CPU -> id of the inner map. bpftool prints keys and values byte by byte. */
+function innerMapsOf(outer: number): Map<number, number> {
+  const number = (hex: readonly string[]) => Buffer.from(hex.map((byte) => Number(byte))).readUInt32LE();
+  const entries = new Map<number, number>();
+  for (const { key, value } of bpftool<{ key: string[]; value: string[] | { error: string } }[]>(
+    ...["map", "dump", "id", String(outer)],
+  ))
+    if (Array.isArray(value)) entries.set(number(key), number(value));
+  return entries;
+}
 
 for (const without of [[], ["sched_exit_tp", "hrtimer_expire_entry"]]) {
   const kernel = without.length ? "on a kernel without the newer tracepoints" : "on this kernel";
 
   test(`programs are tp_btf, raw tracepoints, perf events or iterators, ${kernel}`, async () => {
-    const { start } = await recordWhile({ without }, async (started) => {
+    const { start } = await recordWhile({ sources: [...SOURCES], without }, async (started) => {
       const ids = new Set(started.programs.map((p) => p.id));
       const loaded = bpftool<BpftoolProgram[]>("prog", "show").filter((p) => ids.has(p.id));
       expect(loaded).toHaveLength(ids.size);
@@ -51,7 +76,7 @@ for (const without of [[], ["sched_exit_tp", "hrtimer_expire_entry"]]) {
   });
 
   test(`no map that programs write is shared between CPUs, ${kernel}`, async () => {
-    await recordWhile({ without }, async (started) => {
+    await recordWhile({ sources: [...SOURCES], without }, async (started) => {
       const ids = new Set(started.programs.map((p) => p.id));
       const used = new Set(
         bpftool<BpftoolProgram[]>("prog", "show")
@@ -71,6 +96,38 @@ for (const without of [[], ["sched_exit_tp", "hrtimer_expire_entry"]]) {
           expect(WRITABLE[m.type] ?? [], `${m.type} ${m.name}`).toContain(m.name);
         }
       }
+    });
+  });
+
+  test(`each CPU has an area and a ring of its own for each family of programs, ${kernel}`, async () => {
+    await recordWhile({ sources: [...SOURCES], without }, async (started) => {
+      const ids = new Set(started.programs.map((p) => p.id));
+      const used = new Set(
+        bpftool<BpftoolProgram[]>("prog", "show")
+          .filter((p) => ids.has(p.id))
+          .flatMap((p) => p.map_ids ?? []),
+      );
+      const maps = new Map(bpftool<BpftoolMap[]>("map", "show").map((m) => [m.id, m]));
+      const outers = [...used].map((id) => maps.get(id)!).filter((m) => m.type === "array_of_maps");
+      expect(outers.map((m) => m.name).sort()).toEqual(
+        FAMILIES.flatMap((family) => [`lf_${family}_areas`, `lf_${family}_rings`]).sort(),
+      );
+      const seenIn = new Map<number, string>();
+      for (const outer of outers) {
+        const inner = innerMapsOf(outer.id);
+        expect([...inner.keys()], outer.name).toEqual(onlineCpus());
+        const wanted = outer.name.endsWith("_rings") ? INNER.rings : INNER.areas;
+        for (const [cpu, id] of inner) {
+          const place = `${outer.name}[${cpu}]`;
+          expect(maps.get(id), place).toMatchObject(wanted);
+          // a ring or area in two places has two CPUs or two programs that write it
+          expect(seenIn.get(id), `${place} is the same map`).toBeUndefined();
+          seenIn.set(id, place);
+          // nor may a program reach it by its own name
+          expect(used.has(id), place).toBe(false);
+        }
+      }
+      expect(seenIn.size).toBe(outers.length * onlineCpus().length);
     });
   });
 }

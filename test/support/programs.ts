@@ -10,6 +10,8 @@ export interface Results {
   "known-cpu": KnownCpuResult;
   "known-cpu-nofp": KnownCpuResult;
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
+  /** `sumSquares`: of the sleeps' lengths, ns². */
+  "many-sleeps": { readonly threads: number; readonly count: number; sumNs: number; sumSquares: number };
   "known-runq": {
     readonly wallNs: number;
     readonly spinners: readonly { tid: number; cpuNs: number; runDelayNs: number; slices: number }[];
@@ -31,8 +33,26 @@ export interface Results {
   "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
   "getppid-loop": { readonly calls: number; readonly wallNs: number; readonly cpuNs: number };
   "vfork-wait": { readonly waitedNs: number };
+  "lost-stacks": { readonly mode: number; readonly wallNs: number };
   "lock-contention": { readonly operations: number; readonly wallNs: number; readonly threads: number };
+  "tcp-loop": { readonly sent: number; readonly wallNs: number; readonly threads: number };
   "held-mutex": { readonly waits: number; readonly heldNs: number; readonly lengthNs: number };
+  "user-locks": {
+    readonly holderTid: number;
+    readonly waiterTid: number;
+    readonly locks: readonly { name: string; address: number; count: number; waitedNs: number }[];
+  };
+  "futex-forms": {
+    readonly holderTid: number;
+    readonly forms: readonly { name: string; address: number; count: number; waitedNs: number }[];
+  };
+  "lock-convoy": {
+    readonly waits: number;
+    readonly waitedNs: number;
+    readonly heldNs: number;
+    readonly holderTid: number;
+    readonly address: number;
+  };
   /** `commHex`: the bytes given to the kernel as the thread's name. */
   "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
 }

@@ -1,13 +1,21 @@
 // Records with the real addon while a test does something, and gives the model of it: what `lowflame record` does,
 // without files and without the command line. Wants root.
 import { hostname } from "node:os";
-import type { FinalFacts, SampleSource, SessionConfig, StartFacts } from "../../src/capture/binding.js";
+import type {
+  FinalFacts,
+  NativeSession,
+  SampleSource,
+  SessionConfig,
+  StartFacts,
+} from "../../src/capture/binding.js";
 import type { CaptureEvent } from "../../src/capture/events.js";
 import { recordLive, StopRequest } from "../../src/capture/live.js";
 import { loadBinding } from "../../src/capture/native.js";
 import { ProfileBuilder } from "../../src/model/build.js";
 import type { Profile, WeightTable } from "../../src/model/profile.js";
 import { hertz } from "../../src/model/units.js";
+import { Child } from "./children.js";
+import { programsDir } from "./paths.js";
 
 export interface Recorded {
   readonly profile: Profile;
@@ -16,14 +24,16 @@ export interface Recorded {
   readonly events: readonly CaptureEvent[];
 }
 
-/** Records from the moment that events flow until `body` is done. */
-export async function recordWhile(
+type LiveSession = Pick<NativeSession, "liveCounts">;
+
+/** Records from the moment that events flow until `body` is done; gives the events as they came. */
+export async function recordEvents(
   config: Partial<SessionConfig>,
-  body: (start: StartFacts) => Promise<void>,
-): Promise<Recorded> {
+  body: (start: StartFacts, session: LiveSession) => Promise<void>,
+  consume: (event: CaptureEvent) => void = () => {},
+): Promise<Omit<Recorded, "profile">> {
   const full: SessionConfig = { sources: ["cpu", "offcpu"], frequencyHz: hertz(99), filters: {}, ...config };
   const stop = new StopRequest();
-  const builder = new ProfileBuilder();
   const events: CaptureEvent[] = [];
   let failed: unknown;
   const result = await recordLive({
@@ -40,10 +50,10 @@ export async function recordWhile(
     stop,
     consume(event) {
       events.push(event);
-      builder.add(event);
+      consume(event);
     },
-    onActive(start) {
-      body(start)
+    onActive(start, session) {
+      body(start, session)
         .catch((error: unknown) => {
           failed = error;
         })
@@ -52,7 +62,31 @@ export async function recordWhile(
   });
   if (failed) throw failed;
   if (!result) throw new Error("the recording ended before it began");
-  return { profile: builder.build(), start: result.start, final: result.final, events };
+  return { start: result.start, final: result.final, events };
+}
+
+/** The same, with the model of it. */
+export async function recordWhile(
+  config: Partial<SessionConfig>,
+  body: (start: StartFacts, session: LiveSession) => Promise<void>,
+): Promise<Recorded> {
+  const builder = new ProfileBuilder();
+  const recorded = await recordEvents(config, body, (event) => builder.add(event));
+  return { ...recorded, profile: builder.build() };
+}
+
+/**
+ * Stops this very process, drain thread and all, while a shell runs `commands`: whatever the kernel has for the recording
+ * has to stay in the rings. Programs of test/programs are in the shell's PATH.
+ */
+export async function whileStopped(commands: string): Promise<void> {
+  // whatever becomes of the commands, this process goes on
+  const script = `trap 'kill -CONT ${process.pid}' EXIT; kill -STOP ${process.pid}; ${commands}`;
+  const child = Child.start(["sh", "-ec", script], {
+    env: { ...process.env, PATH: `${programsDir()}:${process.env.PATH}` },
+  });
+  const { code } = await child.exited;
+  if (code !== 0) throw new Error(`"${commands}" failed: ${child.stderr || child.stdout}`);
 }
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -23,6 +23,8 @@ export interface ReportBrowser {
   newPage(): Promise<Page>;
   /** Opens a document; resolves once it is painted. @param hash place in it, from "#" on */
   readonly open: (report: ReportDocument, hash?: string) => Promise<Page>;
+  /** The same with a report that somebody else wrote. */
+  readonly openFile: (file: string, hash?: string) => Promise<Page>;
 }
 
 /**
@@ -58,6 +60,10 @@ export function reportBrowser(): ReportBrowser {
   async function open(report: ReportDocument, hash = ""): Promise<Page> {
     const file = join(folder, "report.html");
     writeFileSync(file, await writeHtml(report, assets));
+    return openFile(file, hash);
+  }
+
+  async function openFile(file: string, hash = ""): Promise<Page> {
     const url = pathToFileURL(file).href;
     const page = await context.newPage();
     page.on("request", (request) => {
@@ -80,6 +86,7 @@ export function reportBrowser(): ReportBrowser {
   return {
     folder,
     open,
+    openFile,
     newPage: () => context.newPage(),
     get assets() {
       return assets;

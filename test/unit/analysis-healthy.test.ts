@@ -46,10 +46,18 @@ test("a healthy busy nginx", () => {
   shortWaits[6] = 1500;
   const lockTotals = locks.flatMap((lock) => [
     ...[one, two].map(({ process }) => ({
-      ...{ lock, process, count: 1500, sumNs: ns(12.5e6), maxNs: ns(12e3), buckets: shortWaits },
+      ...{ lock, process, count: 1500, sumNs: ns(12.5e6), maxNs: ns(12e3), timeouts: 0, buckets: shortWaits },
     })),
     // lowflame's own waits are nobody's fault
-    { lock, process: agent.process, count: 1500, sumNs: ns(3e9), maxNs: ns(2e6), buckets: shortWaits },
+    {
+      lock,
+      process: agent.process,
+      count: 1500,
+      sumNs: ns(3e9),
+      maxNs: ns(2e6),
+      timeouts: 0,
+      buckets: shortWaits,
+    },
   ]);
   const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
   buckets[8] = 90_000; // about 13 us

@@ -208,7 +208,7 @@ describe("the summary of a lock", () => {
     capture.locks(own.thread, MAP, { lock });
     const profile = profileOf(capture, [total(lock, own.process, 4, 1e9)]);
     expect(lockSummaries(profile)).toHaveLength(1);
-    expect(lockSummaries(profile, notSelf(profile))).toEqual([]);
+    expect(lockSummaries(profile, "locks", notSelf(profile))).toEqual([]);
   });
 
   test("of a lock that lowflame waits for, too, has only the others' waits, callers and owners", () => {
@@ -220,7 +220,7 @@ describe("the summary of a lock", () => {
     capture.locks(own.thread, SEND, { lock, times: 5 });
     capture.lockOwners(own.thread, SEND, { lock });
     const profile = profileOf(capture, [total(lock, app.process, 1, 1e6), total(lock, own.process, 5, 9e6)]);
-    expect(lockSummaries(profile, notSelf(profile))).toMatchObject([
+    expect(lockSummaries(profile, "locks", notSelf(profile))).toMatchObject([
       {
         count: 1,
         sumNs: 1e6,

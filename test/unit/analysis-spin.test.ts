@@ -81,6 +81,11 @@ test.each([
   expect(finding!.detail).toContain("cannot be told apart");
 });
 
+test("the advice does not send anybody to a per-CPU hash map, whose updates lock buckets as well", () => {
+  const finding = spin([...BELOW_PROGRAM, k("htab_map_update_elem")]);
+  expect(finding!.next[0]).toMatch(/^bpftool prog show .*of a per-CPU hash map, too; arrays have none$/);
+});
+
 test("a spin below a map operation is given to that operation, once", () => {
   const finding = spin([
     ...BELOW_PROGRAM,

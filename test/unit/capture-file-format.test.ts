@@ -57,7 +57,7 @@ describe("the committed capture of version 2", () => {
     expect(await readAll(VERSION_2)).toStrictEqual(SMALL_CAPTURE);
   });
 
-  test("shows locks to another protobuf reader: 64-bit addresses, and -1 for what found no row", async () => {
+  test("shows locks to another protobuf reader: 64-bit addresses, and -1 and -2 for what found no row", async () => {
     const file = await readFile(VERSION_2);
     const { members } = await skimCapture(VERSION_2);
     const [second, last] = [members[2]!, members.at(-1)!].map(({ offset, length }) =>
@@ -67,9 +67,22 @@ describe("the committed capture of version 2", () => {
     );
     expect(second!.batch.tables.locks).toEqual([
       { id: 7, kind: 8, address: String(0xffff_8881_0b3d_e2c9n), name: "mmap_lock of nginx (pid 4711)" },
+      {
+        id: 8,
+        kind: 9,
+        address: String(0x7f12_0000_1000n),
+        name: "futex 0x7f1200001000 of nginx (pid 4711)",
+      },
+      {
+        id: 9,
+        kind: 11,
+        address: String(0x7f12_0000_1028n),
+        name: "futex 0x7f1200001028 of nginx (pid 4711)",
+      },
       { id: 4_294_967_295, address: String(2n ** 64n - 1n) },
     ]);
     expect(last!.end.final.lockTotals[0]).toMatchObject({ lock: -1, process: -1, count: 3 });
+    expect(last!.end.final.lockTotals[2]).toMatchObject({ lock: -2, process: -1, count: 4, timeouts: 1 });
   });
 });
 

@@ -97,7 +97,15 @@ function lockProfile(cut = false) {
     const name = i === 0 ? "mmap_lock of app (pid 80)" : `lock_${i}`;
     const lock = capture.lock({ kind: "rwsem, write", name, address: 0xffff888100000000n + BigInt(i) });
     capture.locks(app.thread, stack, { lock, times: 2 });
-    return { lock, process: app.process, count: 200, sumNs: ns((7 - i) * 0.1e9), maxNs: ns(1.4e6), buckets };
+    return {
+      lock,
+      process: app.process,
+      count: 200,
+      sumNs: ns((7 - i) * 0.1e9),
+      maxNs: ns(1.4e6),
+      timeouts: 0,
+      buckets,
+    };
   });
   capture.lockOwners(app.thread, stack, { lock: lockTotals[0]!.lock });
   const mine = { ...lockTotals[0]!, process: own.process, sumNs: ns(9e9) };

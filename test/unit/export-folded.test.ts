@@ -21,6 +21,17 @@ test("process, stack from the entry point on, weight in ns; workers of one progr
   ]);
 });
 
+test("lowflame's own process stands apart from another one of the same name", () => {
+  const capture = new FakeCapture();
+  capture.cpu(capture.process(42, "node").thread, [u("_start")], { weightNs: 10 });
+  capture.cpu(capture.process(43, "node", { self: true }).thread, [u("_start")], { weightNs: 5 });
+  expect(text(writeFolded(buildProfile(capture.events()), "cpu")).split("\n")).toEqual([
+    "node;_start 10",
+    "lowflame itself;_start 5",
+    "",
+  ]);
+});
+
 test("a source that saw nothing gives an empty file", () => {
   expect(writeFolded(buildProfile(new FakeCapture().events()), "offcpu")).toHaveLength(0);
 });

@@ -1,69 +1,10 @@
 // pprof: read back by the reference reader (`go tool pprof`) and field by field with an independent schema.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import protobuf from "protobufjs";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import type { SourceName } from "../../src/capture/binding.js";
+import { expect, test } from "vitest";
 import { writePprof } from "../../src/export/pprof.js";
 import { buildProfile, HOSTILE_NAMES } from "./helpers/build-profile.js";
 import { FakeCapture, type FakeFrame, k, u } from "./helpers/fake-capture.js";
-
-let folder = "";
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "lowflame-pprof-"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-/** What `go tool pprof` makes of a profile. It fails (and so does the test) when the profile is not valid. */
-async function goPprof(profile: Parameters<typeof writePprof>[0], source: SourceName, ...args: string[]) {
-  const file = join(folder, `${source}.pb.gz`);
-  writeFileSync(file, await writePprof(profile, source));
-  return execFileSync("go", ["tool", "pprof", ...args, file], {
-    encoding: "utf8",
-    env: { ...process.env, HOME: folder, PPROF_TMPDIR: folder },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
-
-// The published field numbers, written down a second time so that a slip in src/export/pprof-schema.ts is seen.
-const schema = protobuf
-  .parse(`
-  syntax = "proto3";
-  message Profile {
-    repeated ValueType sample_type = 1; repeated Sample sample = 2; repeated Mapping mapping = 3;
-    repeated Location location = 4; repeated Function function = 5; repeated string string_table = 6;
-    int64 time_nanos = 9; int64 duration_nanos = 10; ValueType period_type = 11; int64 period = 12;
-    repeated int64 comment = 13; int64 default_sample_type = 14;
-  }
-  message ValueType { int64 type = 1; int64 unit = 2; }
-  message Sample { repeated uint64 location_id = 1; repeated int64 value = 2; repeated Label label = 3; }
-  message Label { int64 key = 1; int64 str = 2; int64 num = 3; }
-  message Mapping { uint64 id = 1; int64 filename = 5; int64 build_id = 6; bool has_functions = 7; }
-  message Location { uint64 id = 1; uint64 mapping_id = 2; repeated Line line = 4; }
-  message Line { uint64 function_id = 1; }
-  message Function { uint64 id = 1; int64 name = 2; int64 system_name = 3; int64 filename = 4; }
-`)
-  .root.lookupType("Profile");
-
-interface Decoded {
-  sampleType: { type: string; unit: string }[];
-  sample: { locationId: string[]; value: string[]; label: { key: string; str: string; num: string }[] }[];
-  mapping: { id: string; filename: string; buildId: string }[];
-  function: { id: string; name: string }[];
-  stringTable: string[];
-  timeNanos: string;
-  durationNanos: string;
-  period: string;
-  periodType: { type: string; unit: string };
-}
-
-async function decode(profile: Parameters<typeof writePprof>[0], source: SourceName) {
-  const message = schema.decode(gunzipSync(await writePprof(profile, source)));
-  return schema.toObject(message, { longs: String, defaults: true }) as Decoded;
-}
+import { decode, goPprof } from "./helpers/pprof-tools.js";
 
 const nginx: FakeFrame = { ...u("ngx_process_events"), buildId: "0123456789abcdef0123456789abcdef01234567" };
 
@@ -172,4 +113,22 @@ test("profiles larger than one piece come out whole", async () => {
   expect(sample).toHaveLength(6000);
   expect(new Set(sample.map((s) => s.locationId.length))).toEqual(new Set([121]));
   expect(await goPprof(profile, "cpu", "-top", "-unit=ns", "-nodecount=1")).toContain("6000ns total");
+});
+
+test("lowflame's own samples have a label that pprof can leave out", async () => {
+  const capture = new FakeCapture();
+  capture.cpu(capture.process(42, "node").thread, [u("_start"), u("serve")], { weightNs: 10 });
+  capture.cpu(capture.process(43, "node", { self: true }).thread, [u("_start"), u("drain")], { weightNs: 5 });
+  const profile = buildProfile(capture.events());
+  const { sample, stringTable } = await decode(profile, "cpu");
+  const labels = sample.map(({ label }) =>
+    Object.fromEntries(label.map(({ key, str }) => [stringTable[Number(key)], stringTable[Number(str)]])),
+  );
+  expect(labels.map(({ process, self }) => [process, self])).toEqual([
+    ["node", undefined],
+    ["lowflame itself", "lowflame"],
+  ]);
+  const others = await goPprof(profile, "cpu", "-top", "-unit=ns", "-tagignore=self=lowflame");
+  expect(others).toContain("serve");
+  expect(others).not.toContain("drain");
 });

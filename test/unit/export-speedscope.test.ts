@@ -56,6 +56,17 @@ test("waits for kernel locks are a profile of their own; two locks of one stack 
   expect(stacks(file, 0)).toEqual([["haproxy (pid 42)", "_start", "pipe_write"]]);
 });
 
+test("lowflame's own process stands apart from another one of the same name", () => {
+  const capture = new FakeCapture();
+  capture.cpu(capture.process(42, "node").thread, [u("_start")], { weightNs: 10 });
+  capture.cpu(capture.process(43, "node", { self: true }).thread, [u("_start")], { weightNs: 5 });
+  const file = read(writeSpeedscope(buildProfile(capture.events()), ["cpu"]));
+  expect(stacks(file, 0)).toEqual([
+    ["node (pid 42)", "_start"],
+    ["lowflame itself (pid 43)", "_start"],
+  ]);
+});
+
 test("hostile names come back as they were", () => {
   const capture = new FakeCapture();
   for (const [i, name] of HOSTILE_NAMES.entries())

@@ -155,7 +155,15 @@ describe("kernel locks in the document", () => {
     const capture = new FakeCapture();
     const { thread } = capture.process(80, "nginx");
     capture.locks(thread, [k("pipe_write")], { lock: 77, durationNs: 5e6 });
-    const other = { lock: -1, process: -1, count: 3, sumNs: ns(9e6), maxNs: ns(5e6), buckets: [0, 3] };
+    const other = {
+      lock: -1,
+      process: -1,
+      count: 3,
+      sumNs: ns(9e6),
+      maxNs: ns(5e6),
+      timeouts: 0,
+      buckets: [0, 3],
+    };
     const report = toDocument(buildProfile(capture.events({ final: { lockTotals: [other] } })), []);
     expect(report.locks!.rows).toMatchObject([
       { kind: "any", waits: 3, waiters: [{ name: "(other processes)", waits: 3 }] },

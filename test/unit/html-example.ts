@@ -13,6 +13,7 @@ import type { Profile } from "../../src/model/profile.js";
 import { ns, ratio } from "../../src/model/units.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { b, FakeCapture, type FakeFrame, fakeFinal, j, k, u } from "./helpers/fake-capture.js";
+import { addFutexes } from "./helpers/futex-example.js";
 
 export const HOSTILE = {
   process: "<script>alert(1)</script>",
@@ -127,6 +128,8 @@ export interface ExampleOptions {
   readonly workers?: number;
   /** With kernel locks, recorded and waited for. */
   readonly locks?: boolean;
+  /** The same of user locks. */
+  readonly futex?: boolean;
 }
 
 /**
@@ -142,7 +145,7 @@ function addLocks(capture: FakeCapture, hostile: boolean): LockTotal[] {
     const buckets = Array.from({ length: RUNQUEUE_BUCKETS }, (_, index) => waits[index] ?? 0);
     const count = buckets.reduce((sum, waits) => sum + waits, 0);
     const sumNs = buckets.reduce((sum, waits, index) => sum + waits * bucketBounds(index).low, 0);
-    totals.push({ lock, process, count, sumNs: ns(sumNs), maxNs: ns(maxNs), buckets });
+    totals.push({ lock, process, count, sumNs: ns(sumNs), maxNs: ns(maxNs), timeouts: 0, buckets });
   };
   const tasks = capture.lock({ kind: "spin lock", address: 0xffffffff82a0b040n, name: "tasklist_lock" });
   const fork = [
@@ -257,7 +260,10 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
   buckets[3] = 900;
   buckets[12] = 90;
   buckets[20] = 10;
-  const lockTotals = options.locks ? addLocks(capture, options.hostile ?? false) : [];
+  const lockTotals = [
+    ...(options.locks ? addLocks(capture, options.hostile ?? false) : []),
+    ...(options.futex ? addFutexes(capture, options.hostile ? HOSTILE : undefined) : []),
+  ];
   const final = fakeFinal({
     losses: [
       {
@@ -340,7 +346,9 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
       },
     ],
   });
-  const sources: SourceName[] = options.locks ? ["cpu", "offcpu", "locks"] : ["cpu", "offcpu"];
+  const sources: SourceName[] = ["cpu", "offcpu"];
+  if (options.locks) sources.push("locks");
+  if (options.futex) sources.push("futex");
   return buildProfile(capture.events({ final, facts: { sources } }));
 }
 

@@ -9,6 +9,7 @@ const total = (lock: number, count: number, sumNs: number) => ({
   count,
   sumNs: ns(sumNs),
   maxNs: ns(sumNs),
+  timeouts: 0,
   buckets: [],
 });
 

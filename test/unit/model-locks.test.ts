@@ -101,7 +101,7 @@ test("locks that are not in the capture keep their waits, and a note counts them
   expect(Array.from(rows.lock!)).toEqual([NO_LOCK]);
   expect(rows.weightNs[0]).toBe(18);
   expect(profile.locks.filter((lock) => lock !== undefined)).toEqual([row]);
-  expect(profile.notes.join()).toContain("5 kernel locks that are not in the capture or of no known kind");
+  expect(profile.notes.join()).toContain("5 locks that are not in the capture or of no known kind");
   expect(profile.notes.join()).toContain("tables shorter than they say");
 });
 

@@ -28,7 +28,7 @@ struct Fake final : Symbolizer {
   std::atomic<bool> stuck{false};
   Location LocateKernel(uint64_t) override { return {}; }
   Location LocateUser(uint32_t, uint64_t, uint64_t) override { return {}; }
-  void ProcessExec(uint32_t, uint64_t) override {}
+  void ProcessExec(uint32_t, uint64_t, bool) override {}
   std::vector<ModuleInfo> TakeNewModules() override { return {}; }
   SymbolStats Stats() override { return {}; }
   std::string Name(const Location& l, uint32_t pid) override {

@@ -35,7 +35,11 @@ test("cells name the first waiters and owners and count the rest; times stay num
   const lock: ReportLock = {
     name: "tasklist_lock",
     kind: "rwlock, read",
+    contention: true,
     waits: 1300,
+    timeouts: null,
+    threads: 4,
+    atOnce: null,
     sumNs: 31e6,
     maxNs: 1.9e6,
     p50Ns: 2500,

@@ -1,4 +1,5 @@
 // What the recording itself is not sure of: events lost, user stacks that ended early.
+import { hasOwnStacks } from "../../capture/sample-sources.js";
 import type { Profile } from "../../model/profile.js";
 import { TRUNCATED as TRUNCATED_ROOT } from "../../model/stack-merge.js";
 import { ratio } from "../../model/units.js";
@@ -50,7 +51,8 @@ export function truncatedStacks(profile: Profile): Finding[] {
     const marked = parent === 0 && functions.name[tree.func[node]!] === TRUNCATED_ROOT;
     below[node] = marked ? 1 : below[parent]!;
   }
-  for (const table of profile.weights)
+  const recorded = profile.weights.map(({ source }) => source);
+  for (const table of profile.weights.filter(({ source }) => hasOwnStacks(source, recorded)))
     for (let row = 0; row < table.count; row++)
       if (below[table.node[row]!] === 1)
         processes.add(processName(profile, table.thread[row]!), table.samples[row]!);

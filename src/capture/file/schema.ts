@@ -3,7 +3,8 @@
 //
 // Changelog
 //   1  first version
-//   2  kernel locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks" and "lock-owners"
+//   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
+//      Cost.statistics_on (absent: on)
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */
@@ -130,7 +131,9 @@ message Name {
 }
 message Lock {
   uint32 id = 1;
-  uint32 kind = 2; // spin lock; rwlock read, write; rwsem read, write; rt mutex; percpu rwsem read, write; mutex
+  // spin lock; rwlock read, write; rwsem read, write; rt mutex; percpu rwsem read, write; mutex; then of futexes:
+  // user lock; user lock with priority inheritance; condition or idle wait
+  uint32 kind = 2;
   fixed64 address = 3;
   string name = 4;
 }
@@ -146,7 +149,7 @@ message Samples {
   Column state = 9;       // u8: none, preempted, interruptible, uninterruptible, stopped, idle, dead, other
   Column syscall = 10;    // i32
   Column flags = 11;      // u32
-  Column lock = 12;       // u32, only for locks and lock-owners
+  Column lock = 12;       // u32, only for locks, futex and their owners
 }
 
 // ---- last member: losses, cost, exact totals
@@ -179,6 +182,7 @@ message Cost {
   double agent_system_ns = 3;
   double peak_rss_bytes = 4;
   double kernel_memory_bytes = 5;
+  optional bool statistics_on = 6; // false: the kernel's BPF statistics were off, so runs and ns of programs mean nothing
 }
 message ProgramCost {
   string name = 1;
@@ -217,12 +221,13 @@ message RunQueue {
   repeated double buckets = 5;
 }
 message LockTotal {
-  sint32 lock = 1;
+  sint32 lock = 1; // -1: kernel locks without a row of their own; -2: futexes
   sint32 process = 2;
   double count = 3;
   double sum_ns = 4;
   double max_ns = 5;
   repeated double buckets = 6;
+  double timeouts = 7;
 }
 message OtherProgram {
   uint32 id = 1;

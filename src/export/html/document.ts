@@ -29,30 +29,37 @@ export interface ReportTable {
 
 export interface ReportSource {
   readonly source: SampleSource;
-  readonly title: string; // "CPU", "Off-CPU", "Kernel locks"
+  readonly title: string; // "CPU", "Off-CPU", "Kernel locks", "User locks"
   readonly unit: "ns";
   /** One row per (thread, node, state, system call): columns of equal length. */
   readonly thread: NumberColumn;
   readonly node: NumberColumn;
   readonly weight: NumberColumn;
-  /** Index into `states`; all 0 for cpu and locks. */
+  /** Index into `states`; all 0 for cpu and kernel locks. */
   readonly state: NumberColumn;
   readonly states: readonly string[];
   /** Indexes into `states` that the page hides until asked for (idle kernel threads would drown everything else). */
   readonly hiddenStates: readonly number[];
   /** Index into `ReportDocument.syscalls`, -1 none. */
   readonly syscall: NumberColumn;
-  /** Index into `ReportLocks.rows`, -1 for a lock that has no row there; only for locks and lock-owners. */
+  /** Index into `ReportLocks.rows`, -1 for a lock that has no row there; only for locks, futex and their owners. */
   readonly lock?: NumberColumn;
   /** Extra tables under the flame graph (run-queue wait, off-CPU totals by process). */
   readonly tables: readonly ReportTable[];
 }
 
-/** A kernel lock. Counts, sums, percentiles and waiters are of all its waits; callers and owners of sampled ones. */
+/** A kernel lock or futex. Counts, sums, percentiles and waiters are of all its waits; callers and owners of sampled ones. */
 export interface ReportLock {
   readonly name: string;
   readonly kind: string;
+  /** False for condition variables and idle waits, which a table of their own shows. */
+  readonly contention: boolean;
   readonly waits: number;
+  /** Waits that ended by their timeout; null where it is not known. */
+  readonly timeouts: number | null;
+  /** Distinct threads that sampled waits saw waiting; the most of them at one time, null for kernel locks. */
+  readonly threads: number;
+  readonly atOnce: number | null;
   readonly sumNs: number;
   readonly maxNs: number;
   readonly p50Ns: number;
@@ -74,9 +81,9 @@ export interface ReportLock {
   readonly relativeError: number;
 }
 
-/** What the tab of kernel locks has beside its graph of waiting time. */
+/** What a tab of locks has beside its graph of waiting time. */
 export interface ReportLocks {
-  /** Longest total first. */
+  /** Longest total first; those that are no contention last. */
   readonly rows: readonly ReportLock[];
   /** Who held the locks while sampled waits went on; null where no owner could be read. */
   readonly owners: ReportSource | null;
@@ -105,6 +112,7 @@ export interface ReportDocument {
   readonly syscalls: readonly string[];
   /** One tab each. */
   readonly sources: readonly ReportSource[];
-  /** Null where locks were not recorded. */
+  /** Null where kernel locks were not recorded; the same for user locks. */
   readonly locks: ReportLocks | null;
+  readonly futex: ReportLocks | null;
 }

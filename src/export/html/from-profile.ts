@@ -1,6 +1,8 @@
 // From the model to the document that is embedded in the report: rows merged, ids made dense, strings interned.
 import type { Finding } from "../../analysis/finding.js";
+import { locksRecorded } from "../../analysis/lock-summary.js";
 import { FRAME_KINDS, OFFCPU_STATES, type SampleSource } from "../../capture/binding.js";
+import { LOCK_SOURCES, type LockSource, OWNERS_OF } from "../../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { syscallName } from "../../model/syscalls.js";
 import { costOf } from "./cost.js";
@@ -8,10 +10,11 @@ import {
   REPORT_DOCUMENT_VERSION,
   type ReportDocument,
   type ReportHeader,
+  type ReportLocks,
   type ReportSource,
   type ReportTable,
 } from "./document.js";
-import { hasLocks, type LockIndex, lockIndex } from "./locks.js";
+import { type LockIndex, lockIndex } from "./locks.js";
 import {
   cpuTable,
   offCpuTotalsTable,
@@ -30,7 +33,9 @@ const TITLES: Readonly<Record<SampleSource, string>> = {
   cpu: "CPU",
   offcpu: "Off-CPU",
   locks: "Kernel locks",
+  futex: "User locks",
   "lock-owners": "Who held the locks",
+  "futex-owners": "Who held the locks",
 };
 
 /** Gives each distinct key the next number. */
@@ -106,14 +111,20 @@ function sourceOf(profile: Profile, table: WeightTable, interners: Interners): R
   };
 }
 
+/** States of a source of locks: what is waited for. Of kernel locks and owners there is the first only. */
+const LOCK_STATES = ["waiting for a lock", "condition variable or idle wait"];
+
 /** Waits for locks, or their owners: rows of the model as they are, each with its lock. */
 function lockSourceOf(
-  source: "locks" | "lock-owners",
+  source: LockSource | (typeof OWNERS_OF)[LockSource],
   table: WeightTable | undefined,
   locks: LockIndex,
   interners: Interners,
 ): ReportSource {
   const count = table?.count ?? 0;
+  const lock = table === undefined ? new Int32Array(0) : locks.column(table);
+  const isCondition = (row: number) => locks.rows[lock[row]!]?.contention === false;
+  const apart = source === "futex" && locks.rows.some(({ contention }) => !contention);
   return {
     source,
     title: TITLES[source],
@@ -121,11 +132,11 @@ function lockSourceOf(
     thread: Array.from({ length: count }, (_, row) => interners.threads.id(table!.thread[row]!)),
     node: table?.node ?? [],
     weight: Array.from({ length: count }, (_, row) => Math.round(table!.weightNs[row]!)),
-    state: new Uint8Array(count),
+    state: Uint8Array.from({ length: count }, (_, row) => (apart && isCondition(row) ? 1 : 0)),
     syscall: new Int32Array(count).fill(-1),
-    lock: table === undefined ? [] : locks.column(table),
-    states: ["waiting"],
-    hiddenStates: [],
+    lock,
+    states: apart ? LOCK_STATES : LOCK_STATES.slice(0, 1),
+    hiddenStates: apart ? [1] : [],
     tables: [],
   };
 }
@@ -176,13 +187,16 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
   const sources = profile.weights
     .filter(({ source }) => source === "cpu" || source === "offcpu")
     .map((table) => sourceOf(profile, table, interners));
-  const locks = hasLocks(profile) ? lockIndex(profile) : null;
-  const owners = tableOf("lock-owners");
-  if (locks) sources.push(lockSourceOf("locks", tableOf("locks"), locks, interners));
-  const reportLocks = locks && {
-    rows: locks.rows,
-    owners: owners === undefined ? null : lockSourceOf("lock-owners", owners, locks, interners),
-  };
+  const locks: Record<LockSource, ReportLocks | null> = { locks: null, futex: null };
+  for (const source of LOCK_SOURCES.filter((each) => locksRecorded(profile, each))) {
+    const index = lockIndex(profile, source);
+    sources.push(lockSourceOf(source, tableOf(source), index, interners));
+    const owners = tableOf(OWNERS_OF[source]);
+    locks[source] = {
+      rows: index.rows,
+      owners: owners === undefined ? null : lockSourceOf(OWNERS_OF[source], owners, index, interners),
+    };
+  }
 
   const processes = new Interner<number>();
   const threads = interners.threads.keys.map((id) => {
@@ -226,6 +240,6 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
     }),
     syscalls: interners.syscalls.keys.map((number) => syscallName(profile.facts.host.arch, number)),
     sources,
-    locks: reportLocks,
+    ...locks,
   };
 }

@@ -1,30 +1,27 @@
-// The kernel locks of a report: one row a lock from the exact totals, and the rows of sampled waits with their lock.
+// The locks of a report, kernel locks or futexes: one row a lock from the exact totals, and the rows of sampled waits with
+// their lock.
 import { type LockSummary, lockSummaries } from "../../analysis/lock-summary.js";
+import { type LockSource, OTHER_LOCKS } from "../../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import type { ReportLock } from "./document.js";
 
-/** Whether locks were recorded; then the report has a tab of them, if only to say that nobody waited. */
-export function hasLocks(profile: Profile): boolean {
-  return (
-    profile.facts.sources.includes("locks") ||
-    profile.weights.some((table) => table.source === "locks") ||
-    (profile.final?.lockTotals ?? []).length > 0
-  );
-}
-
 export interface LockIndex {
-  /** Longest total first. */
+  /** Longest total first; those that are no contention last. */
   readonly rows: readonly ReportLock[];
   /** Index into `rows` for each row of weights; -1 where the lock has no row. */
   column(table: WeightTable): Int32Array;
 }
 
-/** The locks of a profile as the report shows them. */
-export function lockIndex(profile: Profile): LockIndex {
-  const summaries = lockSummaries(profile);
+/** The locks of a source as the report shows them. */
+export function lockIndex(profile: Profile, source: LockSource): LockIndex {
+  const all = lockSummaries(profile, source);
+  const summaries = [
+    ...all.filter(({ contention }) => contention),
+    ...all.filter(({ contention }) => !contention),
+  ];
   const places = new Map(summaries.map(({ lock }, place) => [lock, place]));
   // A sampled wait whose lock found no row in the kernel's table was counted into the row of the others.
-  const others = places.get(-1) ?? -1;
+  const others = places.get(OTHER_LOCKS[source]) ?? -1;
   return {
     rows: summaries.map((summary) => lockRow(profile, summary)),
     column: ({ count, lock }) =>
@@ -35,11 +32,12 @@ export function lockIndex(profile: Profile): LockIndex {
 function lockRow(profile: Profile, summary: LockSummary): ReportLock {
   // What found no row in the kernel's table may be of any kind.
   const kind = summary.lock < 0 ? "any" : summary.kind;
-  const { name, count, sumNs, maxNs, p50Ns, p99Ns, buckets, callers, owners } = summary;
-  const { samples, relativeError } = summary;
+  const { name, contention, count, sumNs, maxNs, p50Ns, p99Ns, buckets, callers, owners } = summary;
+  const { timeouts, threads, atOnce, samples, relativeError } = summary;
   const waiters = waitersByName(profile, summary.waiters);
   return {
-    ...{ name, kind, waits: count, sumNs, maxNs, p50Ns, p99Ns, buckets, waiters },
+    ...{ name, kind, contention, waits: count, timeouts, threads, atOnce },
+    ...{ sumNs, maxNs, p50Ns, p99Ns, buckets, waiters },
     callers: callers.map((row) => ({ name: row.name, share: row.share })),
     owners: owners.map((row) => ({ name: row.name, share: row.share })),
     ...{ samples, relativeError },

@@ -19,6 +19,7 @@ import {
   type ThreadRow,
 } from "../../../src/capture/binding.js";
 import type { CaptureEvent } from "../../../src/capture/events.js";
+import { isOfLocks, SAMPLE_SOURCES } from "../../../src/capture/sample-sources.js";
 import type { RecordingFacts } from "../../../src/model/profile.js";
 import { bytes, ns } from "../../../src/model/units.js";
 
@@ -49,7 +50,7 @@ function frame(kind: FrameKind, module: string, name: string | undefined, offset
   return offset === undefined ? { kind, module, name } : { kind, module, name, offset };
 }
 
-/** How one call of `cpu`, `offcpu`, `locks` or `lockOwners` differs from the usual. */
+/** How one call of `cpu`, `offcpu`, `locks`, `futex` and so on differs from the usual. */
 export interface FakeSampleOptions {
   /** Number of equal samples; default 1. */
   readonly times?: number;
@@ -61,9 +62,11 @@ export interface FakeSampleOptions {
   readonly flags?: number;
 }
 
-/** The same for a wait for a kernel lock; `lock` is what `FakeCapture.lock` gave. */
+/** The same for a wait for a lock; `lock` is what `FakeCapture.lock` gave. */
 export interface FakeLockOptions extends FakeSampleOptions {
   readonly lock: number;
+  /** When the wait ended, ns since the start; default 1 ms after the sample before. */
+  readonly at?: number;
 }
 
 interface PendingSample {
@@ -74,7 +77,6 @@ interface PendingSample {
 }
 
 const HZ = 99;
-const SAMPLE_SOURCES = ["cpu", "offcpu", "locks", "lock-owners"] as const satisfies readonly SampleSource[];
 
 export const fakeStart = (over: Partial<StartFacts> = {}): StartFacts => ({
   startMonotonicNs: 5_000_000_000_123n,
@@ -127,7 +129,7 @@ export const fakeFinal = (over: Partial<FinalFacts> = {}): FinalFacts => ({
   ...over,
 });
 
-/** A recording being made up. Use `process`, `thread`, `lock`, `cpu`, `offcpu`, `locks`, `lockOwners`, then `events`. */
+/** A recording being made up. Use `process`, `thread`, `lock`, `cpu`, `offcpu`, `locks`, `futex`, …, then `events`. */
 export class FakeCapture {
   #processes: ProcessRow[] = [];
   #threads: ThreadRow[] = [];
@@ -177,7 +179,7 @@ export class FakeCapture {
     return this;
   }
 
-  /** Adds a kernel lock; returns its id. Default: a mutex of which nothing is known, at an address of its own. */
+  /** Adds a lock; returns its id. Default: a mutex of which nothing is known, at an address of its own. */
   lock(lock: { kind?: LockKind; address?: bigint; name?: string } = {}): number {
     const id = this.#locks.length + 1;
     const address = lock.address ?? 0xffff888100000000n + BigInt(id) * 64n;
@@ -199,6 +201,18 @@ export class FakeCapture {
   /** Who held a lock while waits went on: the owner's thread and stack. Weight and duration are those of the wait. */
   lockOwners(thread: number, stack: readonly FakeFrame[], options: FakeLockOptions): this {
     this.#samples.push({ source: "lock-owners", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Waits of a thread for a futex, asleep. Each ends 1 ms after the one before: `at` says otherwise. */
+  futex(thread: number, stack: readonly FakeFrame[], options: FakeLockOptions): this {
+    this.#samples.push({ source: "futex", thread, stack: this.stack(stack), options });
+    return this;
+  }
+
+  /** Who held a futex meanwhile, and in which stack, state and system call it slept itself; an empty stack: it ran. */
+  futexOwners(thread: number, stack: readonly FakeFrame[], options: FakeLockOptions): this {
+    this.#samples.push({ source: "futex-owners", thread, stack: this.stack(stack), options });
     return this;
   }
 
@@ -318,14 +332,14 @@ export class FakeCapture {
       .flatMap((s) => Array.from({ length: s.options.times ?? 1 }, () => s));
     const period = Math.round(1e9 / HZ);
     const duration = (s: PendingSample) => (source === "cpu" ? 0 : (s.options.durationNs ?? 10_000_000));
-    const state = source === "offcpu" ? "interruptible" : "none";
-    const ofLock = source === "locks" || source === "lock-owners";
+    const asleep = source === "offcpu" || source === "futex";
+    const state = asleep ? "interruptible" : "none";
     return {
       source,
       count: rows.length,
-      timeNs: Float64Array.from(rows, () => {
+      timeNs: Float64Array.from(rows, (s) => {
         this.#time += 1_000_000;
-        return this.#time;
+        return s.options.at ?? this.#time;
       }),
       cpu: Uint32Array.from(rows, (s) => s.options.cpu ?? 0),
       thread: Uint32Array.from(rows, (s) => s.thread),
@@ -338,7 +352,7 @@ export class FakeCapture {
       state: Uint8Array.from(rows, (s) => OFFCPU_STATES.indexOf(s.options.state ?? state)),
       syscall: Int32Array.from(rows, (s) => s.options.syscall ?? -1),
       flags: Uint32Array.from(rows, (s) => s.options.flags ?? 0),
-      ...(ofLock && { lock: Uint32Array.from(rows, (s) => s.options.lock ?? 0) }),
+      ...(isOfLocks(source) && { lock: Uint32Array.from(rows, (s) => s.options.lock ?? 0) }),
     };
   }
 }

@@ -1,0 +1,135 @@
+// The futex source of a session: which futex a wait was for, who owned it, and the exact totals.
+#include <dirent.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "../core/error.h"
+#include "session.h"
+
+namespace lowflame {
+namespace {
+
+constexpr size_t kMaxInnerThreads = 65536;
+constexpr uint64_t kAskAgainNs = 1000000000;
+
+// The last number behind "NSpid:": the thread's id in its innermost pid namespace. 0 if it is gone.
+uint32_t InnermostId(const std::string& status) {
+  size_t at = status.find("\nNSpid:");
+  if (at == std::string::npos) return 0;
+  std::string line = status.substr(at + 7, status.find('\n', at + 1) - at - 7);
+  size_t last = line.find_last_of(" \t");
+  return last == std::string::npos ? 0 : static_cast<uint32_t>(strtoul(line.c_str() + last, nullptr, 10));
+}
+
+}  // namespace
+
+// The thread of a process that calls itself `inner_tid`; 0 if there is none. In a container the two differ.
+uint32_t Session::OuterThread(uint32_t tgid, uint32_t inner_tid) {
+  uint64_t now = MonotonicNs();
+  auto key = std::make_pair(tgid, inner_tid);
+  auto known = inner_threads_.find(key);
+  if (known != inner_threads_.end() && now - known->second.asked_ns < kAskAgainNs) return known->second.tid;
+  if (inner_threads_.size() >= kMaxInnerThreads) inner_threads_.clear();
+  const std::string tasks = "/proc/" + std::to_string(tgid) + "/task/";
+  uint32_t found = 0;
+  // in the same namespace, as nearly always, one file tells
+  if (InnermostId(ReadSmallFile(tasks + std::to_string(inner_tid) + "/status")) == inner_tid) {
+    found = inner_tid;
+  } else if (DIR* dir = opendir(tasks.c_str())) {
+    while (dirent* entry = readdir(dir)) {
+      if (entry->d_name[0] == '.') continue;
+      if (InnermostId(ReadSmallFile(tasks + entry->d_name + "/status")) != inner_tid) continue;
+      found = static_cast<uint32_t>(strtoul(entry->d_name, nullptr, 10));
+      break;
+    }
+    closedir(dir);
+  }
+  inner_threads_[key] = {now, found};
+  return found;
+}
+
+// As lf_futex_owner in bpf/futex.bpf.h, of a thread that waits since before the recording: its process's memory tells.
+uint32_t Session::OwnerInMemory(uint32_t tgid, uint64_t address, uint32_t kind) {
+  struct {
+    uint32_t lock, count, owner, users, kind;
+  } m{};
+  iovec to{&m, sizeof(m)}, from{reinterpret_cast<void*>(address), sizeof(m)};
+  if (process_vm_readv(static_cast<pid_t>(tgid), &to, 1, &from, 1, 0) != sizeof(m)) return 0;
+  constexpr uint32_t kTidMask = 0x3fffffff, kWaiters = 0x80000000, kKinds = 0x3ff, kRobust = 16;
+  if (kind == LF_LOCK_FUTEX_PI) return m.lock & kTidMask;
+  if (kind != LF_LOCK_FUTEX || !m.users || m.kind & ~kKinds || m.owner > kTidMask) return 0;
+  const bool robust = m.kind & kRobust && m.lock & kWaiters && (m.lock & kTidMask) == m.owner;
+  return m.lock == 2 || robust ? m.owner : 0;
+}
+
+uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid) {
+  auto key = std::make_tuple(address, kind, uint32_t{0}, tgid);
+  auto it = lock_ids_.find(key);
+  if (it != lock_ids_.end()) return it->second;
+  if (lock_ids_.size() >= kMaxLocks) {
+    locks_dropped_++;
+    return UINT32_MAX;
+  }
+  auto id = static_cast<uint32_t>(lock_ids_.size());
+  lock_ids_.emplace(key, id);
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  char text[32];
+  snprintf(text, sizeof(text), "futex 0x%llx of ", static_cast<unsigned long long>(address));
+  std::string name = text + (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
+  work_.tables.locks.push_back({id, kind, address, name});
+  return id;
+}
+
+// Adds the futex and its owner to a wait that was one for a futex.
+void Session::NoteFutex(const lf_record& r, uint32_t process, Sample* wait) {
+  wait->futex = true;
+  wait->lock = FutexId(r.syscall_arg0, r.futex_kind, r.tgid);
+  if (!r.futex_owner) return;
+  uint32_t owner = OuterThread(r.tgid, r.futex_owner);
+  if (!owner || owner == r.tid) return;
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(r.tgid) + "/task/" + std::to_string(owner) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  if (comm.empty()) return;
+  wait->owned = true;
+  wait->owner_thread = interner_->Thread(owner, process, comm.c_str());
+  wait->owner_stack = 0;
+}
+
+void Session::ChargeFutexWaiter(const lf_record& r, int64_t process, uint32_t lock) {
+  if (lock == UINT32_MAX) return;
+  LockTotal& row = TotalOf(lock, process);
+  row.count++;
+  row.sum_ns += r.duration_ns;
+  row.max_ns = std::max<uint64_t>(row.max_ns, r.duration_ns);
+  row.buckets[BucketOf(r.duration_ns)]++;
+}
+
+void Session::CollectFutexes() {
+  for (auto& [cpu, state] : cpus_) {
+    const auto* area = off_object_->AreaOf<lf_off_area>(cpu);
+    if (!area) continue;
+    for (int i = 0; i <= LF_FUTEX_ROWS; i++) {
+      const lf_futex_row& r = area->futex[i];
+      if (!r.count) continue;
+      const bool other = i == LF_FUTEX_ROWS;
+      auto tgid = static_cast<uint32_t>(r.key);
+      int64_t lock = -2, process = -1;
+      if (!other) {
+        uint32_t id = FutexId(r.address, static_cast<uint32_t>(r.key >> 32), tgid);
+        if (id != UINT32_MAX) lock = id;
+        process = ProcessOfTotals(tgid, r.start_time_ns);
+      }
+      LockTotal& row = TotalOf(lock, process);
+      row.count += r.count;
+      row.timeouts += r.timeouts;
+      row.sum_ns += r.sum_ns;
+      row.max_ns = std::max<uint64_t>(row.max_ns, r.max_ns);
+      for (size_t b = 0; b < LF_RUNQ_BUCKETS; b++) row.buckets[b] += r.bucket[b];
+    }
+  }
+}
+
+}  // namespace lowflame

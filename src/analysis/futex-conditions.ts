@@ -1,0 +1,74 @@
+// Which futexes are no locks: condition variables, semaphores, parked workers. The value that a waiter expects tells most of
+// them (`LockRow.kind`), but not all: where functions on the stack tell, they decide.
+import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockRow } from "../capture/binding.js";
+import type { Profile } from "../model/profile.js";
+import { waitMeanings } from "./user-lock-callers.js";
+
+export const CONDITION_KIND: LockKind = "user condition or idle wait";
+const CONDITION = LOCK_KINDS.indexOf(CONDITION_KIND);
+/** Told from a condition by the expected value; a lock with priority inheritance is one by its operation. */
+const BY_VALUE = FIRST_FUTEX_KIND;
+
+/**
+ * Ids of futexes whose waits are no contention. A sequence number can be that of a lock by chance, and some locks wait for
+ * one (Rust's read-write lock for its writers): more than half of the sampled waiting decides, where its stacks tell.
+ */
+export function conditionLocks(profile: Profile): ReadonlySet<number> {
+  const conditions = new Set<number>();
+  const sampled = sampledMeanings(profile);
+  const sequences = sequenceNumbers(profile);
+  for (const row of profile.locks) {
+    if (row?.kind !== BY_VALUE && row?.kind !== CONDITION) continue;
+    const { all, lock, condition } = sampled.get(row.id) ?? { all: 0, lock: 0, condition: 0 };
+    const byStacks = lock * 2 > all ? false : condition * 2 > all ? true : undefined;
+    const byValue = row.kind === CONDITION || (lock + condition === 0 && sequences.has(row.id));
+    if (byStacks ?? byValue) conditions.add(row.id);
+  }
+  return conditions;
+}
+
+/** What a futex is, by its row and `conditionLocks`. */
+export function kindOf(row: LockRow, conditions: ReadonlySet<number>): LockKind {
+  if (conditions.has(row.id)) return CONDITION_KIND;
+  return LOCK_KINDS[row.kind === CONDITION ? BY_VALUE : row.kind]!;
+}
+
+/** Weight of the sampled waits of each lock: all, in stacks of locks, in stacks of conditions. */
+function sampledMeanings(profile: Profile): Map<number, { all: number; lock: number; condition: number }> {
+  const table = profile.weights.find(({ source }) => source === "futex");
+  const sums = new Map<number, { all: number; lock: number; condition: number }>();
+  if (table?.lock === undefined) return sums;
+  const meanings = waitMeanings(profile);
+  for (let row = 0; row < table.count; row++) {
+    const lock = table.lock[row]!;
+    const sum = sums.get(lock) ?? { all: 0, lock: 0, condition: 0 };
+    const weight = table.weightNs[row]!;
+    const meaning = meanings[table.node[row]!];
+    sum.all += weight;
+    if (meaning === "lock") sum.lock += weight;
+    if (meaning === "condition") sum.condition += weight;
+    sums.set(lock, sum);
+  }
+  return sums;
+}
+
+/**
+ * Locks whose word in memory the same process waits for more often as for a condition: a sequence number that passes through
+ * the values of a lock. For those that no stack tells of.
+ */
+function sequenceNumbers(profile: Profile): ReadonlySet<number> {
+  const words = new Map<string, { locks: number[]; asLock: number; asCondition: number }>();
+  for (const { lock, process, count } of profile.final?.lockTotals ?? []) {
+    const row = profile.locks[lock];
+    if (row?.kind !== BY_VALUE && row?.kind !== CONDITION) continue;
+    const key = `${row.address} ${process}`;
+    const word = words.get(key) ?? { locks: [], asLock: 0, asCondition: 0 };
+    if (row.kind === CONDITION) word.asCondition += count;
+    else {
+      word.asLock += count;
+      word.locks.push(lock);
+    }
+    words.set(key, word);
+  }
+  return new Set([...words.values()].flatMap((word) => (word.asCondition > word.asLock ? word.locks : [])));
+}

@@ -1,0 +1,41 @@
+// What a user stack tells of a wait for a futex: who wanted it, the first user frame from the leaf outside locking text, and
+// whether it is a lock or a condition that is waited for.
+
+import { isThreadEntry } from "../model/entry-points.js";
+import type { Profile } from "../model/profile.js";
+import { firstOutside, functionsWhere } from "./cpu-time.js";
+import type { LockCaller } from "./lock-callers.js";
+import { shown } from "./text.js";
+import { isLockingText, meaningOf, type WaitMeaning } from "./user-lock-names.js";
+
+/** @returns the caller of each node of the profile's tree, by node: "[unknown]" where all of the stack is locking text */
+export function userLockCallers(profile: Profile): (node: number) => LockCaller {
+  const { tree, functions } = profile;
+  const skip = functionsWhere(profile, (_, kind) => kind === "kernel" || kind === "bpf" || kind === "vdso");
+  for (let id = 1; id < functions.count; id++)
+    if (functions.kind[id] === "user" && isLockingText(functions.name[id]!, functions.module[id]!))
+      skip[id] = 1;
+  const known = new Map<number, LockCaller>();
+  return (node) => {
+    const id = node > 0 && node < tree.count ? firstOutside(profile, node, skip) : 0;
+    let caller = known.get(id);
+    if (caller === undefined) {
+      const name = id === 0 ? "" : functions.name[tree.func[id]!]!;
+      // A thread's start is nobody's wish for a lock: the frames between are missing.
+      const missing = name === "" || functions.kind[tree.func[id]!] === "unknown" || isThreadEntry(name);
+      caller = { name: missing ? "[unknown]" : shown(name), bpfMap: undefined };
+      known.set(id, caller);
+    }
+    return caller;
+  };
+}
+
+/** By node: what the innermost function on its path that tells it says; a condition takes its mutex again by a lock. */
+export function waitMeanings(profile: Profile): readonly WaitMeaning[] {
+  const { tree, functions } = profile;
+  const own = functions.name.map((name, id) => (functions.kind[id] === "user" ? meaningOf(name) : undefined));
+  const meanings = new Array<WaitMeaning>(tree.count);
+  for (let node = 1; node < tree.count; node++)
+    meanings[node] = own[tree.func[node]!] ?? meanings[tree.parent[node]!];
+  return meanings;
+}

@@ -1,0 +1,213 @@
+// Waits for futexes: recognised, counted, measured and told apart against programs that counted them themselves.
+import { execFileSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { FIRST_FUTEX_KIND, LOCK_KINDS, OFFCPU_STATES } from "../../src/capture/binding.js";
+import { startProgram } from "../support/programs.js";
+import { loss, type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
+
+const PTHREAD_BYTES = 56n;
+
+/** Totals of the futexes within a lock object of the C library at `address`. */
+function totalsAt({ profile, final }: Recorded, address: number, bytes = PTHREAD_BYTES) {
+  return final.lockTotals.filter((total) => {
+    const lock = profile.locks[total.lock];
+    return lock && lock.address >= BigInt(address) && lock.address < BigInt(address) + bytes;
+  });
+}
+const kindOf = ({ profile }: Recorded, lock: number) => LOCK_KINDS[profile.locks[lock]!.kind];
+
+for (const without of [[], ["sched_exit_tp"]]) {
+  const kernel = without.length ? "without sched_exit_tp" : "with sched_exit_tp";
+
+  test(`waits for the C library's locks: number, length, kind, timeouts and owner, ${kernel}`, async () => {
+    const program = await startProgram("user-locks", { hold: true });
+    const recorded = await recordWhile(
+      { sources: ["futex"], filters: { pids: [program.pid] }, without },
+      async () => {
+        program.go();
+        await program.result(30_000);
+      },
+    );
+    const { locks, holderTid, waiterTid } = await program.result();
+    const kinds: Record<string, string> = {
+      mutex: "user lock",
+      rwlock: "user lock",
+      semaphore: "user condition or idle wait",
+      pi: "user lock, priority inheritance",
+      condition: "user condition or idle wait",
+      timeout: "user condition or idle wait",
+    };
+    for (const lock of locks) {
+      // the program's own hand-over uses semaphores beside these: its waits are short
+      const rows = totalsAt(
+        recorded,
+        lock.address,
+        lock.name === "semaphore" || lock.name === "timeout" ? 4n : PTHREAD_BYTES,
+      );
+      expect(
+        sum(rows, (r) => r.count),
+        lock.name,
+      ).toBe(lock.count);
+      // the program's figure has the way into the system call and out of it, and the wait for a CPU
+      expect(sum(rows, (r) => r.sumNs) / lock.waitedNs, lock.name).toBeGreaterThan(0.9);
+      expect(sum(rows, (r) => r.sumNs) / lock.waitedNs, lock.name).toBeLessThanOrEqual(1);
+      expect(
+        sum(rows, (r) => r.timeouts),
+        lock.name,
+      ).toBe(lock.name === "timeout" ? lock.count : 0);
+      expect(new Set(rows.map((r) => kindOf(recorded, r.lock))), lock.name).toEqual(
+        new Set([kinds[lock.name]]),
+      );
+      for (const r of rows) expect(sum(r.buckets, (n) => n)).toBe(r.count);
+    }
+    const [mutex, , , pi] = locks;
+    const owners = rowsOf(recorded.profile, "futex-owners");
+    const ownedNs = (address: number) => {
+      const ids = new Set(totalsAt(recorded, address).map((r) => r.lock));
+      const table = recorded.profile.weights.find((w) => w.source === "futex-owners")!;
+      let weight = 0;
+      for (let row = 0; row < table.count; row++) {
+        if (!ids.has(table.lock![row]!)) continue;
+        expect(recorded.profile.threads[table.thread[row]!]!.tid).toBe(holderTid);
+        weight += table.weightNs[row]!;
+      }
+      return weight;
+    };
+    expect(ownedNs(mutex!.address) / mutex!.waitedNs).toBeGreaterThan(0.9);
+    expect(ownedNs(pi!.address) / pi!.waitedNs).toBeGreaterThan(0.9);
+    // the owner sleeps in nanosleep with the lock: the stack of that is the owner's
+    const asleep = owners.filter((r) => r.stack.some((f) => f.includes("nanosleep")));
+    expect(sum(asleep, (r) => r.weightNs) / sum(owners, (r) => r.weightNs)).toBeGreaterThan(0.8);
+    expect(new Set(asleep.map((r) => OFFCPU_STATES[r.state]))).toEqual(new Set(["interruptible"]));
+    // waiters have their own stack, as far as the C library's code without frame pointers lets it be walked
+    const waits = rowsOf(recorded.profile, "futex").filter((r) => r.tid === waiterTid);
+    expect(waits.some((r) => r.stack.includes("waiter") && r.stack.includes("futex_wait"))).toBe(true);
+    expect(waits.some((r) => r.stack.includes("futex_lock_pi"))).toBe(true);
+  });
+
+  test(`every system call that waits for a futex, ${kernel}`, async () => {
+    const program = await startProgram("futex-forms", { hold: true });
+    const recorded = await recordWhile(
+      { sources: ["futex"], filters: { pids: [program.pid] }, without },
+      async () => {
+        program.go();
+        await program.result(30_000);
+      },
+    );
+    const { forms } = await program.result();
+    const told = forms.map((form) => {
+      // where the kernel looks back at a thread, the words of futex_waitv are out of reach: its array stands for them
+      const rows =
+        form.name === "futex_waitv" && without.length
+          ? recorded.final.lockTotals.filter((t) => t.timeouts === form.count)
+          : totalsAt(recorded, form.address, 64n);
+      const kinds = rows.map((r) => kindOf(recorded, r.lock)).join();
+      return `${form.name}: ${sum(rows, (r) => r.count)} waits, ${sum(rows, (r) => r.timeouts)} timeouts, ${kinds}`;
+    });
+    const condition = "user condition or idle wait";
+    const pi = "user lock, priority inheritance";
+    const kinds = [condition, condition, condition, condition, pi, pi, condition, condition, condition];
+    expect(told).toEqual(
+      forms.map(
+        ({ name, count }, i) =>
+          `${name}: ${count} waits, ${name === "woken" ? 0 : count} timeouts, ${kinds[i]}`,
+      ),
+    );
+    for (const form of forms) {
+      const rows = totalsAt(recorded, form.address, 64n);
+      if (rows.length) expect(sum(rows, (r) => r.sumNs) / form.waitedNs, form.name).toBeGreaterThan(0.95);
+    }
+  });
+}
+
+test("who still waits at the end is charged, and so is a wait that began before the recording", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--holds", "1", "--ms", "60000", "--waiters", "7"],
+  });
+  try {
+    await sleep(500);
+    const recorded = await recordWhile({ sources: ["futex"], filters: { pids: [program.pid] } }, () =>
+      sleep(1500),
+    );
+    const locks = recorded.final.lockTotals.filter((t) => kindOf(recorded, t.lock) === "user lock");
+    expect(locks.map((t) => t.count)).toEqual([7]);
+    expect(locks[0]!.sumNs).toBeGreaterThan(7 * 1.4e9);
+    const waits = rowsOf(recorded.profile, "futex").filter((r) =>
+      r.stack.some((f) => f.includes("lock_wait")),
+    );
+    expect(waits.every((r) => r.flags & 16)).toBe(true);
+    expect(sum(waits, (r) => r.samples)).toBe(7);
+    const owners = rowsOf(recorded.profile, "futex-owners");
+    expect(new Set(owners.map((r) => r.tid))).toEqual(new Set([program.pid]));
+    expect(owners.every((r) => r.stack.some((f) => f.includes("nanosleep")))).toBe(true);
+  } finally {
+    await program.stop();
+  }
+});
+
+test("10,000 threads that wait for one lock: every one is counted", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--holds", "2", "--ms", "1500", "--waiters", "10000"],
+    hold: true,
+  });
+  const recorded = await recordWhile({ sources: ["futex"], filters: { pids: [program.pid] } }, async () => {
+    program.go();
+    await program.result(60_000);
+  });
+  const { waits, waitedNs, address } = await program.result();
+  const rows = totalsAt(recorded, address, 4n).filter((r) => kindOf(recorded, r.lock) === "user lock");
+  // a thread that gets the lock at once, or waits twice since another was quicker, makes the difference
+  expect(sum(rows, (r) => r.count)).toBeGreaterThan(waits * 0.98);
+  expect(sum(rows, (r) => r.count)).toBeLessThan(waits * 1.5);
+  expect(sum(rows, (r) => r.sumNs) / waitedNs).toBeGreaterThan(0.8);
+  expect(loss(recorded.final, "offcpu.slot_collision")).toBe(0);
+  expect(loss(recorded.final, "futex.table_full")).toBe(0);
+});
+
+test("threads that find no slot in a table of 64 are counted as lost", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--holds", "1", "--ms", "500", "--waiters", "300"],
+    hold: true,
+  });
+  const recorded = await recordWhile(
+    { sources: ["futex"], filters: { pids: [program.pid] }, threadSlots: 64 },
+    async () => {
+      program.go();
+      await program.result(30_000);
+    },
+  );
+  const { address } = await program.result();
+  const counted = sum(totalsAt(recorded, address, 4n), (r) => r.count);
+  expect(loss(recorded.final, "offcpu.slot_collision")).toBeGreaterThan(100);
+  expect(counted).toBeGreaterThan(30);
+  expect(counted).toBeLessThan(300);
+});
+
+test("futexes that find no row go into the row other, with their time", async () => {
+  const program = await startProgram("user-locks", { hold: true });
+  const { final } = await recordWhile(
+    { sources: ["futex"], filters: { pids: [program.pid] }, tableRows: 1 },
+    async () => {
+      program.go();
+      await program.result(30_000);
+    },
+  );
+  const { locks } = await program.result();
+  const other = final.lockTotals.filter((t) => t.lock === -2);
+  expect(other.length).toBe(1);
+  expect(loss(final, "futex.table_full")).toBe(other[0]!.count);
+  expect(sum(final.lockTotals, (t) => t.sumNs)).toBeGreaterThan(sum(locks, (l) => l.waitedNs) * 0.9);
+});
+
+test("without the source sockets nothing is attached to system calls", async () => {
+  let attached = "";
+  await recordWhile({ sources: ["cpu", "offcpu", "locks", "futex"] }, async () => {
+    attached = execFileSync("bpftool", ["-j", "link", "show"], { encoding: "utf8" });
+  });
+  expect(attached).toMatch(/sched_switch|tp_name|tracing/);
+  expect(attached).not.toMatch(/sys_enter|sys_exit|syscall/);
+});
+
+test("kinds of futexes follow those of kernel locks", () => {
+  expect(LOCK_KINDS.slice(FIRST_FUTEX_KIND).every((kind) => kind.startsWith("user"))).toBe(true);
+});
