@@ -1,14 +1,17 @@
 // What watching one contended lock costs: threads that write to one pipe fight for its mutex, some million times a second.
 // Two figures, in the same interleaved rounds: time in BPF programs a wait, over programs that do nothing on the same
-// hooks; and how many writes are left, beside the programs that do nothing.
-import { mkdtempSync, rmSync } from "node:fs";
+// hooks; and how many writes are left, beside the programs that do nothing. lowflame's own figure for the latter comes from
+// short slices of one load, since which CPU a thread happens to run on makes more difference than lowflame does.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runProgram } from "../test/support/programs.js";
+import { setTimeout } from "node:timers/promises";
+import { runProgram, startProgram } from "../test/support/programs.js";
 import { buildNoop, enableStatistics, growth, readPrograms } from "./bpf-statistics.js";
 import { lowflame, lowflameIsBuilt, type Observer, peers, startObserver } from "./observers.js";
 import type { BenchOptions, Part } from "./part.js";
-import { type Spread, show, spread, table } from "./statistics.js";
+import { Pause, SETTLE_MS } from "./pause.js";
+import { type Estimate, estimate, type Spread, show, spread, table } from "./statistics.js";
 
 interface Row {
   readonly name: string;
@@ -23,6 +26,8 @@ export interface LockCost {
   readonly waitsPerSecond: Spread;
   readonly floorNs: Spread;
   readonly rows: readonly Row[];
+  /** Share of writes that lowflame costs, beside its own programs paused: they return at once. */
+  readonly lost?: Estimate;
   readonly failures: readonly string[];
 }
 
@@ -34,6 +39,47 @@ interface Round {
 }
 
 const NOOP = "no-op programs";
+
+const SLICE_MS = 250;
+
+/** Writes lost to lowflame, slice by slice, in one run of the load and one recording. */
+async function measureSlices(options: BenchOptions, dir: string): Promise<Estimate> {
+  const observer = lowflame("locks");
+  const program = await startProgram("lock-contention", { args: ["--mode", "0", "--ms", "3600000"] });
+  const running = await startObserver(observer, { pids: [], dir });
+  try {
+    const pause = new Pause(running, observer);
+    const lost: number[] = [];
+    pause.on();
+    let before = await writesASecond(program.pid);
+    for (let pair = 0; pair < (options.quick ? 20 : 160) && !options.stopping(); pair++) {
+      pause.off();
+      const during = await writesASecond(program.pid);
+      pause.on();
+      const after = await writesASecond(program.pid);
+      lost.push(1 - during / ((before + after) / 2));
+      before = after;
+    }
+    pause.off();
+    return estimate(lost);
+  } finally {
+    await running.stop();
+    await program.stop();
+  }
+}
+
+/** System calls that write, as the kernel counts them (syscw, proc_pid_io(5)), over one slice that has settled. */
+async function writesASecond(pid: number): Promise<number> {
+  const read = () => ({
+    count: Number(/^syscw: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))![1]),
+    ms: performance.now(),
+  });
+  await setTimeout(SETTLE_MS);
+  const first = read();
+  await setTimeout(SLICE_MS);
+  const last = read();
+  return ((last.count - first.count) * 1000) / (last.ms - first.ms);
+}
 
 async function run(options: BenchOptions): Promise<LockCost> {
   const rounds = options.rounds ?? (options.quick ? 1 : 7);
@@ -51,6 +97,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
   const results = new Map<string, Round[]>();
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const statistics = await enableStatistics(loader);
+  let lost: Estimate | undefined;
   try {
     for (let round = 0; round < rounds && !(round > 0 && options.stopping()); round++) {
       for (let i = 0; i < observers.length; i++) {
@@ -65,6 +112,10 @@ async function run(options: BenchOptions): Promise<LockCost> {
           options.say(`${observer.name} failed: ${(error as Error).message}`);
         }
       }
+    }
+    if (lowflameIsBuilt()) {
+      await statistics.stop();
+      lost = await measureSlices(options, dir);
     }
   } finally {
     await statistics.stop();
@@ -89,6 +140,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
           slowdown: spread(mine.map((r, i) => floor(i).writes / r.writes)),
         };
       }),
+    ...(lost === undefined ? {} : { lost }),
     failures: [...failures].map(([name, reason]) => `${name} (${reason})`),
   };
 }
@@ -121,6 +173,13 @@ function render(data: LockCost): string {
       ["observer (coverage)", "ns a wait, over the floor", "time a write takes, beside no-op programs"],
       data.rows.map((r) => [`${r.name} (${r.covers})`, show(r.nsPerWait, 0), `${show(r.slowdown, 2)} x`]),
     ),
+    ...(data.lost === undefined
+      ? []
+      : [
+          `In ${data.lost.count} slices of ${SLICE_MS} ms, each between two in which its programs return at once, lowflame takes ` +
+            `${(100 * data.lost.mean).toFixed(1)} ± ${(100 * data.lost.halfWidth95).toFixed(1)} % of the writes: a write takes ` +
+            `${(1 / (1 - data.lost.mean)).toFixed(2)} times as long.`,
+        ]),
     ...data.failures.map((f) => `Not measured: ${f}.`),
   ].join("\n\n");
 }

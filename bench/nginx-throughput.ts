@@ -1,13 +1,11 @@
 // What lowflame costs a proxy's throughput, in half-second slices of one load and one recording that never stop: the
 // recording is paused (its process stopped, its programs told to return at once) and resumed, many hundred times. nginx
 // itself counts the requests. A process that only sleeps is paused in the same way: its figure is the error of the method.
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { groupMembers } from "../test/support/proc.js";
 import { startNginxProxy } from "../test/support/servers.js";
 import { startWrk } from "../test/support/wrk.js";
 import {
@@ -18,14 +16,13 @@ import {
   startObserver,
 } from "./observers.js";
 import type { BenchOptions, Part } from "./part.js";
+import { Pause, SETTLE_MS } from "./pause.js";
 import { type Estimate, estimate, table } from "./statistics.js";
 
 const CONNECTIONS = 32;
 const SLICE_S = 0.5;
 /** Slices of one observer before the next one has its turn. */
 const PAIRS_A_TURN = 40;
-/** A pause or a resumption must have settled before a slice begins, ms. */
-const SETTLE_MS = 60;
 /** What a recording does once (names of the first frames) is not part of its running cost, ms. */
 const WARM_MS = 5000;
 
@@ -62,7 +59,9 @@ async function run(options: BenchOptions): Promise<NginxThroughput> {
   const rounds = options.rounds ?? (options.quick ? 1 : 4);
   const failures = new Set<string>();
   if (!lowflameIsBuilt()) failures.add("lowflame: not built (npm run build)");
-  const observers = lowflameIsBuilt() ? [nothing, lowflame("cpu"), lowflame("cpu,offcpu")] : [nothing];
+  const observers = lowflameIsBuilt()
+    ? [nothing, ...["cpu", "cpu,offcpu", "cpu,offcpu,locks,futex"].map(lowflame)]
+    : [nothing];
   const measured: Measured[] = observers.map((observer) => ({ observer, lost: [], ownCpu: [] }));
   const baseline: number[] = [];
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
@@ -115,56 +114,6 @@ async function run(options: BenchOptions): Promise<NginxThroughput> {
     failures: [...failures],
   };
 }
-
-/** Stops an observer's processes, and tells lowflame's programs to return at once (the flag that activation sets). */
-class Pause {
-  readonly #maps: readonly { readonly id: string; readonly value: readonly string[] }[];
-
-  constructor(
-    readonly running: RunningObserver,
-    observer: Observer,
-  ) {
-    this.#maps = observer.idle ? [] : activeFlags();
-  }
-
-  on(): void {
-    for (const { id } of this.#maps)
-      update(
-        id,
-        Array.from({ length: 8 }, () => "0"),
-      );
-    this.#signal("SIGSTOP");
-  }
-
-  off(): void {
-    this.#signal("SIGCONT");
-    for (const { id, value } of this.#maps) update(id, value);
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    for (const pid of groupMembers(this.running.child.pid)) process.kill(pid, signal);
-  }
-}
-
-function activeFlags(): { id: string; value: string[] }[] {
-  const maps = JSON.parse(bpftool(["-j", "map", "show", "name", "lf_active"])) as
-    | { id: number }
-    | { id: number }[];
-  return (Array.isArray(maps) ? maps : [maps]).map(({ id }) => {
-    const dump = JSON.parse(
-      bpftool(["-j", "map", "lookup", "id", String(id), "key", "0", "0", "0", "0"]),
-    ) as {
-      value: string[];
-    };
-    return { id: String(id), value: dump.value };
-  });
-}
-
-function update(id: string, value: readonly string[]): void {
-  bpftool(["map", "update", "id", id, "key", "0", "0", "0", "0", "value", ...value]);
-}
-
-const bpftool = (args: readonly string[]): string => execFileSync("bpftool", args, { encoding: "utf8" });
 
 /** Requests a second that nginx counted over one slice. */
 async function slice(url: string): Promise<number> {
