@@ -42,28 +42,20 @@ export function growth(
     .map((p) => ({ ...p, runs: p.runs - (old.get(p.id)?.runs ?? 0), ns: p.ns - (old.get(p.id)?.ns ?? 0) }));
 }
 
-/** Builds the loader and the no-op object; gives their paths. */
-export function buildNoop(): { loader: string; object: string } {
+/** Builds the loader and one of the bench's own objects; gives their paths. */
+export function buildObject(name: "noop" | "sample"): { loader: string; object: string } {
   const root = repositoryRoot();
   const out = join(root, "build/bench");
   mkdirSync(out, { recursive: true });
   const loader = join(out, "bpf-loader");
-  const object = join(out, "noop.bpf.o");
+  const object = join(out, `${name}.bpf.o`);
   const inherit = { stdio: "inherit" } as const;
-  const c = ["-O2", "-Wall", "-Wextra", "-Werror", join(root, "bench/bpf-loader.c"), "-lbpf"];
+  const warnings = ["-Wall", "-Wextra", "-Werror"];
+  const c = ["-O2", ...warnings, join(root, "bench/bpf-loader.c"), "-lbpf"];
   execFileSync("cc", [...c, "-o", loader], inherit);
-  const bpf = [
-    "-target",
-    "bpf",
-    "-mcpu=v3",
-    "-O2",
-    "-g",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wno-unused-parameter",
-  ];
-  execFileSync("clang", [...bpf, "-c", join(root, "bench/noop.bpf.c"), "-o", object], inherit);
+  const bpf = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-D__TARGET_ARCH_x86", ...warnings];
+  const quiet = ["-Wno-unused-parameter", "-Wno-missing-declarations"];
+  execFileSync("clang", [...bpf, ...quiet, "-c", join(root, `bench/${name}.bpf.c`), "-o", object], inherit);
   return { loader, object };
 }
 

@@ -7,7 +7,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { contextSwitches } from "../test/support/proc.js";
 import { runProgram } from "../test/support/programs.js";
-import { buildNoop, enableStatistics, growth, type ProgramRuns, readPrograms } from "./bpf-statistics.js";
+import { buildObject, enableStatistics, growth, type ProgramRuns, readPrograms } from "./bpf-statistics.js";
 import { lowflame, lowflameIsBuilt, type Observer, peers, startObserver } from "./observers.js";
 import type { BenchOptions, Part } from "./part.js";
 import { type Spread, show, spread, table } from "./statistics.js";
@@ -47,7 +47,7 @@ interface Round {
 async function run(options: BenchOptions): Promise<EventCost> {
   const rounds = options.rounds ?? (options.quick ? 1 : 5);
   const ms = options.quick ? 500 : 2000;
-  const { loader, object } = buildNoop();
+  const { loader, object } = buildObject("noop");
   const noop: Observer = { name: NOOP, covers: "", command: () => [loader, object] };
   const observers: Observer[] = [
     noop,

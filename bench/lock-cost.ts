@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { runProgram, startProgram } from "../test/support/programs.js";
-import { buildNoop, enableStatistics, growth, readPrograms } from "./bpf-statistics.js";
+import { buildObject, enableStatistics, growth, readPrograms } from "./bpf-statistics.js";
 import { lowflame, lowflameIsBuilt, type Observer, peers, startObserver } from "./observers.js";
 import type { BenchOptions, Part } from "./part.js";
 import { Pause, SETTLE_MS } from "./pause.js";
@@ -84,7 +84,7 @@ async function writesASecond(pid: number): Promise<number> {
 async function run(options: BenchOptions): Promise<LockCost> {
   const rounds = options.rounds ?? (options.quick ? 1 : 7);
   const ms = options.quick ? 500 : 2000;
-  const { loader, object } = buildNoop();
+  const { loader, object } = buildObject("noop");
   const noop: Observer = { name: NOOP, covers: "", command: () => [loader, object] };
   const observers: Observer[] = [
     noop,

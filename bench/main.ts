@@ -11,12 +11,14 @@ import { memory } from "./memory.js";
 import { nginxOverhead } from "./nginx-overhead.js";
 import { nginxThroughput } from "./nginx-throughput.js";
 import type { Part } from "./part.js";
+import { sampleCost } from "./sample-cost.js";
 import { scriptPart } from "./script-part.js";
 
 const PARTS: readonly Part<unknown>[] = [
   erase(nginxThroughput),
   erase(nginxOverhead),
   erase(eventCost),
+  erase(sampleCost),
   erase(lockCost),
   erase(memory),
   erase(scriptPart("native-throughput")),

@@ -292,6 +292,15 @@ enum lf_lock_counter {
   LF_LOCKS_COUNTERS,
 };
 
+/* A wait that ended and is not in the table yet. */
+struct lf_lock_ended {
+  __u64 lock;
+  __u64 key; /* as in lf_lock_row */
+  __u64 start_time_ns;
+  __u64 ns;
+};
+#define LF_LOCK_ENDED 64 /* a power of two */
+
 struct lf_lock_area {
   __u64 counter[LF_LOCKS_COUNTERS]; /* written by lf_lock_end, but for those of stacks and slots: see lf_lock_begin */
   __u64 begin_counter[LF_LOCKS_COUNTERS];
@@ -304,6 +313,12 @@ struct lf_lock_area {
   struct lf_lock_wait nest[LF_LOCK_NEST];
   struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
   struct lf_record_lock end_scratch;
+  /* waits from lf_lock_end, which runs with the lock held, to lf_lock_begin, which runs while its thread waits anyway
+   */
+  __u64 ended_head; /* written by lf_lock_end */
+  __u64 ended_tail; /* written by lf_lock_begin */
+  __u64 adding;     /* lf_lock_begin is at the table: an interrupt's end that comes on top must not be */
+  struct lf_lock_ended ended[LF_LOCK_ENDED];
   struct lf_lock_row row[LF_LOCK_ROWS + 1];
 };
 

@@ -182,6 +182,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->tgid = task->tgid;
   wait->start_time_ns = task->group_leader->start_time;
 
+  add_ended(area);
   __u64 one_in = lock_one_in(area, now);
 
   if (lock_random(area) & (one_in - 1)) return 0;
@@ -250,7 +251,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   __u64 ns = seen > w.stack_ns ? seen - w.stack_ns : 0;
 
   area->counter[LF_LOCKS_WAITS]++;
-  lock_add(area, &w, ns);
+  note_ended(area, &w, ns);
   if (!w.seq && ns < settings.lock_limit_ns) return 0;
 
   struct lf_record_lock* r = &area->end_scratch;

@@ -162,9 +162,9 @@ static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
   return n;
 }
 
-/* One wait into the exact table of this CPU. Written by lf_lock_end alone. */
-static __always_inline void lock_add(struct lf_lock_area* area, const struct lf_lock_wait* w, __u64 ns) {
-  __u64 key = (__u64)w->object << 40 | (__u64)w->kind << 32 | w->tgid;
+/* One wait into the exact table of this CPU. */
+static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, const struct lf_lock_ended* w) {
+  __u64 key = w->key, ns = w->ns;
   __u32 at = lf_hash(w->lock ^ key << 7 ^ w->start_time_ns);
   struct lf_lock_row* row = NULL;
 
@@ -184,7 +184,7 @@ static __always_inline void lock_add(struct lf_lock_area* area, const struct lf_
     }
   }
   if (!row) {
-    area->counter[LF_LOCKS_TABLE_FULL]++;
+    counter[LF_LOCKS_TABLE_FULL]++;
     row = &area->row[LF_LOCK_ROWS];
   }
   __u32 bucket = lf_bucket(ns);
@@ -193,6 +193,46 @@ static __always_inline void lock_add(struct lf_lock_area* area, const struct lf_
   row->sum_ns += ns;
   if (ns > row->max_ns) row->max_ns = ns;
   if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+}
+
+#define ENDED_A_BEGIN 4
+
+/* What ended on this CPU goes into the table. Of lf_lock_begin. */
+static __always_inline void add_ended(struct lf_lock_area* area) {
+  __u64 tail = area->ended_tail;
+
+  area->adding = 1;
+  asm volatile("" ::: "memory");
+  for (int i = 0; i < ENDED_A_BEGIN; i++) {
+    if (tail == *(volatile __u64*)&area->ended_head) break;
+    lock_add(area, area->begin_counter, &area->ended[tail & (LF_LOCK_ENDED - 1)]);
+    tail++;
+  }
+  area->ended_tail = tail;
+  asm volatile("" ::: "memory");
+  area->adding = 0;
+}
+
+/* A wait that ended. Of lf_lock_end, which keeps everybody waiting: so the table is left to the next begin. */
+static __always_inline void note_ended(struct lf_lock_area* area, const struct lf_lock_wait* w, __u64 ns) {
+  __u64 head = area->ended_head;
+  struct lf_lock_ended own, *e = &own;
+  bool room = head - area->ended_tail < LF_LOCK_ENDED;
+
+  if (room) e = &area->ended[head & (LF_LOCK_ENDED - 1)];
+  e->lock = w->lock;
+  e->key = (__u64)w->object << 40 | (__u64)w->kind << 32 | w->tgid;
+  e->start_time_ns = w->start_time_ns;
+  e->ns = ns;
+  if (room) {
+    asm volatile("" ::: "memory");
+    area->ended_head = head + 1;
+  } else if (!area->adding) {
+    /* threads that begin to wait elsewhere and end here */
+    lock_add(area, area->counter, e);
+  } else {
+    area->counter[LF_LOCKS_TABLE_FULL]++;
+  }
 }
 
 #endif

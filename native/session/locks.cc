@@ -245,6 +245,18 @@ void Session::CollectLocks() {
     const auto* area = lock_object_->AreaOf<lf_lock_area>(cpu);
     if (!area) continue;
     for (int i = 0; i < LF_LOCKS_COUNTERS; i++) sum[i] += area->counter[i] + area->begin_counter[i];
+    for (uint64_t i = area->ended_tail; i < area->ended_head; i++) {
+      const lf_lock_ended& e = area->ended[i % LF_LOCK_ENDED];
+      auto tgid = static_cast<uint32_t>(e.key);
+      uint32_t lock =
+          LockId(e.lock, static_cast<uint32_t>(e.key >> 32 & 0xff), static_cast<uint32_t>(e.key >> 40 & 0xff), tgid);
+      int64_t process = ProcessOfTotals(tgid, e.start_time_ns);
+      LockTotal& row = TotalOf(lock == UINT32_MAX ? -1 : static_cast<int64_t>(lock), process);
+      row.count++;
+      row.sum_ns += e.ns;
+      row.max_ns = std::max<uint64_t>(row.max_ns, e.ns);
+      row.buckets[BucketOf(e.ns)]++;
+    }
     for (int i = 0; i <= LF_LOCK_ROWS; i++) {
       const lf_lock_row& r = area->row[i];
       if (!r.count) continue;

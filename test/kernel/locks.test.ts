@@ -35,7 +35,10 @@ const weightOf = (profile: Profile, lock: number) => {
 };
 
 test("the mutex of a pipe: its callers, its owners, and sampled stacks that add up to the exact total", async () => {
-  const { locks, profile, final } = await contend(PIPE, 4, 2000);
+  let { locks, profile, final } = await contend(PIPE, 4, 2000);
+  // where something else keeps a CPU busy the threads follow one another on the other, and do not contend
+  for (let again = 0; again < 3 && !locks.some((l) => l.kind === "mutex" && l.count > 1000); again++)
+    ({ locks, profile, final } = await contend(PIPE, 4, 2000));
   // the mutex's own spin lock can come out above it where the host takes a CPU away from its holder
   const top = locks.find((l) => l.kind === "mutex");
   expect(top!.count).toBeGreaterThan(1000);
