@@ -97,21 +97,19 @@ async function run(options: BenchOptions): Promise<SampleCost> {
   try {
     for (let round = 0; round < rounds && !(round > 0 && options.stopping()); round++) {
       floors.push(await measureFloor([loader, noop], ms));
-      for (const observer of observers)
-        for (const load of LOADS) {
-          if (failures.has(observer.name)) continue;
-          const key = `${observer.name}\n${load.name}`;
-          try {
-            const result = await measure([loader, object], observer, load, dir, ms);
+      for (const observer of observers) {
+        if (failures.has(observer.name)) continue;
+        try {
+          for (const [load, result] of await measure([loader, object], observer, dir, ms)) {
+            const key = `${observer.name}\n${load}`;
             results.set(key, [...(results.get(key) ?? []), result]);
-            options.say(
-              `round ${round + 1}/${rounds} ${observer.name}, ${load.name}: ${result.samples} samples`,
-            );
-          } catch (error) {
-            failures.set(observer.name, (error as Error).message.split("\n")[0]!);
-            options.say(`${observer.name} failed: ${(error as Error).message}`);
+            options.say(`round ${round + 1}/${rounds} ${observer.name}, ${load}: ${result.samples} samples`);
           }
+        } catch (error) {
+          failures.set(observer.name, (error as Error).message.split("\n")[0]!);
+          options.say(`${observer.name} failed: ${(error as Error).message}`);
         }
+      }
     }
   } finally {
     await statistics.stop();
@@ -149,13 +147,14 @@ async function measureFloor(command: readonly string[], ms: number): Promise<num
   }
 }
 
+/** Each load under one observer. */
 async function measure(
   timer: readonly string[],
   observer: Observer,
-  load: Load,
   dir: string,
   ms: number,
-): Promise<Round> {
+): Promise<Map<string, Round>> {
+  const rounds = new Map<string, Round>();
   // first, so that it runs before the observer's programs at each timer
   const clock = Child.start(timer);
   try {
@@ -167,25 +166,29 @@ async function measure(
     const others = new Set(readPrograms().map((p) => p.id));
     const running = await startObserver(observer, { pids: [], dir });
     try {
-      const before = { programs: readPrograms(), timer: readTimer() };
-      const own = new Set(before.programs.map((p) => p.id).filter((id) => !others.has(id)));
-      await load.run(ms);
-      const after = { programs: readPrograms(), timer: readTimer() };
-      const programs = growth(before.programs, after.programs, own).filter((p) => !/exec/.test(p.name));
-      const samples = after.timer.samples - before.timer.samples;
-      if (samples === 0) throw new Error("no sampling timer ran");
-      return {
-        samples,
-        wholeNs: after.timer.ns - before.timer.ns,
-        runs: programs.reduce((sum, p) => sum + p.runs, 0),
-        programNs: programs.reduce((sum, p) => sum + p.ns, 0),
-      };
+      for (const load of LOADS) {
+        const programsBefore = readPrograms();
+        const own = new Set(programsBefore.map((p) => p.id).filter((id) => !others.has(id)));
+        const before = readTimer();
+        await load.run(ms);
+        const after = readTimer();
+        const programs = growth(programsBefore, readPrograms(), own).filter((p) => !/exec/.test(p.name));
+        const samples = after.samples - before.samples;
+        if (samples === 0) throw new Error("no sampling timer ran");
+        rounds.set(load.name, {
+          samples,
+          wholeNs: after.ns - before.ns,
+          runs: programs.reduce((sum, p) => sum + p.runs, 0),
+          programNs: programs.reduce((sum, p) => sum + p.ns, 0),
+        });
+      }
     } finally {
       await running.stop();
     }
   } finally {
     await clock.stop();
   }
+  return rounds;
 }
 
 /** Sums of all CPUs from the map of sample.bpf.o. */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// How long the sampling timer of a perf cpu-clock event keeps a busy CPU, whoever opened the event: from the first thing
-// at the tracepoint hrtimer_expire_entry to the first at hrtimer_expire_exit. Loaded before the tool that is measured, it
-// runs before that tool's programs, so these are in the figure, as is the kernel's own work for the sample.
+// How long the sampling timer of a perf cpu-clock event keeps a busy CPU, whoever opened the event: from the first
+// thing at the tracepoint hrtimer_expire_entry to the first at hrtimer_expire_exit. Loaded before the tool that is
+// measured, it runs before that tool's programs, so these are in the figure, as is the kernel's own work for the
+// sample.
+// clang-format off: libbpf's headers need the types of the first
 #include "../bpf/core.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+// clang-format on
 
 #define CPUS 256
 

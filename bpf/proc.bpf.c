@@ -102,7 +102,8 @@ int lf_sleepers(struct bpf_iter__task* ctx) {
 
   if (!task || !task->pid || task->exit_state || task->on_cpu || !lf_task_wanted(task, false)) return 0;
   s.slot_key = lf_slot_key(task);
-  s.run_delay_ns = task->sched_info.run_delay;
+  /* with what it has waited for a CPU by now: that was before the recording */
+  s.run_delay_ns = task->sched_info.run_delay + (task->__state ? 0 : queued_until_now(task));
   s.tid = task->pid;
   s.tgid = task->tgid;
   s.state = sleeping_state(task);

@@ -32,6 +32,8 @@ export interface Results {
   "sleeper-forever": { readonly sleepers: readonly { name: string; tid: number; asleepNs: number }[] };
   "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
   "getppid-loop": { readonly calls: number; readonly wallNs: number; readonly cpuNs: number };
+  /** `sleptNs`: on CPU 0 and on CPU 1. */
+  "cpu-hopper": { readonly wallNs: number; readonly cpuNs: number; readonly sleptNs: [number, number] };
   "vfork-wait": { readonly waitedNs: number };
   "lost-stacks": { readonly mode: number; readonly wallNs: number };
   "lock-contention": { readonly operations: number; readonly wallNs: number; readonly threads: number };
