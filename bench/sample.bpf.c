@@ -3,7 +3,8 @@
 // thing at the tracepoint hrtimer_expire_entry to the first at hrtimer_expire_exit. Loaded before the tool that is
 // measured, it runs before that tool's programs, so these are in the figure, as is the kernel's own work for the
 // sample.
-// clang-format off: libbpf's headers need the types of the first
+// The first has the types that libbpf's headers need: not to be sorted.
+// clang-format off
 #include "../bpf/core.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
