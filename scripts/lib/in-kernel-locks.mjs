@@ -101,7 +101,7 @@ export const lockChecks = [
       process.kill(pidOf("holds-on.txt"), "SIGKILL");
       expect(json.recording.complete && json.locks.exact, "the recording is not complete");
       profile = await profileOf(file("l.lowflame"));
-      locks = lockSummaries(profile, notSelf(profile));
+      locks = lockSummaries(profile, "locks", notSelf(profile));
       const waits = sum(locks, "count");
       expect(json.locks.waits === waits, `${json.locks.waits} waits in JSON, ${waits} in the capture`);
       // { common_pid: lock-contention [       205] } hitcount:        123
