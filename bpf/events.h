@@ -226,7 +226,7 @@ struct lf_futex_row {
 };
 
 /* powers of two; the row behind the last is "other" */
-#define LF_FUTEX_ROWS 512
+#define LF_FUTEX_ROWS 1024
 #define LF_TOTAL_ROWS 4096
 #define LF_RUNQ_ROWS 2048
 #define LF_TABLE_PROBES 8

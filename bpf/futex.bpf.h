@@ -12,6 +12,7 @@
 #define SYS_FUTEX_WAITV 449
 #define SYS_FUTEX_WAIT 455
 
+#define FUTEX_PRIVATE_FLAG 128
 #define FUTEX_CLOCK_REALTIME 256
 #define FUTEX_CMD_MASK 127
 #define FUTEX_WAIT 0
@@ -101,7 +102,8 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
       f->kind = futex_kind_of(f->value);
       f->relative = true;
     } else if (command == FUTEX_WAIT_BITSET) {
-      f->kind = futex_kind_of(f->value);
+      /* pthread_join waits for a thread id, by the wall clock and without the private flag */
+      f->kind = op & FUTEX_PRIVATE_FLAG ? futex_kind_of(f->value) : LF_LOCK_FUTEX_CONDITION;
     } else if (command == FUTEX_LOCK_PI) {
       f->kind = LF_LOCK_FUTEX_PI;
       f->realtime = true;
@@ -167,7 +169,9 @@ static __always_inline void lf_futex_add(struct lf_off_area* area, const struct 
   struct lf_futex_row* row = NULL;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    struct lf_futex_row* t = &area->futex[(at + i) & settings.table_mask & (LF_FUTEX_ROWS - 1)];
+    /* each has half of the table: parked threads, of which there are many, must not hide the locks */
+    __u32 half = f->kind == LF_LOCK_FUTEX_CONDITION ? LF_FUTEX_ROWS / 2 : 0;
+    struct lf_futex_row* t = &area->futex[half | ((at + i) & settings.table_mask & (LF_FUTEX_ROWS / 2 - 1))];
 
     if (t->address == f->address && t->key == key && t->start_time_ns == start_ns) {
       row = t;

@@ -208,8 +208,20 @@ SEC("tp_btf/contention_end")
 int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   __u32 cpu = bpf_get_smp_processor_id();
 
-  if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
+  if (!lf_active_since()) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
+
+  if (!lf_cpu_wanted(cpu)) {
+    /* a wait that began on a wanted CPU and ends on another is not counted, but it is over */
+    struct lf_lock_set* set = lock_set(task);
+    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
+
+    if (slot && slot->lock == (__u64)lock_pointer) {
+      slot->lock = 0;
+      *(volatile __u64*)&slot->key = 0;
+    }
+    return 0;
+  }
   struct lf_lock_area* area = lock_area(cpu);
 
   if (!area || !lf_task_wanted(task, true)) return 0;

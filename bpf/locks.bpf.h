@@ -231,7 +231,7 @@ static __always_inline void note_ended(struct lf_lock_area* area, const struct l
     /* threads that begin to wait elsewhere and end here */
     lock_add(area, area->counter, e);
   } else {
-    area->counter[LF_LOCKS_TABLE_FULL]++;
+    area->counter[LF_LOCKS_NESTED]++;
   }
 }
 

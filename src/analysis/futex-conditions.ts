@@ -17,11 +17,13 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
   const conditions = new Set<number>();
   const sampled = sampledMeanings(profile);
   const sequences = sequenceNumbers(profile);
+  const idle = neverLeft(profile);
   for (const row of profile.locks) {
     if (row?.kind !== BY_VALUE && row?.kind !== CONDITION) continue;
     const { all, lock, condition } = sampled.get(row.id) ?? { all: 0, lock: 0, condition: 0 };
     const byStacks = lock * 2 > all ? false : condition * 2 > all ? true : undefined;
-    const byValue = row.kind === CONDITION || (lock + condition === 0 && sequences.has(row.id));
+    const byValue =
+      row.kind === CONDITION || (lock + condition === 0 && (sequences.has(row.id) || idle.has(row.id)));
     if (byStacks ?? byValue) conditions.add(row.id);
   }
   return conditions;
@@ -50,6 +52,26 @@ function sampledMeanings(profile: Profile): Map<number, { all: number; lock: num
     sums.set(lock, sum);
   }
   return sums;
+}
+
+/** Of the recording: what begins and ends with it lasts a little less. */
+const WHOLE = 0.98;
+
+/**
+ * Locks that nobody ever got and nobody is known to hold: each wait lasted from the beginning of the recording to its end. A
+ * pool that was notified twice waits so for a sequence number 2; a deadlock at a mutex of glibc's has an owner.
+ */
+function neverLeft(profile: Profile): ReadonlySet<number> {
+  const sums = new Map<number, { count: number; sumNs: number }>();
+  for (const { lock, count, sumNs } of profile.final?.lockTotals ?? []) {
+    const sum = sums.get(lock) ?? { count: 0, sumNs: 0 };
+    sums.set(lock, { count: sum.count + count, sumNs: sum.sumNs + sumNs });
+  }
+  const owners = profile.weights.find(({ source }) => source === "futex-owners");
+  for (const lock of owners?.lock?.subarray(0, owners.count) ?? []) sums.delete(lock);
+  return new Set(
+    [...sums].filter(([, s]) => s.sumNs >= WHOLE * s.count * profile.durationNs).map(([lock]) => lock),
+  );
 }
 
 /**

@@ -9,7 +9,7 @@ import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
 import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
 import { graded, percent, shown, time } from "./text.js";
-import { LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES } from "./thresholds.js";
+import { LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES, PARKED_AT_A_LOCK } from "./thresholds.js";
 
 /** How a rule talks about its locks. */
 export interface LockTerms {
@@ -69,7 +69,8 @@ function contention(
   const ofVictim = victim?.share ?? 0;
   const share = Math.max(ofMachine, ofVictim);
   const severity = graded(share, LOCK_CONTENTION);
-  if (severity === undefined) return undefined;
+  if (severity === undefined || (terms.source === "futex" && exact && parkedAt(profile, group)))
+    return undefined;
   const names = waitersByName(profile, group);
   const [most] = names.top(1);
   // A futex has its process in its name.
@@ -92,6 +93,10 @@ function contention(
     ...searchForCaller(group),
   };
 }
+
+/** One thread that waits long and seldom: it may have nothing to do. Where the owner sleeps another rule tells. */
+const parkedAt = (profile: Profile, { atOnce, count }: LockGroup): boolean =>
+  (atOnce ?? 0) < 2 && count < (PARKED_AT_A_LOCK.waitsPerSecond * profile.durationNs) / 1e9;
 
 /** What was seen, in sentences. */
 function figures(profile: Profile, group: LockGroup, names: Tally, exact: boolean): string[] {

@@ -81,7 +81,9 @@ for (const without of [[], ["sched_exit_tp"]]) {
     expect(new Set(asleep.map((r) => OFFCPU_STATES[r.state]))).toEqual(new Set(["interruptible"]));
     // waiters have their own stack, as far as the C library's code without frame pointers lets it be walked
     const waits = rowsOf(recorded.profile, "futex").filter((r) => r.tid === waiterTid);
-    expect(waits.some((r) => r.stack.includes("waiter") && r.stack.includes("futex_wait"))).toBe(true);
+    expect(waits.some((r) => r.stack.includes("futex_wait"))).toBe(true);
+    // without sched_exit_tp the user half of a wait is taken with a probability only
+    if (!without.length) expect(waits.some((r) => r.stack.includes("waiter"))).toBe(true);
     expect(waits.some((r) => r.stack.includes("futex_lock_pi"))).toBe(true);
   });
 

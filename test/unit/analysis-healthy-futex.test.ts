@@ -85,3 +85,24 @@ test("a server whose futexes found no room in the kernel's table", () => {
   capture.futex(thread, [...THREAD, ...FUTEX_WAIT], { lock: 77, durationNs: 9e9 });
   expect(analyzed(capture, [total(-2, process, 100, 1e9)])).toEqual([]);
 });
+
+test("a thread parked at a mutex that another one holds while there is nothing to do, as redis parks its I/O threads", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(6379, "redis-server");
+  const parked = capture.thread(process, 6380, "io_thd_1");
+  const lock = capture.lock({ kind: "user lock" });
+  for (const at of [3e9, 6e9, 9e9])
+    capture.futex(parked, [...THREAD, u("IOThreadMain"), ...MUTEX], { lock, durationNs: 2.9e9, at });
+  expect(analyzed(capture, [total(lock, process, 3, 2.9e9)])).toEqual([]);
+});
+
+test("a pool that was notified twice, so that its sequence number is a lock's value, where no stack tells", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "pool");
+  const lock = capture.lock({ kind: "user lock" });
+  for (let n = 0; n < 6; n++)
+    capture.futex(capture.thread(process, 81 + n, `worker-${n}`), [u("start"), ...FUTEX_WAIT], {
+      ...{ lock, syscall: FUTEX_SYSCALL, durationNs: 10e9, at: 10e9 },
+    });
+  expect(analyzed(capture, [total(lock, process, 6, 10e9)])).toEqual([]);
+});
