@@ -67,7 +67,7 @@ export const LOCK_CONTENTION = { warning: 0.05, critical: 0.2, maxFindings: 5 } 
 export const HELD_ASLEEP = { warning: 100e6, critical: 1e9, maxFindings: 5 } as const;
 
 /**
- * Some programs park a thread at a mutex that another one holds while there is nothing to do (redis its I/O threads): one
+ * Some programs park a thread at a mutex that another one holds while there is nothing to do (redis its I/O threads, where it has any): one
  * waiter, who waits long and seldom. Below this many waits a second, and never two at a time, a user lock is taken for that.
  */
 export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
