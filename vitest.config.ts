@@ -16,6 +16,10 @@ export default defineConfig({
           hookTimeout: 120_000,
           pool: "forks",
           fileParallelism: false,
+          // These watch a real machine, whose host may stop it at any moment: a test has failed when it fails three times
+          // in a row. scripts/test names each that needed a second try.
+          retry: 2,
+          expect: { poll: { timeout: 10_000 } },
         },
       },
     ],

@@ -164,21 +164,23 @@ test("user halves whose sample was lost are counted", async () => {
 });
 
 test("lock waits that do not fit into their ring or table are counted", async () => {
-  const { final } = await recordWhile(
-    { sources: ["locks"], ringBytes: bytes(4096), tableRows: 1 },
-    async () => {
+  const until = performance.now() + 60_000;
+  let final: FinalFacts;
+  do {
+    ({ final } = await recordWhile({ sources: ["locks"], ringBytes: bytes(4096), tableRows: 1 }, async () => {
       // two locks and more for one row; the ring is full soon after each drain, now before a stack, now before its end
       await Promise.all([
         runProgram("lock-contention", "--ms", "1500"),
         runProgram("lock-contention", "--mode", "1", "--ms", "1500"),
       ]);
       await sleep(200);
-    },
-  );
+    }));
+    expect(sum(final.lockTotals, (t) => (t.lock === -1 ? t.count : 0))).toBe(loss(final, "locks.table_full"));
+    // which of the two finds the ring full is chance, and more so where the host gives little time
+  } while (loss(final, "locks.stack_ahead_orphaned") === 0 && performance.now() < until);
   expectLost(final, "locks.ring_full");
   expectLost(final, "locks.stack_ahead_orphaned");
   expectLost(final, "locks.table_full");
-  expect(sum(final.lockTotals, (t) => (t.lock === -1 ? t.count : 0))).toBe(loss(final, "locks.table_full"));
 });
 
 test("processes that are gone before anybody looks are counted, and each only once", async () => {

@@ -127,11 +127,10 @@ describe("the report page", () => {
     for (let time = 0; time < 2; time++) {
       await page.getByRole("tab", { name: "Off-CPU" }).click();
       await link.click();
-      expect(await page.getByRole("tab", { name: "CPU", exact: true }).getAttribute("aria-selected")).toBe(
-        "true",
-      );
-      expect(await page.locator("#panel-cpu .search").inputValue()).toBe("count_calls");
-      expect(await page.locator("g.frame.match").count()).toBeGreaterThan(0);
+      const tab = page.getByRole("tab", { name: "CPU", exact: true });
+      await expect.poll(() => tab.getAttribute("aria-selected")).toBe("true");
+      await expect.poll(() => page.locator("#panel-cpu .search").inputValue()).toBe("count_calls");
+      await expect.poll(() => page.locator("g.frame.match").count()).toBeGreaterThan(0);
     }
   });
 

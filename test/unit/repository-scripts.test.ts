@@ -91,6 +91,20 @@ describe("counting the tests of a run", () => {
     expect(count([{ status: "failed", tests: ["passed", "failed"] }], 1)).toBe("1 1\n");
   });
 
+  test("a test that passed at a later try is named, with the reason of the first", () => {
+    const path = join(folder, "results.json");
+    const again = {
+      status: "passed",
+      fullName: "a wait",
+      failureMessages: ["Error: expected 3 to be 4\n    at x"],
+    };
+    writeFileSync(path, JSON.stringify({ testResults: [{ status: "passed", assertionResults: [again] }] }));
+    const script = join(ROOT, "scripts/lib/count-tests.mjs");
+    const { stdout, stderr } = spawnSync("node", [script, path, "0"], { encoding: "utf8" });
+    expect(stdout).toBe("1 0\n");
+    expect(stderr).toContain('"a wait" passed at try 2; before: Error: expected 3 to be 4');
+  });
+
   test("a skipped test is a failure", () => {
     expect(count([{ status: "passed", tests: ["passed", "skipped", "todo"] }])).toBe("1 2\n");
   });
