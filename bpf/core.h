@@ -78,8 +78,69 @@ struct mm_struct {
 struct spinlock {
   int unused; /* likewise */
 };
+struct sock_common {
+  unsigned int skc_daddr;
+  unsigned int skc_rcv_saddr;
+  unsigned short skc_dport;
+  unsigned short skc_num;
+  unsigned short skc_family;
+  unsigned char skc_state;
+  struct {
+    union {
+      unsigned int u6_addr32[4];
+    } in6_u;
+  } skc_v6_daddr, skc_v6_rcv_saddr;
+};
+struct upid {
+  int nr;
+};
+struct pid {
+  struct upid numbers[1];
+};
+struct sock {
+  struct sock_common __sk_common;
+  unsigned short sk_type;
+  unsigned short sk_protocol;
+  unsigned int sk_ack_backlog;
+  unsigned int sk_max_ack_backlog;
+  struct pid* sk_peer_pid;
+};
+struct inet_sock {
+  struct sock sk;
+  __be16 inet_sport;
+};
+struct sockaddr_un {
+  char sun_path[108];
+};
+struct unix_address {
+  int len;
+  struct sockaddr_un name[1];
+};
+struct unix_sock {
+  struct sock sk;
+  struct unix_address* addr;
+  struct sock* peer;
+};
+struct socket {
+  struct sock* sk;
+};
+struct inode {
+  unsigned short i_mode;
+};
+struct file {
+  struct inode* f_inode;
+  void* private_data;
+};
+struct fdtable {
+  unsigned int max_fds;
+  struct file** fd;
+};
+struct list_head {
+  struct list_head* next; /* stands for any pointer in memory: see endpoint.bpf.h */
+};
 struct files_struct {
   struct spinlock file_lock;
+  struct fdtable* fdt;
 };
 struct sighand_struct {
   struct spinlock siglock;
@@ -145,6 +206,7 @@ struct pt_regs {
   unsigned long si;
   unsigned long orig_ax;
   unsigned long ip;
+  unsigned long cs;
   unsigned long sp;
   unsigned long di;
 };

@@ -26,6 +26,7 @@ enum lf_record_kind {
   LF_RECORD_LOCK_STACK = 7, /* stacks taken where a wait for a lock begins; the wait itself follows */
   LF_RECORD_LOCK_END = 8,   /* end of the wait whose stacks went ahead */
   LF_RECORD_LOCK_WAIT = 9,  /* a long wait for a lock, with stacks taken at its end */
+  LF_RECORD_CALL = 10,      /* a slow socket call, or one that has not returned (LF_IN_PROGRESS) */
 };
 
 /* Must match SampleFlag in src/capture/binding.ts */
@@ -36,6 +37,7 @@ enum lf_flag {
   LF_USER_MISSING = 8,
   LF_IN_PROGRESS = 16,
   LF_SOFTIRQ_ON_IDLE = 32,
+  LF_SPINS = 64,
 };
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */
@@ -340,6 +342,8 @@ struct lf_proc_area {
   __u64 no_ring;
 };
 
+#include "events-calls.h"
+
 /* Settings, in .rodata of each object: the verifier drops what is switched off. */
 struct lf_settings {
   __u32 filter_pids; /* number of entries of the map of wanted process ids */
@@ -356,6 +360,9 @@ struct lf_settings {
   __u32 table_mask;          /* rows used of each table less one, at most all */
   __u32 want_offcpu;         /* the off-CPU object serves two sources */
   __u32 want_futex;
+  __u32 want_calls;
+  __u32 call_sets; /* a power of two */
+  __u64 call_busy_limit_ns, call_blocked_limit_ns;
   __u64 wall_offset_ns; /* wall clock less CLOCK_MONOTONIC */
   __u32 lock_sets;      /* a power of two */
   __u64 lock_limit_ns;  /* a longer wait for a lock always has its stack */

@@ -178,7 +178,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->kind = kind;
   wait->seq = 0;
   wait->stack_ns = 0;
-  wait->object = lock_object(task, lock);
+  wait->object = lock_object(task, lock, kind);
   wait->tgid = task->tgid;
   wait->start_time_ns = task->group_leader->start_time;
 
@@ -226,60 +226,64 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
 
   if (!area || !lf_task_wanted(task, true)) return 0;
   __u64 lock = (__u64)lock_pointer, depth = area->depth;
-  struct lf_lock_wait w = {};
-  bool found = false;
+  struct lf_lock_wait *wait = NULL, *slot = NULL;
+  __u64 lost = 0;
 
 #pragma clang loop unroll(full)
   for (int i = 0; i < LF_LOCK_NEST; i++) {
-    if (!depth || found) break;
+    if (!depth || wait) break;
     struct lf_lock_wait* top = &area->nest[(depth - 1) & (LF_LOCK_NEST - 1)];
 
     depth--;
     if (top->lock != lock) continue;
-    w = *top;
-    asm volatile("" ::: "memory");
+    wait = top;
     /* what stood above it lost its end */
-    area->counter[LF_LOCKS_NESTED] += i;
-    area->depth = depth;
-    found = true;
+    lost = i;
   }
-  if (!found) {
+  if (!wait) {
     struct lf_lock_set* set = lock_set(task);
-    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
 
+    slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
     if (!slot || slot->lock != lock) {
       area->counter[LF_LOCKS_ORPHAN_END]++;
       return 0;
     }
-    w = *slot;
-    slot->lock = 0;
-    /* the key last: from here on another thread may claim it */
-    *(volatile __u64*)&slot->key = 0;
+    wait = slot;
   }
 
   /* the waiter's time in lf_lock_begin is lowflame's, not the lock's; where the lock came free meanwhile nothing is
    * left */
-  __u64 now = bpf_ktime_get_ns(), seen = now > w.begin_ns ? now - w.begin_ns : 0;
-  __u64 ns = seen > w.stack_ns ? seen - w.stack_ns : 0;
+  __u64 now = bpf_ktime_get_ns(), seen = now > wait->begin_ns ? now - wait->begin_ns : 0;
+  __u64 ns = seen > wait->stack_ns ? seen - wait->stack_ns : 0, seq = wait->seq, weight = wait->weight;
+  __u32 kind = wait->kind, object = wait->object;
 
   area->counter[LF_LOCKS_WAITS]++;
-  note_ended(area, &w, ns);
-  if (!w.seq && ns < settings.lock_limit_ns) return 0;
+  note_ended(area, wait, ns);
+  asm volatile("" ::: "memory");
+  if (slot) {
+    slot->lock = 0;
+    /* the key last: from here on another thread may claim it */
+    *(volatile __u64*)&slot->key = 0;
+  } else {
+    area->counter[LF_LOCKS_NESTED] += lost;
+    area->depth = depth;
+  }
+  if (!seq && ns < settings.lock_limit_ns) return 0;
 
   struct lf_record_lock* r = &area->end_scratch;
   __u64 bytes = 0;
 
   area->counter[LF_LOCKS_SAMPLED]++;
-  begin_record(r, w.seq ? LF_RECORD_LOCK_END : LF_RECORD_LOCK_WAIT, cpu, now, lock, w.kind, w.object, task);
-  r->seq = w.seq;
+  begin_record(r, seq ? LF_RECORD_LOCK_END : LF_RECORD_LOCK_WAIT, cpu, now, lock, kind, object, task);
+  r->seq = seq;
   r->h.duration_ns = ns;
   /*
    * Over the limit every wait has its stack, so each stands for itself. A shorter one stands for N of its like, which
    * were not held up by a stack: what was seen of it tells their order of size, and the model scales all stacks of a
    * lock to the lock's exact total.
    */
-  r->h.weight_ns = w.seq && ns < settings.lock_limit_ns ? seen * w.weight : ns;
-  if (!w.seq) bytes = take_stacks(ctx, area->counter, r, task);
+  r->h.weight_ns = seq && ns < settings.lock_limit_ns ? seen * weight : ns;
+  if (!seq) bytes = take_stacks(ctx, area->counter, r, task);
   send(area->counter, cpu, r, bytes);
   return 0;
 }

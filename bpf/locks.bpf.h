@@ -81,7 +81,9 @@ static __always_inline __u32 lf_lock_kind(__u32 flags) {
   return LF_LOCK_SPIN;
 }
 
-static __always_inline __u32 lock_object(struct task_struct* task, __u64 lock) {
+static __always_inline __u32 lock_object(struct task_struct* task, __u64 lock, __u32 kind) {
+  /* none of these is made of a mutex, and looking costs whoever waits for one */
+  if (kind == LF_LOCK_MUTEX || kind == LF_LOCK_PERCPU_READ || kind == LF_LOCK_PERCPU_WRITE) return LF_LOCK_PLAIN;
   struct mm_struct* mm = task->mm;
   struct sighand_struct* sighand = task->sighand;
   struct files_struct* files = task->files;

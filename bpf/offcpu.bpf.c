@@ -16,6 +16,7 @@
 #include <bpf/bpf_tracing.h>
 #include "events.h"
 #include "filter.bpf.h"
+#include "calls.bpf.h"
 #include "futex.bpf.h"
 #include "offcpu.bpf.h"
 #include "slots.bpf.h"
@@ -39,6 +40,7 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
 
   if (state == LF_STATE_DEAD) {
     if (slot) lf_slot_free(slot);
+    if (settings.want_calls) lf_call_free(prev);
     return NULL;
   }
   if (!lf_task_wanted(prev, true)) return NULL;
@@ -167,10 +169,13 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
     delay = 0;
   }
 
-  if (!counted) return 0;
   __u64 wait = now > begin ? now - begin : 0;
 
-  if (state != LF_STATE_PREEMPTED) wait = wait > delay ? wait - delay : 0;
+  if (state != LF_STATE_PREEMPTED) {
+    wait = wait > delay ? wait - delay : 0;
+    if (settings.want_calls) lf_call_slept(task, wait);
+  }
+  if (!counted || (!settings.want_offcpu && !settings.want_futex)) return 0;
   struct lf_futex futex = {};
 
   end_of_futex_wait(area, task, true, slot, before, now, wait, &futex);
@@ -266,14 +271,15 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   __u64 wait = now > slot->off_ns ? now - slot->off_ns : 0;
 
   slot->off_ns = 0;
-  if (!counted) {
-    slot->seq = 0;
-    return;
-  }
   if (slot->state != LF_STATE_PREEMPTED) {
     __u64 delay = queued_until_now(next);
 
     wait = wait > delay ? wait - delay : 0;
+    if (settings.want_calls) lf_call_slept(next, wait);
+  }
+  if (!counted || (!settings.want_offcpu && !settings.want_futex)) {
+    slot->seq = 0;
+    return;
   }
   slot->last_wait_ns = wait;
   struct lf_futex futex = {};
@@ -330,7 +336,8 @@ int BPF_PROG(lf_switch_both, bool preempt, struct task_struct* prev, struct task
     struct lf_slot* slot = leave_cpu(area, prev, classify(preempt, prev_state), now, since, counted);
 
     /* one that moves to a wanted CPU has no stack: the ring of an unwanted one is a token */
-    if (slot && counted) send_stacks_ahead(ctx, area, cpu, now, prev, slot);
+    if (slot && counted && (settings.want_offcpu || settings.want_futex))
+      send_stacks_ahead(ctx, area, cpu, now, prev, slot);
   }
   if (next->pid) resume(area, cpu, now, next, since, counted);
   return 0;

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { expect, loadedPrograms } from "./lib/in-kernel.mjs";
 import { lockChecks } from "./lib/in-kernel-locks.mjs";
+import { socketChecks } from "./lib/in-kernel-sockets.mjs";
 import { timeChecks } from "./lib/in-kernel-time.mjs";
 import { tracerChecks } from "./lib/in-kernel-tracer.mjs";
 
@@ -13,6 +14,7 @@ import { tracerChecks } from "./lib/in-kernel-tracer.mjs";
 const checks = [
   ...timeChecks,
   ...lockChecks,
+  ...socketChecks,
   ...tracerChecks,
   [
     "nothing stays in the kernel",

@@ -9,6 +9,8 @@ export interface Column {
   readonly numeric: boolean;
   /** How a cell is shown; the plain value otherwise. */
   readonly format?: (cell: Cell) => string;
+  /** A drawing in place of text; the cell is what the column is sorted by. */
+  readonly draw?: (row: readonly Cell[]) => HTMLElement;
 }
 
 export interface TableOptions {
@@ -127,6 +129,7 @@ export class DataTable {
     const { columns, onRow, isChosen, rowHint } = this.options;
     const cells = columns.map((column, index) => {
       const cell = row[index] ?? "";
+      if (column.draw) return el("td", { class: column.numeric ? "number" : undefined }, column.draw(row));
       const numeric = column.numeric || typeof cell === "number";
       const text = column.format
         ? column.format(cell)

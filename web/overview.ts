@@ -5,6 +5,7 @@ import type { ReportDocument } from "../src/export/html/document.js";
 import { DataTable } from "./data-table.js";
 import { copyButton, el } from "./dom.js";
 import { linkTo } from "./place.js";
+import { SOCKETS_TITLE } from "./socket-words.js";
 import { duration, percent, visible } from "./text.js";
 
 const SEVERITY_WORDS = { critical: "Critical", warning: "Warning", info: "Worth knowing" } as const;
@@ -39,15 +40,18 @@ export function headerSection(report: ReportDocument): HTMLElement {
   );
 }
 
-function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
+/** What the link to the tab of a finding says; undefined where this report has no such tab. */
+function linkText(finding: Finding, report: ReportDocument): string | undefined {
+  if (finding.tab === "sockets") return report.sockets ? `Show it in the ${SOCKETS_TITLE} tab` : undefined;
   const tab = report.sources.find((source) => source.source === finding.tab);
+  return tab && `Show it in the ${tab.title} graph`;
+}
+
+function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
+  const text = linkText(finding, report);
   const link =
-    tab && finding.tab
-      ? el(
-          "a",
-          { class: "go", href: linkTo({ tab: finding.tab, search: finding.search ?? "" }) },
-          `Show it in the ${tab.title} graph`,
-        )
+    text && finding.tab
+      ? el("a", { class: "go", href: linkTo({ tab: finding.tab, search: finding.search ?? "" }) }, text)
       : null;
   const contributors = finding.contributors.slice(0, CONTRIBUTORS_SHOWN);
   const rest = finding.contributors.length - contributors.length;

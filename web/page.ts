@@ -7,6 +7,8 @@ import { functionNames } from "./labels.js";
 import { LockPanel } from "./lock-panel.js";
 import { findingsSection, headerSection, honestySection } from "./overview.js";
 import { placeIn } from "./place.js";
+import { SocketPanel } from "./socket-panel.js";
+import { SOCKETS_TAB, SOCKETS_TITLE } from "./socket-words.js";
 import { SourcePanel } from "./source-panel.js";
 import { TabBar } from "./tabs.js";
 
@@ -32,27 +34,35 @@ function panelOf(report: ReportDocument, source: ReportSource, names: readonly s
     : new SourcePanel(report, source, names);
 }
 
+/** The panel of a tab; undefined where the report has no such tab. */
+function panelFor(report: ReportDocument, id: string, names: readonly string[]): Panel | undefined {
+  if (id === SOCKETS_TAB) return report.sockets ? new SocketPanel(report, report.sockets, names) : undefined;
+  const source = report.sources.find((candidate) => candidate.source === id);
+  return source && panelOf(report, source, names);
+}
+
 /** Shows a document in `root`, replacing what is there. */
 export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
   const names = functionNames(report);
   const listeners = new AbortController();
   const panels = new Map<string, Panel>();
-  const tabs = new TabBar(
-    report.sources.map((source) => ({ id: source.source, title: source.title })),
-    (id, holder) => {
-      const source = report.sources.find((candidate) => candidate.source === id);
-      if (!source || panels.has(id)) return;
-      const panel = panelOf(report, source, names);
-      panels.set(id, panel);
-      holder.append(panel.element);
-      panel.start();
-    },
-  );
+  const described = [
+    ...report.sources.map((source) => ({ id: source.source as string, title: source.title })),
+    ...(report.sockets ? [{ id: SOCKETS_TAB, title: SOCKETS_TITLE }] : []),
+  ];
+  const tabs = new TabBar(described, (id, holder) => {
+    if (panels.has(id)) return;
+    const panel = panelFor(report, id, names);
+    if (!panel) return;
+    panels.set(id, panel);
+    holder.append(panel.element);
+    panel.start();
+  });
   root.replaceChildren(
     headerSection(report),
     findingsSection(report),
     honestySection(report),
-    report.sources.length > 0
+    described.length > 0
       ? tabs.element
       : el("p", { class: "empty" }, "This recording has no source: nothing was watched."),
   );
@@ -74,7 +84,7 @@ export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
     },
     { signal },
   );
-  if (report.sources[0]) tabs.activate(report.sources[0].source);
+  if (described[0]) tabs.activate(described[0].id);
   go(location.hash);
 
   return {

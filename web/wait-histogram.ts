@@ -1,4 +1,4 @@
-// A histogram of waits: one bar a bucket, two bars an octave, with counts on one axis and lengths on the other.
+// A histogram of waits or calls: one bar a bucket, two bars an octave, with counts on one axis and lengths on the other.
 import { bucketBounds } from "../src/model/histogram.js";
 import { el } from "./dom.js";
 import { duration } from "./text.js";
@@ -25,23 +25,39 @@ export function barsOf(buckets: ArrayLike<number>): HistogramBar[] {
   });
 }
 
-const count = (waits: number): string => `${waits.toLocaleString("en-US")} ${waits === 1 ? "wait" : "waits"}`;
+/** What is counted: one, many, and the line above the drawing. */
+export interface HistogramWords {
+  readonly one: string;
+  readonly many: string;
+  readonly caption: string;
+}
+
+const WAITS: HistogramWords = {
+  one: "wait",
+  many: "waits",
+  caption: "Number of waits by their length (two bars for each doubling)",
+};
+
+const countOf = (number: number, { one, many }: HistogramWords): string =>
+  `${number.toLocaleString("en-US")} ${number === 1 ? one : many}`;
 
 /** How long the waits of a bar took. */
 const span = ({ lowNs, highNs }: HistogramBar): string =>
   Number.isFinite(highNs) ? `${duration(lowNs)} to ${duration(highNs)}` : `${duration(lowNs)} and longer`;
 
 /** The drawing; a sentence where there are no waits. */
-export function waitHistogram(buckets: ArrayLike<number>): HTMLElement {
+export function waitHistogram(buckets: ArrayLike<number>, words: HistogramWords = WAITS): HTMLElement {
+  const count = (number: number): string => countOf(number, words);
   const bars = barsOf(buckets);
   const highest = bars.reduce((a, b) => (b.waits > a.waits ? b : a), { lowNs: 0, highNs: 0, waits: 0 });
-  if (highest.waits === 0) return el("p", { class: "quiet" }, "How long its waits took is not known.");
+  if (highest.waits === 0)
+    return el("p", { class: "quiet" }, `How long its ${words.many} took is not known.`);
   const every = Math.ceil(bars.length / MOST_LABELS);
   const total = bars.reduce((sum, bar) => sum + bar.waits, 0);
   return el(
     "figure",
     { class: "histogram" },
-    el("figcaption", {}, "Number of waits by their length (two bars for each doubling)"),
+    el("figcaption", {}, words.caption),
     el(
       "div",
       {
@@ -50,7 +66,7 @@ export function waitHistogram(buckets: ArrayLike<number>): HTMLElement {
         "aria-label": `Histogram of ${count(total)}, from ${duration(bars[0]!.lowNs)} on. Most, ${count(highest.waits)}, took ${span(highest)}.`,
       },
       el("div", { class: "y-axis" }, el("span", {}, count(highest.waits)), el("span", {}, "0")),
-      el("div", { class: "bars" }, ...bars.map((bar) => barElement(bar, highest.waits))),
+      el("div", { class: "bars" }, ...bars.map((bar) => barElement(bar, highest.waits, words))),
       el(
         "div",
         { class: "x-axis" },
@@ -62,8 +78,8 @@ export function waitHistogram(buckets: ArrayLike<number>): HTMLElement {
   );
 }
 
-function barElement(bar: HistogramBar, highest: number): HTMLElement {
+function barElement(bar: HistogramBar, highest: number, words: HistogramWords): HTMLElement {
   const fill = el("span", { class: bar.waits > 0 ? "bar" : undefined });
   fill.style.height = `${(100 * bar.waits) / highest}%`;
-  return el("div", { title: `${span(bar)}: ${count(bar.waits)}` }, fill);
+  return el("div", { title: `${span(bar)}: ${countOf(bar.waits, words)}` }, fill);
 }

@@ -86,59 +86,12 @@ Napi::Value CpuTimesToJs(Napi::Env env, const std::vector<CpuTimes>& rows) {
   });
 }
 
-std::vector<std::string> Strings(const Napi::Value& v) {
-  std::vector<std::string> out;
-  if (!v.IsArray()) return out;
-  auto array = v.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) out.push_back(array.Get(i).ToString());
-  return out;
-}
-
-template <class T>
-std::vector<T> Numbers(const Napi::Value& v) {
-  std::vector<T> out;
-  if (!v.IsArray()) return out;
-  auto array = v.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) out.push_back(static_cast<T>(array.Get(i).ToNumber().Int64Value()));
-  return out;
-}
-
 }  // namespace
 
 Napi::Error JsError(Napi::Env env, const std::string& code, const std::string& message) {
   Napi::Error error = Napi::Error::New(env, message);
   error.Set("code", Napi::String::New(env, code));
   return error;
-}
-
-SessionConfig ConfigFromJs(const Napi::Object& js) {
-  SessionConfig c;
-  c.cpu = c.offcpu = c.locks = c.futex = false;
-  for (const std::string& s : Strings(js.Get("sources"))) {
-    c.cpu |= s == "cpu";
-    c.offcpu |= s == "offcpu";
-    c.locks |= s == "locks";
-    c.futex |= s == "futex";
-  }
-  auto number = [&](const char* key, double otherwise) {
-    Napi::Value v = js.Get(key);
-    return v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : otherwise;
-  };
-  double hz = number("frequencyHz", 99);
-  c.frequency_hz = hz >= 1 && hz <= 9999 ? static_cast<uint32_t>(hz) : 0;
-  c.threshold_ns = static_cast<uint64_t>(number("offcpuThresholdNs", static_cast<double>(c.threshold_ns)));
-  c.thread_slots = static_cast<uint32_t>(number("threadSlots", 0));
-  c.ring_bytes = static_cast<uint32_t>(number("ringBytes", 0));
-  c.table_rows = static_cast<uint32_t>(number("tableRows", 0));
-  c.without = Strings(js.Get("without"));
-  if (js.Get("filters").IsObject()) {
-    Napi::Object f = js.Get("filters").As<Napi::Object>();
-    c.filters.pids = Numbers<uint32_t>(f.Get("pids"));
-    c.filters.comms = Strings(f.Get("comms"));
-    c.filters.cgroups = Strings(f.Get("cgroups"));
-    c.filters.cpus = Numbers<int>(f.Get("cpus"));
-  }
-  return c;
 }
 
 Napi::Object ToJs(Napi::Env env, const StartFacts& facts) {
@@ -231,6 +184,96 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
     row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
     return row;
   });
+  o["callTotals"] = ArrayOf(env, f.call_totals, [&](const CallTotal& t) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(t.process));
+    row["syscall"] = Num(env, static_cast<double>(t.syscall));
+    row["count"] = Num(env, t.count);
+    row["bytes"] = Num(env, t.bytes);
+    row["errors"] = Num(env, t.errors);
+    row["busyNs"] = Num(env, t.busy_ns);
+    row["blockedNs"] = Num(env, t.blocked_ns);
+    row["waitingNs"] = Num(env, t.waiting_ns);
+    row["maxNs"] = Num(env, t.max_ns);
+    row["byError"] = ArrayOf(env, t.by_error, [&](const std::pair<const uint32_t, uint64_t>& e) {
+      Napi::Object error = Napi::Object::New(env);
+      error["errno"] = Num(env, static_cast<double>(e.first));
+      error["count"] = Num(env, e.second);
+      return error;
+    });
+    row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
+    row["busyBuckets"] = ArrayOf(env, t.busy_buckets, [&](uint64_t b) { return Num(env, b); });
+    return row;
+  });
+  o["endpointTotals"] = ArrayOf(env, f.endpoint_totals, [&](const EndpointTotal& t) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(t.process));
+    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
+    row["count"] = Num(env, t.count);
+    row["bytesOut"] = Num(env, t.bytes_out);
+    row["bytesIn"] = Num(env, t.bytes_in);
+    row["errors"] = Num(env, t.errors);
+    row["again"] = Num(env, t.again);
+    row["busyNs"] = Num(env, t.busy_ns);
+    row["blockedNs"] = Num(env, t.blocked_ns);
+    row["waitingNs"] = Num(env, t.waiting_ns);
+    row["maxNs"] = Num(env, t.max_ns);
+    row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
+    row["turns"] = Num(env, t.turns);
+    row["turnSumNs"] = Num(env, t.turn_ns);
+    row["turnMaxNs"] = Num(env, t.turn_max_ns);
+    row["turnBuckets"] = ArrayOf(env, t.turn_buckets, [&](uint64_t b) { return Num(env, b); });
+    row["queueMax"] = Num(env, static_cast<double>(t.queue_max));
+    row["queueLimit"] = Num(env, static_cast<double>(t.queue_limit));
+    return row;
+  });
+  o["tcpTotals"] = ArrayOf(env, f.tcp_totals, [&](const TcpTotal& t) {
+    Napi::Object row = Napi::Object::New(env);
+    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
+    row["connects"] = Num(env, t.connects);
+    row["connectsFailed"] = Num(env, t.connects_failed);
+    row["connectSumNs"] = Num(env, t.connect_ns);
+    row["connectMaxNs"] = Num(env, t.connect_max_ns);
+    row["connectBuckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
+    row["accepted"] = Num(env, t.accepted);
+    row["closes"] = Num(env, t.closes);
+    row["resetsSent"] = Num(env, t.resets_sent);
+    row["resetsReceived"] = Num(env, t.resets_received);
+    row["retransmits"] = Num(env, t.retransmits);
+    return row;
+  });
+  o["closeWaits"] = ArrayOf(env, f.close_waits, [&](const CloseWaitRow& c) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(c.process));
+    row["endpoint"] = Num(env, static_cast<double>(c.endpoint));
+    row["count"] = Num(env, c.count);
+    row["fd"] = Num(env, static_cast<double>(c.fd));
+    return row;
+  });
+  o["listenQueues"] = ArrayOf(env, f.listen_queues, [&](const ListenQueueRow& q) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(q.process));
+    row["endpoint"] = Num(env, static_cast<double>(q.endpoint));
+    row["length"] = Num(env, q.length);
+    return row;
+  });
+  if (f.tcp_counters) {
+    Napi::Object counters = Napi::Object::New(env);
+    counters["listenOverflows"] = Num(env, f.listen_overflows);
+    counters["listenDrops"] = Num(env, f.listen_drops);
+    counters["closeWaitAtEnd"] = Num(env, f.close_wait_at_end);
+    o["tcpCounters"] = counters;
+  }
+  o["descriptorTotals"] = ArrayOf(env, f.descriptor_totals, [&](const DescriptorTotal& t) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(t.process));
+    row["fd"] = Num(env, static_cast<double>(t.fd));
+    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
+    row["count"] = Num(env, t.count);
+    row["again"] = Num(env, t.again);
+    row["forNs"] = Num(env, t.for_ns);
+    return row;
+  });
   o["otherPrograms"] = ArrayOf(env, f.other_programs, [&](const OtherProgram& p) {
     Napi::Object row = Napi::Object::New(env);
     row["id"] = Num(env, static_cast<double>(p.program.id));
@@ -297,6 +340,40 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     Napi::Object row = Napi::Object::New(env);
     row["frame"] = Num(env, static_cast<double>(n.frame));
     row["name"] = Text(env, n.name);
+    return row;
+  });
+  tables["endpoints"] = ArrayOf(env, t.endpoints, [&](const EndpointRow& e) {
+    Napi::Object row = Napi::Object::New(env);
+    row["id"] = Num(env, static_cast<double>(e.id));
+    row["role"] = Num(env, static_cast<double>(e.role));
+    row["family"] = Num(env, static_cast<double>(e.family));
+    row["protocol"] = Num(env, static_cast<double>(e.protocol));
+    row["address"] = Text(env, e.address);
+    row["port"] = Num(env, static_cast<double>(e.port));
+    return row;
+  });
+  tables["socketCounts"] = ArrayOf(env, t.socket_counts, [&](const SocketCountRow& c) {
+    Napi::Object row = Napi::Object::New(env);
+    row["timeNs"] = Num(env, c.time_ns);
+    row["process"] = Num(env, static_cast<double>(c.process));
+    row["opened"] = Num(env, c.opened);
+    row["closed"] = Num(env, c.closed);
+    return row;
+  });
+  tables["calls"] = ArrayOf(env, t.calls, [&](const CallRow& c) {
+    Napi::Object row = Napi::Object::New(env);
+    row["timeNs"] = Num(env, c.time_ns);
+    row["thread"] = Num(env, static_cast<double>(c.thread));
+    row["syscall"] = Num(env, static_cast<double>(c.syscall));
+    row["fd"] = Num(env, static_cast<double>(c.fd));
+    row["endpoint"] = Num(env, static_cast<double>(c.endpoint));
+    row["result"] = Num(env, c.result);
+    row["durationNs"] = Num(env, c.duration_ns);
+    row["busyNs"] = Num(env, c.busy_ns);
+    row["blockedNs"] = Num(env, c.blocked_ns);
+    row["waitingNs"] = Num(env, c.waiting_ns);
+    row["stack"] = Num(env, static_cast<double>(c.stack));
+    row["flags"] = Num(env, static_cast<double>(c.flags));
     return row;
   });
   tables["locks"] = ArrayOf(env, t.locks, [&](const LockRow& l) {

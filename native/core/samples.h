@@ -79,6 +79,27 @@ struct NameRow {
   std::string name;
 };
 
+// Who is at the other end of a socket. `role`: lf_endpoint_role in bpf/events.h.
+struct EndpointRow {
+  uint32_t id, role, family, port, protocol;
+  std::string address;
+};
+
+// One slow socket call, or one that had not returned at the end (LF_IN_PROGRESS).
+struct CallRow {
+  double time_ns, duration_ns, busy_ns, blocked_ns, waiting_ns, result;
+  uint32_t thread, stack, flags, fd;
+  int32_t syscall;
+  int64_t endpoint;  // -1 = unknown
+};
+
+// Sockets that a process has opened and closed since the recording began.
+struct SocketCountRow {
+  double time_ns;
+  uint32_t process;
+  uint64_t opened, closed;
+};
+
 // New rows since the last batch. Ids of frames and stack nodes are consecutive from first_*.
 struct Tables {
   std::vector<ProcessRow> processes;
@@ -92,10 +113,13 @@ struct Tables {
   std::vector<uint32_t> node_parent, node_frame;
   std::vector<NameRow> names;
   std::vector<LockRow> locks;
+  std::vector<EndpointRow> endpoints;
+  std::vector<CallRow> calls;
+  std::vector<SocketCountRow> socket_counts;
 
   bool empty() const {
     return processes.empty() && threads.empty() && modules.empty() && frame_module.empty() && node_parent.empty() &&
-           names.empty() && locks.empty();
+           names.empty() && locks.empty() && endpoints.empty() && calls.empty() && socket_counts.empty();
   }
 };
 

@@ -114,6 +114,10 @@ KernelFeatures AskKernel() {
   f.contention = tracepoint("contention_begin") > 0 && tracepoint("contention_end") > 0;
   f.task_from_pid = btf__find_by_name_kind(b, "bpf_task_from_pid", BTF_KIND_FUNC) > 0;
   f.kmem_cache = btf__find_by_name_kind(b, "bpf_get_kmem_cache", BTF_KIND_FUNC) > 0;
+  f.rdonly_cast = btf__find_by_name_kind(b, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+  f.uring = tracepoint("io_uring_submit_req") > 0;
+  f.tcp = tracepoint("inet_sock_set_state") > 0 && tracepoint("tcp_retransmit_skb") > 0 &&
+          tracepoint("tcp_send_reset") > 0 && tracepoint("tcp_receive_reset") > 0;
   int task = btf__find_by_name_kind(b, "task_struct", BTF_KIND_STRUCT);
   if (task > 0) {
     const btf_type* t = btf__type_by_id(b, static_cast<uint32_t>(task));
@@ -161,6 +165,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     const std::string name = bpf_map__name(map);
     if (name == areas_map_ || name == rings_map_)
       bpf_map__set_max_entries(map, static_cast<uint32_t>(config.possible_cpus));
+    if (name == "lf_call_slots" && config.call_sets) bpf_map__set_max_entries(map, config.call_sets);
     if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
     if ((name == "lf_slots" || name == "lf_full_sets") && config.slot_sets)
       bpf_map__set_max_entries(map, config.slot_sets);
@@ -187,6 +192,10 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.slot_sets = std::max(1u, config.slot_sets);
       s.want_offcpu = config.want_offcpu;
       s.want_futex = config.want_futex;
+      s.want_calls = config.want_calls;
+      s.call_sets = std::max(1u, config.call_sets);
+      s.call_busy_limit_ns = config.call_busy_limit_ns;
+      s.call_blocked_limit_ns = config.call_blocked_limit_ns;
       s.wall_offset_ns = config.wall_offset_ns;
       s.lock_sets = std::max(1u, config.lock_sets);
       s.lock_limit_ns = config.lock_limit_ns;
@@ -382,7 +391,7 @@ std::vector<Object::Cost> Object::Costs() const {
     bpf_prog_info info{};
     uint32_t size = sizeof(info);
     if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size)) continue;
-    rows.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns, info.recursion_misses});
+    rows.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns, info.recursion_misses, info.id});
   }
   return rows;
 }

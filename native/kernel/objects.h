@@ -34,6 +34,9 @@ struct ObjectConfig {
   bool want_offcpu = true, want_futex = false;
   uint64_t wall_offset_ns = 0;
   uint32_t lock_sets = 0;
+  bool want_calls = false;
+  uint32_t call_sets = 0;
+  uint64_t call_busy_limit_ns = 0, call_blocked_limit_ns = 0;
   uint64_t lock_limit_ns = 0;
   uint32_t table_rows = 0;  // a power of two; 0 = all
   uint32_t ring_bytes = 0;
@@ -60,13 +63,16 @@ struct KernelFeatures {
   bool contention = false;      // tracepoints contention_begin and contention_end (v5.19)
   bool task_from_pid = false;   // kfunc bpf_task_from_pid (v6.2)
   bool kmem_cache = false;      // kfunc bpf_get_kmem_cache (v6.12)
+  bool rdonly_cast = false;     // kfunc bpf_rdonly_cast (v6.2)
+  bool uring = false;           // tracepoint io_uring_submit_req
+  bool tcp = false;             // the tracepoints of the life of connections
 };
 KernelFeatures AskKernel();
 
 // One object with its per-CPU areas (memory that one CPU writes) and rings.
 class Object {
  public:
-  enum class Kind { kCpu, kOffCpu, kProc, kLocks, kLocksOwners, kSlab };
+  enum class Kind { kCpu, kOffCpu, kProc, kLocks, kLocksOwners, kSlab, kSockets, kSocketsCast };
 
   explicit Object(Kind kind);
   ~Object();
@@ -105,6 +111,7 @@ class Object {
   struct Cost {
     std::string name;
     uint64_t runs, ns, recursion_misses;
+    uint32_t id;
   };
   std::vector<Cost> Costs() const;
 

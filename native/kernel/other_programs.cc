@@ -60,22 +60,9 @@ std::vector<OtherProgramRaw> ReadOtherPrograms(const std::vector<uint32_t>& own_
   return rows;
 }
 
-std::vector<OtherProgram> DiffOtherPrograms(const std::vector<OtherProgramRaw>& start,
-                                            const std::vector<OtherProgramRaw>& end) {
-  std::map<uint32_t, const OtherProgramRaw*> before;
-  for (const OtherProgramRaw& p : start) before[p.id] = &p;
+std::vector<OtherProgram> WithOwners(const std::vector<OtherProgramRaw>& programs) {
   std::vector<OtherProgram> rows;
-  for (const OtherProgramRaw& p : end) {
-    OtherProgram row{p, {}};
-    auto it = before.find(p.id);
-    if (it != before.end()) {
-      auto minus = [](uint64_t a, uint64_t b) { return a > b ? a - b : 0; };
-      row.program.runs = minus(p.runs, it->second->runs);
-      row.program.ns = minus(p.ns, it->second->ns);
-      row.program.recursion_misses = minus(p.recursion_misses, it->second->recursion_misses);
-    }
-    rows.push_back(row);
-  }
+  for (const OtherProgramRaw& p : programs) rows.push_back({p, {}});
   if (rows.empty()) return rows;
   std::map<uint32_t, OtherProgram*> by_id;
   for (OtherProgram& r : rows) by_id[r.program.id] = &r;

@@ -20,16 +20,14 @@ struct ProgramOwner {
 };
 
 struct OtherProgram {
-  OtherProgramRaw program;  // differences over the recording
+  OtherProgramRaw program;  // what it did during the recording
   std::vector<ProgramOwner> owners;
 };
 
 // All programs loaded now but those in `own_ids`. Needs CAP_SYS_ADMIN or CAP_BPF; empty without.
 std::vector<OtherProgramRaw> ReadOtherPrograms(const std::vector<uint32_t>& own_ids);
 
-// end - start, never below zero; programs that appeared in between count in full. Looks owners up in /proc/*/fdinfo
-// for those that ran.
-std::vector<OtherProgram> DiffOtherPrograms(const std::vector<OtherProgramRaw>& start,
-                                            const std::vector<OtherProgramRaw>& end);
+// Looks up in /proc/*/fdinfo which processes hold each.
+std::vector<OtherProgram> WithOwners(const std::vector<OtherProgramRaw>& programs);
 
 }  // namespace lowflame

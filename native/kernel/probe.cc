@@ -14,8 +14,8 @@
 namespace lowflame {
 namespace {
 
-const std::vector<std::string> kCpu{"cpu"}, kSwitches{"offcpu", "futex"}, kLocks{"locks"},
-    kAll{"cpu", "offcpu", "locks", "futex"}, kNone{};
+const std::vector<std::string> kCpu{"cpu"}, kSwitches{"offcpu", "futex", "sockets"}, kLocks{"locks"},
+    kSockets{"sockets"}, kAll{"cpu", "offcpu", "locks", "futex", "sockets"}, kNone{};
 
 ProbeRow Ok(const char* id, const char* title, const std::string& found) {
   return {id, title, "ok", found, "", kNone};
@@ -28,7 +28,7 @@ ProbeRow TryObject(const char* id, const char* title, Object::Kind kind, const s
     Object object(kind);
     ObjectConfig config;
     config.possible_cpus = PossibleCpus();
-    config.slot_sets = config.lock_sets = 16;
+    config.slot_sets = config.lock_sets = config.call_sets = 16;
     config.ring_bytes = 65536;
     object.Configure(config, programs);
     object.Load();
@@ -67,6 +67,19 @@ ProbeRow LockRow(const KernelFeatures& features) {
   row.status = "degraded";
   row.found = without;
   row.remedy = "nothing to do: waits are counted all the same";
+  return row;
+}
+
+ProbeRow SocketRow(const KernelFeatures& features) {
+  std::vector<std::string> programs{"lf_call_enter", "lf_call_exit"};
+  if (features.uring) programs.push_back("lf_call_uring");
+  ProbeRow row =
+      TryObject("tp_btf.sys_enter", "socket calls",
+                features.rdonly_cast ? Object::Kind::kSocketsCast : Object::Kind::kSockets, programs, kSockets);
+  if (row.status != "ok" || features.rdonly_cast) return row;
+  row.status = "degraded";
+  row.found = "no bpf_rdonly_cast: sockets are found by copying, which takes longer";
+  row.remedy = "nothing to do: calls are counted all the same";
   return row;
 }
 
@@ -136,6 +149,7 @@ std::vector<ProbeRow> ProbeKernel() {
   rows.push_back(TryObject("tp_btf.sched_process_exec", "names after an exec, threads asleep at the end",
                            Object::Kind::kProc, {"lf_exec", "lf_sleepers", "lf_tasks", "lf_run_queues"}, kAll));
   rows.push_back(LockRow(features));
+  rows.push_back(SocketRow(features));
   if (KernelFunctionRanges({"__schedule"})[0].begin)
     rows.push_back(Ok("kallsyms", "kernel symbol addresses", "/proc/kallsyms"));
   else

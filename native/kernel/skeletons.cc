@@ -9,6 +9,8 @@
 #include "lowflame_offcpu.skel.h"
 #include "lowflame_proc.skel.h"
 #include "lowflame_slab.skel.h"
+#include "lowflame_sockets.skel.h"
+#include "lowflame_sockets_cast.skel.h"
 
 namespace lowflame {
 
@@ -34,6 +36,14 @@ SkeletonData SkeletonBytes(Object::Kind kind) {
     case Object::Kind::kSlab: {
       const void* bytes = lowflame_slab::elf_bytes(&size);
       return {"lowflame_slab", bytes, size, "", "", 0};
+    }
+    case Object::Kind::kSockets: {
+      const void* bytes = lowflame_sockets::elf_bytes(&size);
+      return {"lowflame_sockets", bytes, size, "lf_call_areas", "lf_call_rings", sizeof(lf_call_area)};
+    }
+    case Object::Kind::kSocketsCast: {
+      const void* bytes = lowflame_sockets_cast::elf_bytes(&size);
+      return {"lowflame_sockets", bytes, size, "lf_call_areas", "lf_call_rings", sizeof(lf_call_area)};
     }
     default: {
       const void* bytes = lowflame_proc::elf_bytes(&size);

@@ -58,8 +58,7 @@ void AppendSamples(Samples* to, Samples* from) {
 void Session::DrainLoop() {
   uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs, next_drain = MonotonicNs() + kIntervalNs;
   while (!stop_) {
-    const uint64_t before = MonotonicNs();
-    const auto left_ms = static_cast<int>(next_drain > before ? (next_drain - before + 999999) / 1000000 : 0);
+    const auto left_ms = static_cast<int>((next_drain - std::min(next_drain, MonotonicNs()) + 999999) / 1000000);
     // a look at a process that was just started cannot wait, but too many of them can
     const bool looks = exec_looks_ < kExecLooksADrain;
     pollfd waits[] = {{stop_fd_.get(), POLLIN, 0}, {looks ? proc_object_->WakeFd() : -1, POLLIN, 0}};
@@ -71,6 +70,7 @@ void Session::DrainLoop() {
     }
     next_drain = MonotonicNs() + kIntervalNs;
     exec_looks_ = 0;
+    statistics_.Tick(MonotonicNs());
     DrainOnce(false);
     if (MonotonicNs() >= next_hotplug) {
       WatchHotplug();
@@ -90,6 +90,7 @@ void Session::DrainOnce(bool last) {
   if (cpu_object_) DrainCpu();
   if (off_object_) off_object_->Drain();
   if (lock_object_) DrainLocks();
+  if (call_object_) DrainCalls();
   ahead_.PassDone();
   EmitHeldWaits(last);
   lost_ = CountLost();
@@ -123,6 +124,9 @@ void Session::DrainOnce(bool last) {
     Append(&to.node_frame, &from.node_frame);
     Append(&to.names, &from.names);
     Append(&to.locks, &from.locks);
+    Append(&to.endpoints, &from.endpoints);
+    Append(&to.calls, &from.calls);
+    Append(&to.socket_counts, &from.socket_counts);
     uint64_t now = MonotonicNs();
     bool something = pending_.size() || !to.empty();
     bool due = now - last_wakeup_ns_ >= kWakeupIntervalNs || pending_.size() >= kWakeupSamples;
@@ -357,6 +361,9 @@ void Session::OnProcRecord(const lf_record* r, size_t) {
   if (r->kind != LF_RECORD_EXEC) return;
   exec_looks_++;
   interner_->ProcessExec(r->tgid, r->start_time_ns, exec_looks_ <= kExecLooksADrain);
+  // who is only ever counted has no sample that names it, and may be gone when the counts are read
+  if (exec_names_.size() >= kMaxKnownThreads) exec_names_.clear();
+  exec_names_[{r->tgid, r->start_time_ns}] = std::string(r->leader_comm, strnlen(r->leader_comm, LF_COMM_LEN));
 }
 
 void Session::WatchHotplug() {

@@ -27,6 +27,7 @@ void Session::Deactivate() {
   for (Object* o : Objects()) o->Activate(0);
   final_.end_monotonic_ns = MonotonicNs();
   final_.cpu_times_end = ReadCpuTimes();
+  bpf_runs_ = statistics_.Stop(final_.end_monotonic_ns);
   OwnUsage usage = ReadOwnUsage();
   final_.agent_user_ns = usage.user_ns - usage_start_.user_ns;
   final_.agent_system_ns = usage.system_ns - usage_start_.system_ns;
@@ -34,11 +35,11 @@ void Session::Deactivate() {
   DrainOnce(false);
   if (off_object_) ChargeSleepers();
   EmitHeldWaits(true);
+  if (call_object_) ChargeCalls();
   if (lock_object_) ChargeLockWaiters();
   Collect();
   for (Object* o : Objects()) o->Detach();
   for (auto& [cpu, state] : cpus_) state.ring.reset();
-  stats_fd_.reset();
 
   // what is interned but not yet handed over goes to the symbol thread first
   DrainOnce(false);
@@ -78,6 +79,8 @@ int64_t Session::ProcessOfTotals(uint32_t pid, uint64_t start_time_ns) {
   if (pid == 0) return interner_->Process(0, 0, "idle/softirq", true);
   std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
   if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  auto started = exec_names_.find({pid, start_time_ns});
+  if (started != exec_names_.end()) comm = started->second;
   // kernel threads map nothing
   bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
   return interner_->Process(pid, start_time_ns, comm.empty() ? "?" : comm.c_str(), kernel_thread);
@@ -138,19 +141,25 @@ void Session::Collect() {
   }
 
   uint64_t recursion = 0;
-  std::vector<uint32_t> own;
   for (Object* o : Objects()) {
-    for (const Object::Cost& c : o->Costs()) {
-      final_.program_costs.push_back(c);
+    for (Object::Cost c : o->Costs()) {
       recursion += c.recursion_misses;
+      // where others' programs cannot be listed, ours still can
+      if (auto run = bpf_runs_.find(c.id); run != bpf_runs_.end()) {
+        c.runs = run->second.runs;
+        c.ns = run->second.ns;
+        bpf_runs_.erase(run);
+      }
+      final_.program_costs.push_back(c);
     }
-    for (const ProgramInfo& p : o->Programs()) own.push_back(p.id);
     final_.kernel_bytes += o->MemoryBytes();
   }
   for (auto& [cpu, state] : cpus_)
     if (state.ring) final_.kernel_bytes += state.ring->bytes();
   final_.peak_rss_bytes = ReadOwnUsage().peak_rss_bytes;
-  final_.other_programs = DiffOtherPrograms(other_start_, ReadOtherPrograms(own));
+  std::vector<OtherProgramRaw> others;
+  for (auto& [id, program] : bpf_runs_) others.push_back(std::move(program));
+  final_.other_programs = WithOwners(others);
 
   auto loss = [&](const char* id, uint64_t count, const char* meaning) {
     final_.losses.push_back({id, count, meaning});
@@ -202,6 +211,7 @@ void Session::Collect() {
   for (auto& [key, row] : lock_totals_) final_.lock_totals.push_back(row);
   if (config_.locks || config_.futex)
     loss("locks.too_many", locks_dropped_, "sampled waits of locks and futexes beyond the first 65,536");
+  if (call_object_) CollectCalls();
   loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");
   loss("proc.ring_full", proc_full,
        "exec events that did not fit; names of those processes may be of the program before");

@@ -7,17 +7,9 @@
 
 #include "../core/error.h"
 #include "session.h"
+#include "task_record.h"
 
 namespace lowflame {
-namespace {
-
-struct TaskRecord {
-  lf_task task;
-  uint64_t frames[LF_MAX_FRAMES + 1];
-};
-
-}  // namespace
-
 size_t Session::BucketOf(uint64_t ns) {
   if (ns < 1024) return 0;
   unsigned octave = 63 - static_cast<unsigned>(__builtin_clzll(ns));

@@ -15,6 +15,8 @@
 namespace lowflame {
 namespace {
 
+// A socket call is slow if it keeps a CPU, or its thread, longer than this.
+constexpr uint64_t kSlowBusyNs = 10000000, kSlowBlockedNs = 100000000;
 constexpr uint32_t kProcRingBytes = 64 * 1024, kTokenRingBytes = 4096;
 // A wait for a lock over this always has its stack.
 constexpr uint64_t kLockLimitNs = 1000000;
@@ -46,19 +48,18 @@ void Session::Configure(const SessionConfig& config) {
   if (config.frequency_hz < 1 || config.frequency_hz > 9999)
     throw Error("EFREQUENCY", "a sampling frequency of " + std::to_string(config.frequency_hz) +
                                   " Hz is not possible: give 1 to 9999");
-  if (!config.cpu && !config.offcpu && !config.locks && !config.futex)
-    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu, locks, futex)");
+  if (!config.cpu && !config.offcpu && !config.locks && !config.futex && !config.sockets)
+    throw Error("ESOURCE", "nothing to record: name at least one source (cpu, offcpu, locks, futex, sockets)");
   config_ = config;
   features_ = AskKernel();
   if (!features_.btf)
     throw Error("ENOBTF",
                 "this kernel has no BTF (/sys/kernel/btf/vmlinux): boot one built with CONFIG_DEBUG_INFO_BTF=y, as "
                 "distributions' kernels are");
-  if ((config.offcpu || config.futex) && !features_.switch_state)
-    throw Error(
-        "EKERNEL_SWITCH",
-        "this kernel's sched_switch does not tell the state of the thread that leaves: record without offcpu and "
-        "futex");
+  if ((config.offcpu || config.futex || config.sockets) && !features_.switch_state)
+    throw Error("EKERNEL_SWITCH",
+                "this kernel's sched_switch does not tell the state of the thread that leaves: record without offcpu, "
+                "futex and sockets");
   hardware_ = HardwareCyclesAvailable();
 
   wanted_cgroups_.clear();
@@ -67,6 +68,7 @@ void Session::Configure(const SessionConfig& config) {
   for (const std::string& feature : config.without) {
     if (feature == "sched_exit_tp") features_.sched_exit = false;
     if (feature == "hrtimer_expire_entry") features_.hrtimer_expire = false;
+    if (feature == "bpf_rdonly_cast") features_.rdonly_cast = false;
   }
 
   // the scheduler's own functions, which are the same under every wait and hide the function that waits
@@ -113,6 +115,7 @@ void Session::Configure(const SessionConfig& config) {
   perf_ring_bytes_ = cpu_ring_bytes_;
   off_ring_bytes_ = wanted ? wanted : 512 * 1024;
   lock_ring_bytes_ = wanted ? wanted : 512 * 1024;
+  call_ring_bytes_ = wanted ? wanted : 256 * 1024;
 
   slots_ = config.thread_slots ? PowerOfTwoAtLeast(std::max(4u, config.thread_slots))
                                : std::max(4096u, PowerOfTwoAtLeast(LiveThreads() * 4));
@@ -123,6 +126,9 @@ void Session::Configure(const SessionConfig& config) {
   object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
   object_config_.table_rows = config.table_rows ? PowerOfTwoAtLeast(config.table_rows) : 0;
   object_config_.lock_sets = slots_ / LF_SLOT_WAYS;
+  object_config_.call_sets = slots_ / LF_SLOT_WAYS;
+  object_config_.call_busy_limit_ns = config.slow_call_ns ? config.slow_call_ns : kSlowBusyNs;
+  object_config_.call_blocked_limit_ns = config.slow_call_ns ? config.slow_call_ns : kSlowBlockedNs;
   object_config_.lock_limit_ns = kLockLimitNs;
   object_config_.possible_cpus = PossibleCpus();
   step_ = Step::kConfigured;
@@ -132,7 +138,8 @@ void Session::Load() {
   Require(Step::kConfigured, "load");
   proc_object_ = std::make_unique<Object>(Object::Kind::kProc);
   std::vector<std::string> programs{"lf_exec"};
-  const bool switches = config_.offcpu || config_.futex;
+  const bool switches = config_.offcpu || config_.futex || config_.sockets;
+  object_config_.want_calls = config_.sockets;
   object_config_.want_offcpu = config_.offcpu;
   object_config_.want_futex = config_.futex;
   object_config_.wall_offset_ns = WallNs() - MonotonicNs();
@@ -168,6 +175,7 @@ void Session::Load() {
     for (const char* map : {"lf_slots", "lf_full_sets"}) proc_object_->ShareMap(map, off_object_->MapFd(map));
   }
   if (config_.locks) LoadLocks();
+  if (config_.sockets) LoadSockets();
   proc_object_->Load();
   proc_object_->FillFilters(object_config_);
   step_ = Step::kLoaded;
@@ -190,6 +198,7 @@ void Session::OpenCpu(int cpu) {
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_max_ns = config_.threshold_ns;
   }
   if (lock_object_) lock_object_->AddCpu(cpu, lock_ring_bytes_);
+  if (call_object_) call_object_->AddCpu(cpu, call_ring_bytes_);
   if (cpu_object_) {
     cpu_object_->AddCpu(cpu, cpu_ring_bytes_);
     auto ring =
@@ -210,6 +219,7 @@ void Session::Attach() {
   if (cpu_object_) cpu_object_->Attach();
   if (off_object_) off_object_->Attach();
   if (lock_object_) AttachLocks();
+  if (call_object_) call_object_->Attach();
   // after the programs and their trampolines, so that these are in the kernel's list of names when it is read
   symbolizer_ = Symbolizer::Create();
   interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
@@ -218,25 +228,26 @@ void Session::Attach() {
 
 std::vector<Object*> Session::Objects() const {
   std::vector<Object*> objects;
-  for (Object* o : {proc_object_.get(), cpu_object_.get(), off_object_.get(), lock_object_.get()})
+  for (Object* o : {proc_object_.get(), cpu_object_.get(), off_object_.get(), lock_object_.get(), call_object_.get()})
     if (o) objects.push_back(o);
   return objects;
 }
 
 StartFacts Session::Activate() {
   Require(Step::kAttached, "activate");
-  stats_fd_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-  final_.statistics_on = stats_fd_ || ReadSmallFile("/proc/sys/kernel/bpf_stats_enabled").compare(0, 1, "1") == 0;
-  if (!final_.statistics_on)
-    start_.notes.push_back(
-        "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
   for (Object* o : Objects()) {
     for (const ProgramInfo& p : o->Programs()) start_.programs.push_back(p);
     for (const MapInfo& m : o->Maps()) start_.maps.push_back(m);
   }
-  std::vector<uint32_t> own;
-  for (const ProgramInfo& p : start_.programs) own.push_back(p.id);
-  other_start_ = ReadOtherPrograms(own);
+  final_.statistics_on = statistics_.Start(config_.sockets, MonotonicNs());
+  if (!final_.statistics_on)
+    start_.notes.push_back(
+        "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
+  if (config_.sockets && final_.statistics_on)
+    start_.notes.push_back(
+        "what BPF programs cost was measured in the first second and a tenth of the rest, and scaled: at every system "
+        "call "
+        "the kernel's statistics would cost more than the programs");
   // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere BPF gives the host's pids, perf and /proc those of the
   // namespace
   constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
@@ -253,6 +264,7 @@ StartFacts Session::Activate() {
   usage_start_ = ReadOwnUsage();
   symbol_thread_ = std::make_unique<SymbolThread>(symbolizer_.get());
 
+  if (config_.sockets) tcp_start_ = ReadTcpState();
   if (off_object_) NoteSleepers();
   start_.start_wall_ns = WallNs();
   start_.start_monotonic_ns = MonotonicNs();
@@ -295,9 +307,10 @@ void Session::Close() {
   cpu_object_.reset();
   off_object_.reset();
   lock_object_.reset();
+  call_object_.reset();
   slab_object_.reset();
   proc_object_.reset();
-  stats_fd_.reset();
+  statistics_ = Statistics();
   step_ = Step::kClosed;
 }
 

@@ -18,6 +18,8 @@
 #include "../kernel/objects.h"
 #include "../kernel/other_programs.h"
 #include "../kernel/perf_ring.h"
+#include "../kernel/statistics.h"
+#include "../kernel/tcp_files.h"
 #include "interner.h"
 #include "lock_names.h"
 #include "owner_waits.h"
@@ -27,10 +29,11 @@
 namespace lowflame {
 
 struct SessionConfig {
-  bool cpu = true, offcpu = false, locks = false, futex = false;
+  bool cpu = true, offcpu = false, locks = false, futex = false, sockets = false;
   uint32_t frequency_hz = 99;
   Filters filters;
   uint64_t threshold_ns = 5000000;
+  uint64_t slow_call_ns = 0;  // 0: the defaults, one for busy and one for blocked calls
   uint32_t thread_slots = 0;
   uint32_t ring_bytes = 0;
   uint32_t table_rows = 0;
@@ -76,6 +79,46 @@ struct LockTotal {
   std::vector<uint64_t> buckets;
 };
 
+struct CallTotal {
+  int64_t process;  // -1 = other
+  int32_t syscall;  // -1 = other
+  uint64_t count, bytes, errors, busy_ns, blocked_ns, waiting_ns, max_ns;
+  std::map<uint32_t, uint64_t> by_error;  // 0 = the errors beyond the first four of each CPU
+  std::vector<uint64_t> buckets, busy_buckets;
+};
+
+struct EndpointTotal {
+  int64_t process, endpoint;  // -1 = other
+  uint64_t count, bytes_out, bytes_in, errors, again, busy_ns, blocked_ns, waiting_ns, max_ns, turns, turn_ns,
+      turn_max_ns;
+  uint32_t queue_max, queue_limit;
+  std::vector<uint64_t> buckets, turn_buckets;
+};
+
+struct DescriptorTotal {
+  int64_t process, endpoint;
+  uint32_t fd;
+  uint64_t count, again, for_ns;
+};
+
+struct TcpTotal {
+  int64_t endpoint;  // -1 = other
+  uint64_t connects, connects_failed, connect_ns, connect_max_ns, accepted, closes, resets_sent, resets_received,
+      retransmits;
+  std::vector<uint64_t> buckets;
+};
+
+struct CloseWaitRow {
+  int64_t process, endpoint;  // -1 = unknown
+  uint64_t count;
+  int fd;  // one of them
+};
+
+struct ListenQueueRow {
+  int64_t process, endpoint;  // -1 = unknown
+  uint64_t length;
+};
+
 struct FinalFacts {
   uint64_t end_monotonic_ns = 0;
   std::vector<Loss> losses;
@@ -86,6 +129,14 @@ struct FinalFacts {
   std::vector<TotalRow> offcpu_totals;
   std::vector<RunQueueRow> run_queue;
   std::vector<LockTotal> lock_totals;
+  std::vector<CallTotal> call_totals;
+  std::vector<EndpointTotal> endpoint_totals;
+  std::vector<DescriptorTotal> descriptor_totals;
+  std::vector<TcpTotal> tcp_totals;
+  std::vector<CloseWaitRow> close_waits;
+  std::vector<ListenQueueRow> listen_queues;
+  bool tcp_counters = false;  // whether the next three were read
+  uint64_t listen_overflows = 0, listen_drops = 0, close_wait_at_end = 0;
   std::vector<OtherProgram> other_programs;
   uint64_t threshold_max_ns = 0;
   bool statistics_on = true;
@@ -171,6 +222,26 @@ class Session {
   uint32_t FutexId(uint64_t address, uint32_t kind, uint32_t tgid);
   uint32_t OuterThread(uint32_t tgid, uint32_t inner_tid);
   void CollectFutexes();
+  // sockets.cc
+  void LoadSockets();
+  void DrainCalls();
+  void OnCallRecord(const lf_record_call* r, size_t size);
+  int64_t EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length);
+  void CollectCalls();
+  // open_calls.cc
+  int64_t EndpointOfDescriptor(uint32_t tgid, uint32_t fd);
+  void ChargeCalls();
+  // connections.cc
+  void CollectConnections();
+  void CollectTcpState();
+  struct Holder {
+    int64_t process;  // -1 = unknown
+    int fd;
+    bool wanted;
+  };
+  using Holders = std::map<uint64_t, Holder>;  // by inode
+  Holders HoldersOf(const TcpState& state);
+  bool Filtered() const;
   int64_t ProcessOfTotals(uint32_t pid, uint64_t start_time_ns);
   size_t SchedulerFrames(const uint64_t* frames, size_t count) const;
   Sample MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags);
@@ -195,16 +266,17 @@ class Session {
   SessionConfig config_;
   KernelFeatures features_;
   bool hardware_ = false, user_half_by_timer_ = true;
-  uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, lock_ring_bytes_ = 0, perf_ring_bytes_ = 0;
+  uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, lock_ring_bytes_ = 0, call_ring_bytes_ = 0,
+           perf_ring_bytes_ = 0;
   ObjectConfig object_config_;
-  std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_;
-  UniqueFd stats_fd_;
+  std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_, call_object_;
+  Statistics statistics_;
   std::map<int, CpuState> cpus_;
   std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;
   StartFacts start_;
   FinalFacts final_;
   OwnUsage usage_start_{};
-  std::vector<OtherProgramRaw> other_start_;
+  std::map<uint32_t, OtherProgramRaw> bpf_runs_;  // by program id, at the end
 
   std::unique_ptr<Symbolizer> symbolizer_;
   std::unique_ptr<Interner> interner_;
@@ -225,6 +297,13 @@ class Session {
   // by process and thread id as the process knows it
   std::map<std::pair<uint32_t, uint32_t>, InnerThread> inner_threads_;
   std::map<std::pair<int64_t, int64_t>, LockTotal> lock_totals_;
+  // family, role, port, protocol; address
+  std::map<std::tuple<uint64_t, uint64_t, uint64_t>, uint32_t> endpoint_ids_;
+  TcpState tcp_start_;
+  uint64_t endpoints_dropped_ = 0, next_socket_counts_ns_ = 0;
+  // by pid and start time, as in the totals
+  std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> socket_counts_;
+  std::map<std::pair<uint32_t, uint64_t>, std::string> exec_names_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;

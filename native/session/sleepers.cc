@@ -8,17 +8,13 @@
 
 #include "../core/error.h"
 #include "session.h"
+#include "task_record.h"
 #include "user_walk.h"
 
 namespace lowflame {
 namespace {
 
 constexpr size_t kMaxTasks = 200000;
-
-struct TaskRecord {
-  lf_task task;
-  uint64_t frames[LF_MAX_FRAMES + 1];
-};
 
 }  // namespace
 

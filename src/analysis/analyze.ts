@@ -10,6 +10,14 @@ import { lockFindings } from "./rules/locks.js";
 import { losses, truncatedStacks } from "./rules/losses.js";
 import { runQueue } from "./rules/run-queue.js";
 import { sampleShortfall } from "./rules/sample-shortfall.js";
+import { closeWaits } from "./rules/sockets-close-wait.js";
+import { connectFindings } from "./rules/sockets-connect.js";
+import { contendedSocketCalls } from "./rules/sockets-contended.js";
+import { growingSockets } from "./rules/sockets-growing.js";
+import { listenOverflow } from "./rules/sockets-listen-overflow.js";
+import { slowEnds } from "./rules/sockets-slow-end.js";
+import { socketSpin } from "./rules/sockets-spin.js";
+import { unfinishedSocketCalls } from "./rules/sockets-unfinished.js";
 import { spinLocks } from "./rules/spin-locks.js";
 import { uninterruptible } from "./rules/uninterruptible.js";
 
@@ -20,6 +28,14 @@ const RULES: readonly Rule[] = [
   lockFindings,
   userLockFindings,
   lockHeldAsleep,
+  slowEnds,
+  connectFindings,
+  listenOverflow,
+  closeWaits,
+  unfinishedSocketCalls,
+  contendedSocketCalls,
+  socketSpin,
+  growingSockets,
   foreignBpf,
   kernelWork,
   runQueue,

@@ -77,3 +77,104 @@ export const LOCK_CONVOY = { minThreads: 4, threadShare: 0.5, warning: 0.05, cri
 
 /** Traced waits for spin locks below this part of the spinning that CPU samples see: the kernel hides them. */
 export const SPIN_WAITS_HIDDEN = 0.1;
+
+/**
+ * A descriptor whose calls nearly all say EAGAIN, over and over: its program asks without waiting to be told. Servers that
+ * read until EAGAIN get one for each answer, at most half of their calls; a thousand in vain a second are no coincidence.
+ */
+export const EAGAIN_SPIN = { share: 0.9, perSecond: 1_000, minCount: 500, maxFindings: 5 } as const;
+
+/**
+ * A call whose busy time has a long tail where the process's other calls are quick: some of its calls meet a resource that
+ * others hold. A hundred microseconds are beyond what copying and sending take; the tail must also carry a good part of the
+ * call's busy time, since one call in a hundred is slowed down by interrupts on any busy machine. With CPU samples of the
+ * call a part of them must spin.
+ */
+export const BUSY_TAIL = {
+  minCalls: 1_000,
+  times: 10,
+  minP99Ns: 100e3,
+  tailShare: 0.25,
+  minSpinShare: 0.05,
+  maxFindings: 5,
+} as const;
+
+/** Sockets that only grow. A server that warms up opens many at once, then none; a leak goes on for the whole recording. */
+export const SOCKET_GROWTH = {
+  least: 50,
+  perSecond: 5,
+  closedShare: 0.1,
+  risingShare: 0.9,
+  minIntervals: 4,
+} as const;
+
+/**
+ * Connections that were in CLOSE-WAIT both at the beginning and at the end: the other side closed, the process did not, for 5 s
+ * or longer. One or two may be a long transfer to a client that closed its half. From ten on of one process (as many as a usual
+ * pool of idle connections holds) something never looks at them again.
+ */
+export const CLOSE_WAIT = { info: 3, warning: 10, minDurationNs: 5e9, maxFindings: 5 } as const;
+
+/**
+ * Connections that found the queue of a listening socket full. Each client that meets it waits a second or longer to try again,
+ * and a healthy server has none; a few are one burst, ten a second for ten seconds are a program that does not come round to
+ * accept.
+ */
+export const LISTEN_OVERFLOW = {
+  warning: 10,
+  criticalPerSecond: 10,
+  minCritical: 100,
+  candidateFill: 0.5,
+} as const;
+
+/**
+ * Connections that could not be established, by end. One or two fail in every network. Three that are half of all are an end
+ * that is not there; of a busy one 5 % are more than a way that works loses; where half of ten fail nobody can work with it.
+ */
+export const CONNECT_FAILING = {
+  fewest: { failed: 3, share: 0.5 },
+  warning: { failed: 10, share: 0.05 },
+  critical: { failed: 10, share: 0.5 },
+  maxFindings: 5,
+} as const;
+
+/**
+ * Connections that took so long that their first packet must have been sent again, which Linux does after one second. A way that
+ * works loses far less than one packet in a hundred.
+ */
+export const CONNECT_SLOW = {
+  fromNs: 800e6,
+  least: 5,
+  warning: 0.01,
+  critical: 0.1,
+  maxFindings: 5,
+} as const;
+
+/**
+ * Whether a late answer is the fault of the way or of the program there, by the time to connect, which takes one way there and
+ * back: a tenth of the answer's time is no cause of it, half of it is. Packets that are lost cost 200 ms each: one in twenty
+ * answers is felt, one in a hundred is not in the median.
+ */
+export const WAY = {
+  minConnects: 5,
+  connectShare: { quick: 0.1, slow: 0.5 },
+  minRetransmits: 10,
+  retransmitsAnAnswer: { few: 0.01, many: 0.05 },
+} as const;
+
+/** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
+export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
+
+/**
+ * One of the ends that a program asks answers far later than the others. Medians differ threefold between healthy ends of
+ * different work, not fivefold; 20 ms are felt, half a second is an outage. A slow tail needs more answers to be seen.
+ */
+export const SLOW_END = {
+  minTurns: 20,
+  times: 5,
+  p50Ns: { warning: 20e6, critical: 500e6 },
+  tailMinTurns: 200,
+  tailTimes: 10,
+  tailP99Ns: 100e6,
+  maxFindings: 3,
+} as const;

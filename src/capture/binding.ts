@@ -1,8 +1,11 @@
 // What the native addon looks like from TypeScript. The binding is passed in wherever it is used, so that
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
+import type { SocketTables, SocketTotals } from "./sockets.js";
 
-export const SOURCES = ["cpu", "offcpu", "locks", "futex"] as const;
+export * from "./sockets.js";
+
+export const SOURCES = ["cpu", "offcpu", "locks", "futex", "sockets"] as const;
 /** A kind of thing that is watched. Later sources join this list. */
 export type SourceName = (typeof SOURCES)[number];
 
@@ -12,7 +15,7 @@ export type SourceName = (typeof SOURCES)[number];
  * duration those of the wait. Of a futex's owner, `stack`, `state` and `syscall` are those of its own off-CPU wait that
  * covers most of the waiter's: stack 0, state "none" where it was running, or no such wait was sampled.
  */
-export type SampleSource = SourceName | "lock-owners" | "futex-owners";
+export type SampleSource = Exclude<SourceName, "sockets"> | "lock-owners" | "futex-owners";
 
 /**
  * Kinds of locks; index = `LockRow.kind`. Kernel locks from the flags of the tracepoint contention_begin; from
@@ -59,6 +62,7 @@ export const SampleFlag = {
   userMissing: 8, // the user half was lost or this kernel cannot take it here
   inProgress: 16, // a wait that was still going on when the recording ended
   softirqOnIdle: 32, // work done in interrupt context on top of the idle task
+  spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
 } as const;
 
 /** Columns of samples, one array a column, all `count` long. Ids index the tables that came with this or an earlier batch. */
@@ -158,7 +162,7 @@ export interface NameRow {
   readonly name: string;
 }
 
-export interface Tables {
+export interface Tables extends SocketTables {
   readonly processes: readonly ProcessRow[];
   readonly threads: readonly ThreadRow[];
   readonly modules: readonly ModuleRow[];
@@ -188,6 +192,8 @@ export interface SessionConfig {
   readonly filters: Filters;
   /** Base threshold T of unbiased sampling of waits, ns. */
   readonly offcpuThresholdNs?: Nanoseconds;
+  /** Socket calls busy or blocked for so long are kept one by one. Absent: 10 ms busy, 100 ms blocked. */
+  readonly slowCallNs?: Nanoseconds;
   /** Thread slots (a power of two); 0 or absent = from the number of live threads. */
   readonly threadSlots?: number;
   /** Bytes of each ring (a power of two of pages); absent = default. */
@@ -305,7 +311,7 @@ export interface LockTotal {
   readonly buckets: readonly number[];
 }
 
-export interface FinalFacts {
+export interface FinalFacts extends SocketTotals {
   readonly endMonotonicNs: bigint;
   readonly losses: readonly LossRow[];
   readonly cost: {

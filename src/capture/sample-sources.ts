@@ -1,6 +1,10 @@
-// Every value of SampleSource, for loops and for telling known sources from those of a later version; and the two sources
-// whose waits are for locks, with the owners and the row of the others that come with each.
-import { type SampleSource, SOURCES } from "./binding.js";
+// Every value of SampleSource, for loops and for telling known sources from those of a later version; which sources have
+// samples at all; and the two sources whose waits are for locks, with the owners and the row of the others of each.
+import { type SampleSource, SOURCES, type SourceName } from "./binding.js";
+
+/** Sources that give samples with stacks. What `sockets` gives are tables and totals. */
+export type StackSource = Exclude<SourceName, "sockets">;
+export const hasStacks = (source: SourceName): source is StackSource => source !== "sockets";
 
 /** Sources whose waits are for a lock each. */
 export const LOCK_SOURCES = ["locks", "futex"] as const;
@@ -14,7 +18,7 @@ export const OTHER_LOCKS: Readonly<Record<LockSource, number>> = { locks: -1, fu
 
 /** What columns of samples can hold: the sources, and the owners of locks, which come with them. */
 export const SAMPLE_SOURCES: readonly SampleSource[] = [
-  ...SOURCES,
+  ...SOURCES.filter(hasStacks),
   ...LOCK_SOURCES.map((source) => OWNERS_OF[source]),
 ];
 

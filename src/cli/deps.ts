@@ -1,7 +1,9 @@
 // The pieces that the commands put together, as one object: tests hand over a fake addon and a fake machine.
 import type { Finding } from "../analysis/finding.js";
-import type { NativeBinding, SourceName } from "../capture/binding.js";
+import type { NativeBinding } from "../capture/binding.js";
 import type { CaptureEvent } from "../capture/events.js";
+import type { StackSource } from "../capture/sample-sources.js";
+import type { CsvTable } from "../export/csv-tables.js";
 import type { FormatName } from "../export/index.js";
 import type { Profile } from "../model/profile.js";
 import type { SignalSource } from "./signals.js";
@@ -32,7 +34,7 @@ export interface CliDeps {
     format: FormatName,
     profile: Profile,
     findings: readonly Finding[],
-    source?: SourceName,
+    part?: StackSource | CsvTable,
   ) => Promise<string | Uint8Array>;
   readonly system: SystemView;
   readonly terminal: Terminal;

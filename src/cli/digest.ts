@@ -7,6 +7,7 @@ import { sampleBalance } from "../model/sample-balance.js";
 import { syscallName } from "../model/syscalls.js";
 import { digestFunctions } from "./digest-functions.js";
 import { digestFutex, digestLocks } from "./digest-locks.js";
+import { digestSockets } from "./digest-sockets.js";
 import type {
   CostJson,
   CpuJson,
@@ -15,6 +16,7 @@ import type {
   OffCpuJson,
   RunQueueJson,
   SleeperJson,
+  SocketsJson,
 } from "./json.js";
 
 export interface Digest {
@@ -22,6 +24,7 @@ export interface Digest {
   readonly offcpu: OffCpuJson | null;
   readonly locks: LocksJson | null;
   readonly futex: FutexJson | null;
+  readonly sockets: SocketsJson | null;
   readonly cost: CostJson | null;
 }
 
@@ -40,6 +43,7 @@ export function digest(profile: Profile, limit = 10): Digest {
     offcpu: digestOffCpu(profile, limit),
     locks: digestLocks(profile, limit),
     futex: digestFutex(profile, limit),
+    sockets: digestSockets(profile, limit),
     cost: digestCost(profile),
   };
 }

@@ -10,25 +10,27 @@ import type { SystemView } from "./system.js";
  */
 const ALWAYS = 36 + 12;
 /** A BPF object with its programs, maps and links. */
-const OBJECT = { cpu: 10, switches: 16, locks: 20 } as const;
+const OBJECT = { cpu: 10, switches: 16, locks: 20, calls: 16 } as const;
 const OBJECT_OF = {
-  cpu: "cpu",
-  offcpu: "switches",
-  locks: "locks",
-  futex: "switches",
-} as const satisfies Record<SourceName, keyof typeof OBJECT>;
+  cpu: ["cpu"],
+  offcpu: ["switches"],
+  locks: ["locks"],
+  futex: ["switches"],
+  // where a thread waits inside a call is known from its switches
+  sockets: ["switches", "calls"],
+} as const satisfies Record<SourceName, readonly (keyof typeof OBJECT)[]>;
 /**
  * On each CPU, a ring and a table for each object; for `cpu` also the perf event, and with hardware cycles its group
  * member and that one's link.
  */
-const PER_CPU = { processes: 2, cpu: 5, switches: 2, locks: 2 } as const;
+const PER_CPU = { processes: 2, cpu: 5, switches: 2, locks: 2, calls: 2 } as const;
 /** Program files that are held open for their names: a quarter of the limit within these (native/symbols/file_cache.cc). */
 const FEWEST_SYMBOL_FILES = 64;
 const MOST_SYMBOL_FILES = 4_096;
 
 /** Descriptors that a recording of `sources` may need at one time. */
 export function filesWanted(sources: readonly SourceName[], cpus: number): number {
-  const parts = new Set(sources.map((source) => OBJECT_OF[source]));
+  const parts = new Set(sources.flatMap((source) => OBJECT_OF[source]));
   let fixed = ALWAYS + PER_CPU.processes * cpus;
   for (const part of parts) fixed += OBJECT[part] + PER_CPU[part] * cpus;
   // A quarter of the limit is a third of what the rest takes.

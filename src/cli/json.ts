@@ -2,7 +2,11 @@
 // Times are nanoseconds, sizes bytes, shares 0 to 1, moments ISO 8601 in UTC. New fields may come within a version.
 import type { Finding } from "../analysis/finding.js";
 import type { FrameKind, LockKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
+import type { CsvTable } from "../export/csv-tables.js";
 import type { FormatName } from "../export/index.js";
+import type { SocketsJson } from "./json-sockets.js";
+
+export * from "./json-sockets.js";
 
 /** Raised when a field goes away or changes its meaning. */
 export const JSON_VERSION = 1;
@@ -129,6 +133,8 @@ export interface FileJson {
   readonly path: string;
   readonly format: FormatName;
   readonly source: SourceName | null;
+  /** Only of CSV. */
+  readonly table: CsvTable | null;
   readonly bytes: number | null;
 }
 
@@ -168,6 +174,7 @@ export interface ResultJson {
   readonly offcpu: OffCpuJson | null;
   readonly locks: LocksJson | null;
   readonly futex: FutexJson | null;
+  readonly sockets: SocketsJson | null;
   readonly userStacks: { readonly total: number; readonly truncated: number };
   readonly losses: readonly LossRow[];
   readonly cost: CostJson | null;

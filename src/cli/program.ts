@@ -20,7 +20,9 @@ import { paletteFor, printable } from "./terminal.js";
 
 const FORMAT_HELP = `Formats, by the end of the file name or --format:
 ${FORMATS.map((format) => `  ${format.extension.padEnd(17)} ${format.name.padEnd(11)} ${format.description}`).join("\n")}
-A .folded or .pb.gz file holds one source: with several there is one file each (out.cpu.pb.gz, out.offcpu.pb.gz).`;
+A .folded or .pb.gz file holds one source: with several there is one file each (out.cpu.pb.gz, out.offcpu.pb.gz).
+A .csv file holds one table: out.csv gives out.calls.csv, out.endpoints.csv, out.tcp.csv and
+out.slow.csv; or name one of them.`;
 
 const RECORD_HELP = `
 ${FORMAT_HELP}
@@ -38,7 +40,9 @@ Examples:
   sudo lowflame record --what cpu -o cpu.pb.gz         for go tool pprof
   sudo lowflame record --what cpu,locks -o locks.html  also which kernel locks are waited for, who waits, who holds
   sudo lowflame record --what futex --pid 4711         which locks of its own the threads of a process wait for
-  sudo lowflame record --what cpu,offcpu,locks,futex   all of it: for a machine that is slow with idle CPUs
+  sudo lowflame record --what cpu,sockets --comm nginx which upstream is slow, or is it nginx, or the kernel
+  sudo lowflame record --what sockets -o calls.csv     socket calls, endpoints and slow calls as tables
+  sudo lowflame record --what cpu,offcpu,locks,futex,sockets    all of it: for a machine that is slow with idle CPUs
   sudo lowflame record --cpu 0-3 --json -q -o r.html   for scripts
   sudo lowflame record -o build.html -- make -j8       while a command runs`;
 
@@ -50,6 +54,7 @@ Without -o the report is the capture's name with .html, in this directory.
 Examples:
   lowflame report slow.lowflame -o slow.html
   lowflame report slow.lowflame -o slow.speedscope.json -o slow.folded
+  lowflame report slow.lowflame -o slow.endpoints.csv
   lowflame report slow.lowflame --json -o slow.html | jq '.findings[].title'`;
 
 const DOCTOR_HELP = `
@@ -113,7 +118,7 @@ function buildProgram(
     .option("--cpu <list>", "only these CPUs: 0-3,8")
     .option(
       "--what <sources>",
-      `what to record, separated by commas: ${SOURCES.join(", ")} (user locks)`,
+      `what to record, separated by commas: ${SOURCES.join(", ").replace("futex", "futex (user locks)")}`,
       DEFAULT_SOURCES.join(","),
     )
     .option(

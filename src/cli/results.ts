@@ -73,24 +73,28 @@ export async function writeOutputs(
 ): Promise<WrittenResults> {
   const files: FileJson[] = [];
   let problem: CliError | null = null;
-  let source = capture;
+  let whole = capture;
   let captureAdopted = false;
   for (const { plan, file } of outputs) {
     try {
       if (plan.format.name !== "lowflame") {
-        await commitFile(file, await deps.render(plan.format.name, profile, findings, plan.source));
-      } else if (source === null) {
+        await commitFile(
+          file,
+          await deps.render(plan.format.name, profile, findings, plan.source ?? plan.table),
+        );
+      } else if (whole === null) {
         await discardFile(file);
         continue;
       } else if (captureAdopted || file.partPath === null) {
-        await copyToFile(file, source);
+        await copyToFile(file, whole);
       } else {
-        await adoptFile(file, source);
-        source = file.realPath;
+        await adoptFile(file, whole);
+        whole = file.realPath;
         captureAdopted = true;
       }
       const bytes = file.partPath === null ? null : (await stat(file.realPath)).size;
-      files.push({ path: plan.path, format: plan.format.name, source: plan.source ?? null, bytes });
+      const { source = null, table = null } = plan;
+      files.push({ path: plan.path, format: plan.format.name, source, table, bytes });
     } catch (error) {
       await discardFile(file);
       problem ??= asOutputError(plan.path, error);

@@ -7,6 +7,7 @@ import { digest } from "./digest.js";
 import { count, duration, percent, plural, size } from "./figures.js";
 import type { CostJson, CpuJson, FileJson, OffCpuJson } from "./json.js";
 import { lockLines, userLockLines } from "./summary-locks.js";
+import { socketLines } from "./summary-sockets.js";
 import { type Palette, PLAIN, printable } from "./terminal.js";
 
 export interface SummaryContext {
@@ -29,7 +30,7 @@ export function summaryLines(
 ): string[] {
   const palette = context.palette ?? PLAIN;
   const width = context.width ?? 100;
-  const { cpu, offcpu, locks, futex, cost } = digest(profile, FUNCTION_ROWS);
+  const { cpu, offcpu, locks, futex, sockets, cost } = digest(profile, FUNCTION_ROWS);
   return [
     ...headLines(profile, palette),
     ...findingLines(findings, palette),
@@ -38,6 +39,7 @@ export function summaryLines(
     ...(offcpu ? runQueueLines(offcpu, palette) : []),
     ...(locks ? lockLines(locks, palette, width) : []),
     ...(futex ? userLockLines(futex, palette, width) : []),
+    ...(sockets ? socketLines(sockets, palette, width) : []),
     ...lossLines(profile, cpu, new Set(findings.map((finding) => finding.rule)), palette),
     ...(cost ? costLines(cost, palette) : []),
     ...(context.childCommand ? [commandLine(context.childCommand)] : []),

@@ -57,6 +57,12 @@ export function printable(text: string, limit = 200): string {
   return `${shown.slice(0, half)}…${shown.slice(-half)}`;
 }
 
+/** The first of several forms of a line that is short enough, the last where none is; made safe as by `printable`. */
+export function firstThatFits(forms: readonly string[], width: number): string {
+  const safe = forms.map((form) => printable(form, Number.POSITIVE_INFINITY));
+  return safe.find((form) => form.length <= width) ?? safe.at(-1)!;
+}
+
 /** Width of a terminal in characters; 100 where there is none. */
 export const widthOf = (stream: TextStream): number =>
   stream.isTTY && stream.columns ? Math.max(40, stream.columns) : 100;

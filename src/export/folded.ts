@@ -1,16 +1,16 @@
 // Folded stacks, as flame graph scripts read them: `process;outer function;…;inner function weight`, one line a
 // stack, weight in nanoseconds.
-import type { SourceName } from "../capture/binding.js";
+import type { StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
 
 /** UTF-8 text, one line for each distinct (process name, stack); empty when the source saw nothing. */
-export function writeFolded(profile: Profile, source: SourceName): Uint8Array {
+export function writeFolded(profile: Profile, source: StackSource): Uint8Array {
   return utf8(foldedChunks(profile, source));
 }
 
 /** The same in pieces of about 64 KiB. */
-export function foldedChunks(profile: Profile, source: SourceName): Iterable<string> {
+export function foldedChunks(profile: Profile, source: StackSource): Iterable<string> {
   const table = weightsOf(profile, source);
   return table === undefined ? [] : inPieces(lines(profile, table));
 }

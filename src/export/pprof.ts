@@ -7,8 +7,8 @@ import { createGzip } from "node:zlib";
 import Long from "long";
 import protobuf from "protobufjs";
 import { conditionLocks, kindOf } from "../analysis/futex-conditions.js";
-import { LOCK_KINDS, OFFCPU_STATES, type SourceName } from "../capture/binding.js";
-import { isOfLocks } from "../capture/sample-sources.js";
+import { LOCK_KINDS, OFFCPU_STATES } from "../capture/binding.js";
+import { isOfLocks, type StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { NS_PER_SECOND } from "../model/units.js";
 import {
@@ -29,10 +29,10 @@ const VALUE_TYPES = {
   offcpu: { count: "offcpu_samples", time: "offcpu" },
   locks: { count: "contentions", time: "delay" },
   futex: { count: "contentions", time: "delay" },
-} as const satisfies Record<SourceName, { count: string; time: string }>;
+} as const satisfies Record<StackSource, { count: string; time: string }>;
 
 /** The gzipped profile of one source; without samples when the source saw nothing. */
-export async function writePprof(profile: Profile, source: SourceName): Promise<Buffer> {
+export async function writePprof(profile: Profile, source: StackSource): Promise<Buffer> {
   const parts: Buffer[] = [];
   await pipeline(
     Readable.from(pieces(profile, source), { objectMode: true }),
@@ -44,7 +44,7 @@ export async function writePprof(profile: Profile, source: SourceName): Promise<
   return Buffer.concat(parts);
 }
 
-function* pieces(profile: Profile, source: SourceName): Generator<Uint8Array> {
+function* pieces(profile: Profile, source: StackSource): Generator<Uint8Array> {
   const strings = new StringTable();
   const table = weightsOf(profile, source);
   const types = VALUE_TYPES[source];
@@ -226,7 +226,7 @@ function stringLabel(writer: protobuf.Writer, key: number, value: number): void 
     .ldelim();
 }
 
-function comments(profile: Profile, source: SourceName): string[] {
+function comments(profile: Profile, source: StackSource): string[] {
   const { facts, userStacks } = profile;
   const lines = [
     `lowflame ${facts.toolVersion} on ${facts.host.hostname} (${facts.host.kernel}, ${facts.host.cpus} CPUs)`,

@@ -1,11 +1,11 @@
 // Speedscope's file format (https://www.speedscope.app/file-format-schema.json): one sampled profile a source, with the
 // process at the root of each stack, weights in nanoseconds. Rows are sums, so the left-heavy view is the one to read.
-import type { SourceName } from "../capture/binding.js";
+import type { StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
-const TITLES: Record<SourceName, string> = {
+const TITLES: Record<StackSource, string> = {
   cpu: "CPU",
   offcpu: "Off-CPU",
   locks: "Kernel locks",
@@ -13,16 +13,16 @@ const TITLES: Record<SourceName, string> = {
 };
 
 /** UTF-8 JSON. Sources without weights give an empty profile, so that the reader sees that nothing was seen. */
-export function writeSpeedscope(profile: Profile, sources: readonly SourceName[]): Uint8Array {
+export function writeSpeedscope(profile: Profile, sources: readonly StackSource[]): Uint8Array {
   return utf8(speedscopeChunks(profile, sources));
 }
 
 /** The same in pieces of about 64 KiB. */
-export function speedscopeChunks(profile: Profile, sources: readonly SourceName[]): Iterable<string> {
+export function speedscopeChunks(profile: Profile, sources: readonly StackSource[]): Iterable<string> {
   return inPieces(json(profile, sources));
 }
 
-function* json(profile: Profile, sources: readonly SourceName[]): Generator<string> {
+function* json(profile: Profile, sources: readonly StackSource[]): Generator<string> {
   const { facts, functions } = profile;
   const title = `lowflame: ${facts.host.hostname}`;
   yield `{"$schema":${JSON.stringify(SCHEMA)},"exporter":${JSON.stringify(`lowflame ${facts.toolVersion}`)},`;
@@ -47,7 +47,7 @@ function* json(profile: Profile, sources: readonly SourceName[]): Generator<stri
   yield "]}\n";
 }
 
-function* sampled(profile: Profile, source: SourceName, processOf: Uint32Array): Generator<string> {
+function* sampled(profile: Profile, source: StackSource, processOf: Uint32Array): Generator<string> {
   const table = weightsOf(profile, source);
   const { stacks, weights, total } = sumByStack(table, processOf);
   const name = `${TITLES[source]} (${profile.facts.host.hostname})`;

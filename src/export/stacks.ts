@@ -1,10 +1,10 @@
 // What the text and binary exports share: the rows of a source, and walks over the prefix tree without recursion.
-import type { SourceName } from "../capture/binding.js";
+import type { StackSource } from "../capture/sample-sources.js";
 import type { Profile, StackTree, WeightTable } from "../model/profile.js";
 import { contendedRows } from "./contended.js";
 
 /** Weights of a source, of futexes those of locks only; undefined when it was not recorded or saw nothing. */
-export function weightsOf(profile: Profile, source: SourceName): WeightTable | undefined {
+export function weightsOf(profile: Profile, source: StackSource): WeightTable | undefined {
   const found = profile.weights.find((table) => table.source === source);
   return found?.source === "futex" ? contendedRows(profile, found) : found;
 }

@@ -10,6 +10,8 @@ import { FunctionInterner } from "./function-table.js";
 import { InvalidCounts } from "./invalid.js";
 import { lockScales, scaleLocks } from "./lock-scale.js";
 import { NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
+import { SocketRows } from "./socket-rows.js";
+import { checkedTotals } from "./socket-totals.js";
 import { StackMerger } from "./stack-merge.js";
 import { ns } from "./units.js";
 import { WaitOverlap } from "./wait-overlap.js";
@@ -27,6 +29,7 @@ export class ProfileBuilder {
   readonly #invalid = new InvalidCounts();
   readonly #weights = new Map<SampleSource, WeightAccumulator>();
   readonly #overlap = new WaitOverlap();
+  readonly #sockets = new SocketRows();
   readonly #notes: string[] = [];
   readonly #maxRows: number;
   #facts: Omit<RecordingFacts, "endReason"> | undefined;
@@ -60,6 +63,7 @@ export class ProfileBuilder {
         this.#stacks.add(tables.stacks, this.#invalid);
         this.#frames.addNames(tables.names, this.#invalid);
         this.#accounts.addLocks(tables.locks, this.#invalid);
+        this.#sockets.add(tables, this.#invalid);
         for (const columns of samples) {
           this.#source(columns.source).addColumns(columns, this.#invalid);
           if (columns.source === "futex") this.#overlap.addColumns(columns);
@@ -132,13 +136,18 @@ export class ProfileBuilder {
     }
 
     if (this.#final !== null) this.#scaleLocks(weights, this.#final.lockTotals);
+    const known = (thread: number): boolean => thread < knownThreads && threads[thread] !== undefined;
+    const sockets = this.#sockets.build(merger, { known, unknown: unknownThread }, this.#invalid);
+    notes.push(...sockets.notes);
+    lastTimeNs = Math.max(lastTimeNs, sockets.lastTimeNs);
+    const { endpoints } = sockets;
+    const final = this.#final && checkedTotals(this.#final, { processes, endpoints }, this.#invalid);
     const invalid = this.#invalid.note();
     if (invalid !== undefined) notes.push(invalid);
-    if (this.#final === null && this.#damage === undefined)
+    if (final === null && this.#damage === undefined)
       notes.push(
         "The capture has no end: the recording was killed, or the file was cut. What came before is shown.",
       );
-    const final = this.#final;
     return {
       facts: {
         ...this.#facts,
@@ -153,6 +162,10 @@ export class ProfileBuilder {
       threads,
       locks,
       waitersAtOnce: this.#overlap.mostAtOnce(),
+      endpoints,
+      calls: sockets.calls,
+      spins: sockets.spins,
+      socketCounts: sockets.socketCounts,
       functions: functions.table(),
       tree: merger.tree(),
       weights,

@@ -1,10 +1,13 @@
 // The model: what every report is made from. Pure data by column; where it came from or goes is not known here.
 import type {
+  CallRow,
+  EndpointRow,
   FinalFacts,
   FrameKind,
   LockRow,
   ProcessRow,
   SampleSource,
+  SocketCountRow,
   SourceName,
   StartFacts,
   ThreadRow,
@@ -83,6 +86,9 @@ export interface WeightTable {
   readonly varianceNs2: Float64Array;
 }
 
+/** A socket call, slow, unfinished, or one of many that found nothing to do: as it was captured, with its stack as a node of the profile's tree. */
+export type SocketCall = Omit<CallRow, "stack"> & { readonly node: number };
+
 export interface Profile {
   readonly facts: RecordingFacts;
   readonly start: StartFacts;
@@ -99,6 +105,14 @@ export interface Profile {
    * not in it, so there may have been more.
    */
   readonly waitersAtOnce: ReadonlyMap<number, number>;
+  /** Other ends of sockets, by id; index = id. */
+  readonly endpoints: readonly (EndpointRow | undefined)[];
+  /** Slow socket calls and unfinished ones, by their end. */
+  readonly calls: readonly SocketCall[];
+  /** A few of the many calls that found nothing to do on one descriptor (SampleFlag.spins), for their stacks; by their end. */
+  readonly spins: readonly SocketCall[];
+  /** Sockets opened and closed by process, in the order of time. */
+  readonly socketCounts: readonly SocketCountRow[];
   readonly functions: FunctionTable;
   readonly tree: StackTree;
   readonly weights: readonly WeightTable[];

@@ -144,3 +144,10 @@ export function syscallName(arch: string, number: number): string {
   if (number < 0) return "";
   return tableOf(arch).get(number) ?? `syscall ${number}`;
 }
+
+/** Calls in which a program waits for events on many descriptors: how it idles, and no part of the work on a socket. */
+const WAITING = new Set("poll select epoll_wait pselect6 ppoll epoll_pwait epoll_pwait2".split(" "));
+
+/** Whether a system call is one of those. */
+export const isWaitingCall = (arch: string, number: number): boolean =>
+  WAITING.has(syscallName(arch, number));

@@ -19,6 +19,14 @@ const FIRST_ROWS = 1024;
 const STATE_OTHER = OFFCPU_STATES.indexOf("other");
 const MISSING = SampleFlag.userMissing | SampleFlag.userUnreadable;
 
+/** Variant of a stack by the SampleFlag bits that came with it. */
+export const variantOf = (flags: number): number =>
+  (flags & SampleFlag.userTruncated) !== 0
+    ? Variant.userTruncated
+    : (flags & MISSING) !== 0
+      ? Variant.userMissing
+      : Variant.whole;
+
 export class WeightAccumulator {
   readonly source: SampleSource;
   readonly #maxRows: number;
@@ -119,12 +127,7 @@ export class WeightAccumulator {
       const time = timeNs[i]!;
       if (time > last) last = time;
       const bits = flags[i]!;
-      const variant =
-        (bits & SampleFlag.userTruncated) !== 0
-          ? Variant.userTruncated
-          : (bits & MISSING) !== 0
-            ? Variant.userMissing
-            : Variant.whole;
+      const variant = variantOf(bits);
       const code = state[i]!;
       const row = this.#row(
         thread[i]!,

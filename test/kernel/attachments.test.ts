@@ -26,11 +26,19 @@ const READ_ONLY_FOR_PROGRAMS = 1 << 7;
 const ALLOWED_SECTIONS = [/^tp_btf\//, /^raw_tp\//, /^perf_event$/, /^iter\//];
 /** Map types that programs may write: each is per CPU (one inner map a CPU) or has one writer a slot. */
 const WRITABLE: Record<string, readonly string[]> = {
-  array: ["lf_area", "lf_slots", "lf_full_sets", "lf_lock_slots", "lf_iter_scratch"],
+  array: [
+    "lf_area",
+    "lf_slots",
+    "lf_full_sets",
+    "lf_lock_slots",
+    "lf_call_slots",
+    "lf_turns",
+    "lf_iter_scratch",
+  ],
   ringbuf: ["lf_ring"],
 };
 /** Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. */
-const FAMILIES = ["cpu", "off", "lock", "proc"];
+const FAMILIES = ["cpu", "off", "lock", "call", "proc"];
 const INNER = { areas: { type: "array", name: "lf_area" }, rings: { type: "ringbuf", name: "lf_ring" } };
 
 /** "0-3,8" of /sys/devices/system/cpu/online as numbers. */

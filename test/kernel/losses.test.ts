@@ -314,6 +314,10 @@ test("the cost of the recording is told, from the kernel's statistics and the pr
 
 test("every counter is forced in this file or another, or it is told here why not", async () => {
   const { final } = await recordWhile({ sources: [...SOURCES] }, () => sleep(100));
-  const ids = final.losses.map((l) => l.id).sort();
+  // those of sockets have a file of their own
+  const ids = final.losses
+    .map((l) => l.id)
+    .filter((id) => !id.startsWith("sockets."))
+    .sort();
   expect([...forcedHere, ...Object.keys({ ...FORCED_ELSEWHERE, ...NOT_FORCED })].sort()).toEqual(ids);
 });

@@ -8,7 +8,7 @@
 //             somebody moves processes between cgroups meanwhile)
 // Prints how many operations they did.
 //
-//   lock-contention [--mode 0] [--threads 4] [--ms 2000] [--hold]
+//   lock-contention [--mode 0] [--threads 4] [--ms 2000] [--bytes 4096] [--hold]      bytes: of one write to the pipe
 #include <fcntl.h>
 #include <net/if.h>
 #include <pthread.h>
@@ -25,15 +25,16 @@ static atomic_ullong operations;
 static uint64_t until_ns;
 static int pipe_fds[2];
 static char* shared_pages;
+static size_t write_bytes;
 
 #define SHARED_PAGES 512
 #define PAGE 4096
 
 NOINLINE void* write_to_pipe(void* arg) {
-  static char block[PAGE];
+  static char block[16 * PAGE];
   (void)arg;
   while (monotonic_ns() < until_ns) {
-    if (write(pipe_fds[1], block, sizeof block) != sizeof block) abort();
+    if (write(pipe_fds[1], block, write_bytes) != (ssize_t)write_bytes) abort();
     operations++;
   }
   return NULL;
@@ -118,6 +119,8 @@ int main(int argc, char** argv) {
   uint64_t mode = option(argc, argv, "--mode", 0), threads = option(argc, argv, "--threads", 4);
   uint64_t ms = option(argc, argv, "--ms", 2000);
   pthread_t ids[64], reader;
+  write_bytes = option(argc, argv, "--bytes", PAGE);
+  if (write_bytes < 1 || write_bytes > 16 * PAGE) return 2;
   if (mode > 5 || threads < 2 || threads > 64) return 2;
   if (pipe(pipe_fds)) return 1;
   shared_pages = mmap(NULL, SHARED_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

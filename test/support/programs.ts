@@ -55,6 +55,41 @@ export interface Results {
     readonly holderTid: number;
     readonly address: number;
   };
+  "many-sockets": { readonly threads: number };
+  "socket-loop": { readonly calls: number; readonly wallNs: number };
+  "uring-nops": { readonly requests: number };
+  /** Numbers of connections of each fate; `sent`: blocks of 1,000 bytes; and ports. */
+  "tcp-life": {
+    readonly connects: number;
+    readonly refused: number;
+    readonly resets: number;
+    readonly closeWaits: number;
+    readonly sent: number;
+    readonly port: number;
+    readonly closedPort: number;
+    readonly fullPort: number;
+  };
+  "socket-calls": {
+    readonly slowEnd: string;
+    readonly answers: number;
+    readonly blockedNs: number;
+    readonly calls: readonly {
+      syscall: number;
+      count: number;
+      bytes: number;
+      errors: number;
+      byError: Readonly<Record<string, number>>;
+    }[];
+    /** By role, address and port. */
+    readonly endpoints: readonly {
+      name: string;
+      count: number;
+      bytesOut: number;
+      bytesIn: number;
+      errors: number;
+      again: number;
+    }[];
+  };
   /** `commHex`: the bytes given to the kernel as the thread's name. */
   "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
 }

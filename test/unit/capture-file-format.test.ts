@@ -84,6 +84,22 @@ describe("the committed capture of version 2", () => {
     expect(last!.end.final.lockTotals[0]).toMatchObject({ lock: -1, process: -1, count: 3 });
     expect(last!.end.final.lockTotals[2]).toMatchObject({ lock: -2, process: -1, count: 4, timeouts: 1 });
   });
+
+  test("shows TCP connections to it: whole numbers to 2^53, and -1 for what is not known", async () => {
+    const file = await readFile(VERSION_2);
+    const { members } = await skimCapture(VERSION_2);
+    const { offset, length } = members.at(-1)!;
+    const message = MemberType.decode(gunzipSync(file.subarray(offset, offset + length)));
+    const { final } = MemberType.toObject(message, { defaults: true }).end;
+    expect(final.tcpTotals[0]).toMatchObject({ endpoint: 0, connects: 2 ** 53 - 1, retransmits: 2 ** 38 });
+    expect(final.tcpTotals[1]).toMatchObject({ endpoint: -1, accepted: 1, connectBuckets: [] });
+    expect(final.closeWaits[1]).toEqual({ process: -1, endpoint: -1, count: 1, fd: -1 });
+    expect(final.listenQueues).toEqual([
+      { process: 1, endpoint: 1, length: 2 ** 32 },
+      { process: -1, endpoint: -1, length: 1 },
+    ]);
+    expect(final.tcpCounters).toMatchObject({ listenOverflows: 2 ** 53 - 1 });
+  });
 });
 
 describe("fields that come and go", () => {
@@ -134,6 +150,9 @@ describe("fields that come and go", () => {
           stacks: { firstId: 0, count: 0, parent: new Uint32Array(0), frame: new Uint32Array(0) },
           names: [],
           locks: [],
+          endpoints: [],
+          calls: [],
+          socketCounts: [],
         },
         samples: [],
       },
@@ -148,6 +167,23 @@ describe("fields that come and go", () => {
         ],
       },
     });
+  });
+
+  test("an end without TCP connections has none, queues that are not known, and no counters", async () => {
+    const [header] = await membersOf(SMALL_CAPTURE);
+    const final = { endpointTotals: [{ process: 1, endpoint: 0, count: 7 }] };
+    const end = await buildMember(plain({ end: { final, endReason: "duration" } }), "end", 0n);
+    const last = (await readAll(Buffer.concat([header!, end]))).at(-1);
+    expect(last).toMatchObject({
+      type: "end",
+      final: {
+        endpointTotals: [{ count: 7, queueMax: 0, queueLimit: 0 }],
+        tcpTotals: [],
+        closeWaits: [],
+        listenQueues: [],
+      },
+    });
+    expect(last).not.toHaveProperty("final.tcpCounters");
   });
 
   test("a header or an end without its facts is damage: there is no honest default for those", async () => {

@@ -26,8 +26,9 @@ it("docs/cli.md has every option of record and every format", async () => {
   }
 });
 
-it("docs/json.md names every field of src/cli/json.ts", () => {
-  const fields = [...text("src/cli/json.ts").matchAll(/readonly (\w+)\??:/g)].map((match) => match[1]!);
+it("docs/json.md names every field of src/cli/json.ts and json-sockets.ts", () => {
+  const types = text("src/cli/json.ts") + text("src/cli/json-sockets.ts");
+  const fields = [...types.matchAll(/readonly (\w+)\??:/g)].map((match) => match[1]!);
   expect(fields.length).toBeGreaterThan(60);
   const docs = text("docs/json.md");
   expect(fields.filter((field) => !new RegExp(`\`(?:\\w+\\.)*${field}\``).test(docs))).toEqual([]);

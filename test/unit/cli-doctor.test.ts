@@ -112,7 +112,10 @@ describe("checks", () => {
     it("is only a limit where the default sources fit and not all of them", () => {
       const four = filesWanted(["cpu", "offcpu"], 4);
       expect(limited(four).status).toBe("degraded");
-      expect(limited(four - 1)).toMatchObject({ status: "missing", neededBy: ["offcpu", "locks", "futex"] });
+      expect(limited(four - 1)).toMatchObject({
+        status: "missing",
+        neededBy: ["offcpu", "locks", "futex", "sockets"],
+      });
       expect(limited(filesWanted(SOURCES, 4)).status).toBe("ok");
     });
 

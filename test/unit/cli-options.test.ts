@@ -59,9 +59,9 @@ describe("sources", () => {
   it("that are unknown are answered with the known ones and the nearest", () => {
     const said = complaint(() => parseSources("cpu,off-cpu"));
     expect(said).toBe(
-      "--what off-cpu: there is no source of that name | known: cpu, offcpu, locks, futex; did you mean offcpu?",
+      "--what off-cpu: there is no source of that name | known: cpu, offcpu, locks, futex, sockets; did you mean offcpu?",
     );
-    expect(complaint(() => parseSources("disk"))).toMatch(/known: cpu, offcpu, locks, futex$/);
+    expect(complaint(() => parseSources("disk"))).toMatch(/known: cpu, offcpu, locks, futex, sockets$/);
     expect(complaint(() => parseSources("lock"))).toContain("did you mean locks?");
   });
 

@@ -69,7 +69,7 @@ describe("a recording", () => {
       recording: { endReason: "duration", complete: true },
     });
     expect(document.files).toEqual([
-      { path: harness.path("r.html"), format: "html", source: null, bytes: expect.any(Number) },
+      { path: harness.path("r.html"), format: "html", source: null, table: null, bytes: expect.any(Number) },
     ]);
     expect(document.cpu?.functions[0]).toMatchObject({ name: "tcp_sendmsg", selfShare: 1 });
     expect(document.offcpu?.sleepers[0]).toMatchObject({

@@ -14,6 +14,7 @@ import { ns, ratio } from "../../src/model/units.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { b, FakeCapture, type FakeFrame, fakeFinal, j, k, u } from "./helpers/fake-capture.js";
 import { addFutexes } from "./helpers/futex-example.js";
+import { addSockets } from "./helpers/socket-example.js";
 
 export const HOSTILE = {
   process: "<script>alert(1)</script>",
@@ -130,6 +131,8 @@ export interface ExampleOptions {
   readonly locks?: boolean;
   /** The same of user locks. */
   readonly futex?: boolean;
+  /** With socket calls: a proxy with a slow upstream. */
+  readonly sockets?: boolean;
 }
 
 /**
@@ -264,7 +267,9 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
     ...(options.locks ? addLocks(capture, options.hostile ?? false) : []),
     ...(options.futex ? addFutexes(capture, options.hostile ? HOSTILE : undefined) : []),
   ];
+  const sockets = options.sockets ? addSockets(capture, options.hostile ? HOSTILE : undefined) : {};
   const final = fakeFinal({
+    ...sockets,
     losses: [
       {
         id: "cpu.ring_full",
@@ -349,6 +354,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
   const sources: SourceName[] = ["cpu", "offcpu"];
   if (options.locks) sources.push("locks");
   if (options.futex) sources.push("futex");
+  if (options.sockets) sources.push("sockets");
   return buildProfile(capture.events({ final, facts: { sources } }));
 }
 

@@ -15,6 +15,7 @@ export function losses(profile: Profile): Finding[] {
   const lost = rows.reduce((sum, row) => sum + row.count, 0);
   let kept = 0;
   for (const table of profile.weights) for (let i = 0; i < table.count; i++) kept += table.samples[i]!;
+  for (const { count } of profile.final?.callTotals ?? []) kept += count;
   const share = lost / Math.max(1, lost + kept);
   if (share < LOSSES.info) return [];
   rows.sort((a, c) => c.count - a.count);

@@ -3,6 +3,8 @@
 import type Long from "long";
 import {
   type Batch,
+  ENDPOINT_ROLES,
+  type EndpointRow,
   type FinalFacts,
   FRAME_KINDS,
   type FrameColumns,
@@ -16,6 +18,7 @@ import {
   type StackColumns,
   type StartFacts,
   type Tables,
+  type TcpCounters,
 } from "../binding.js";
 import { isOfLocks, SAMPLE_SOURCES } from "../sample-sources.js";
 import { type ColumnMessage, decodeColumn } from "./column.js";
@@ -43,9 +46,12 @@ interface MemberMessage {
   };
   readonly end?: {
     readonly endReason: string;
-    readonly final: Message<FinalFacts, "endMonotonicNs"> | null;
+    readonly final: FinalMessage | null;
   };
 }
+type FinalMessage = Omit<Message<FinalFacts, "endMonotonicNs">, "tcpCounters"> & {
+  readonly tcpCounters: TcpCounters | null;
+};
 interface TablesMessage extends Omit<Tables, "processes" | "frames" | "stacks" | "locks"> {
   readonly processes: readonly Message<ProcessRow, "startTimeNs">[];
   readonly frames: Columns<FrameColumns> | null;
@@ -80,24 +86,20 @@ function eventOf({ header, batch, end }: MemberMessage, version: number): Writab
   }
   if (batch) return { type: "batch", batch: batchOf(batch.tables, batch.samples) };
   if (end) {
-    const final = present(end.final, "final facts");
-    return {
-      type: "end",
-      final: {
-        ...final,
-        endMonotonicNs: fromFixed64(final.endMonotonicNs),
-        cost: final.cost ?? {
-          programs: [],
-          agentUserNs: 0,
-          agentSystemNs: 0,
-          peakRssBytes: 0,
-          kernelMemoryBytes: 0,
-        },
-      } as FinalFacts,
-      endReason: end.endReason,
-    };
+    const final = finalOf(present(end.final, "final facts"));
+    return { type: "end", final, endReason: end.endReason };
   }
   return null;
+}
+
+function finalOf({ endMonotonicNs, cost, tcpCounters, ...rest }: FinalMessage): FinalFacts {
+  const noCost = { programs: [], agentUserNs: 0, agentSystemNs: 0, peakRssBytes: 0, kernelMemoryBytes: 0 };
+  return {
+    ...rest,
+    endMonotonicNs: fromFixed64(endMonotonicNs),
+    cost: cost ?? noCost,
+    ...(tcpCounters && { tcpCounters }),
+  } as FinalFacts;
 }
 
 function present<T>(value: T | null, what: string): T {
@@ -150,10 +152,17 @@ function batchOf(tables: TablesMessage | null, samples: readonly Columns<SampleC
       stacks: stacksOf(stacks),
       names: tables?.names ?? [],
       locks: (tables?.locks ?? []).map((row) => ({ ...row, address: fromFixed64(row.address) })),
+      endpoints: (tables?.endpoints ?? []).map(endpointOf),
+      calls: tables?.calls ?? [],
+      socketCounts: tables?.socketCounts ?? [],
     },
     samples: samples.filter(({ source }) => isKnownOfSamples(source)).map(samplesOf),
   };
 }
+
+/** A role that a later writer added is none that this version could put into words. */
+const endpointOf = (row: EndpointRow): EndpointRow =>
+  row.role < ENDPOINT_ROLES.length ? row : { ...row, role: ENDPOINT_ROLES.indexOf("none") };
 
 function framesOf({ firstId, count, module, offset, kind }: Columns<FrameColumns>): FrameColumns {
   const kinds = decodeColumn(kind, count, Uint8Array, "frames.kind");

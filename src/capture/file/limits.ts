@@ -15,7 +15,7 @@ export const MAX_MESSAGE_FIELDS = 1 << 20;
 
 /** Rows of one kind of column that the writer puts into one member; longer batches become several members. */
 export const SPLIT_COLUMN_ROWS = 1 << 18;
-/** Table rows (processes, threads, modules, names, locks) that the writer puts into one member. */
+/** Table rows (processes, threads, modules, names, locks, endpoints, calls, counts of sockets) that the writer puts into one member. */
 export const SPLIT_TABLE_ROWS = 1 << 16;
 /** UTF-16 units of names that the writer puts into one member. */
 export const SPLIT_TEXT_UNITS = 1 << 22;

@@ -4,7 +4,8 @@
 // Changelog
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
-//      Cost.statistics_on (absent: on)
+//      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
+//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on)
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */
@@ -91,6 +92,9 @@ message Tables {
   Stacks stacks = 5;
   repeated Name names = 6;
   repeated Lock locks = 7;
+  repeated Endpoint endpoints = 8;
+  repeated Call calls = 9;
+  repeated SocketCount socket_counts = 10;
 }
 message Process {
   uint32 id = 1;
@@ -137,6 +141,35 @@ message Lock {
   fixed64 address = 3;
   string name = 4;
 }
+message Endpoint {
+  uint32 id = 1;
+  // none, remote, accepted, listening, datagram, local, path, served path, process, family
+  uint32 role = 2;
+  uint32 family = 3;
+  uint32 protocol = 4;
+  string address = 5;
+  uint32 port = 6;
+}
+message Call {
+  double time_ns = 1;
+  uint32 thread = 2;
+  sint32 syscall = 3;
+  sint32 fd = 4;
+  sint32 endpoint = 5; // -1: not known
+  double result = 6;
+  double duration_ns = 7;
+  double busy_ns = 8;
+  double blocked_ns = 9;
+  double waiting_ns = 10;
+  uint32 stack = 11;
+  uint32 flags = 12;
+}
+message SocketCount {
+  double time_ns = 1;
+  sint32 process = 2;
+  double opened = 3;
+  double closed = 4;
+}
 message Samples {
   string source = 1;
   uint32 count = 2;
@@ -170,6 +203,13 @@ message Final {
   repeated OtherProgram other_programs = 9;
   double offcpu_threshold_max_ns = 10;
   repeated LockTotal lock_totals = 11;
+  repeated CallTotal call_totals = 12;
+  repeated EndpointTotal endpoint_totals = 13;
+  repeated DescriptorTotal descriptor_totals = 14;
+  repeated TcpTotal tcp_totals = 15;
+  repeated CloseWait close_waits = 16;
+  TcpCounters tcp_counters = 17; // absent: sockets were not recorded
+  repeated ListenQueue listen_queues = 18;
 }
 message Loss {
   string id = 1;
@@ -228,6 +268,81 @@ message LockTotal {
   double max_ns = 5;
   repeated double buckets = 6;
   double timeouts = 7;
+}
+message CallTotal {
+  sint32 process = 1;
+  sint32 syscall = 2; // -1: calls without a row of their own
+  double count = 3;
+  double bytes = 4;
+  double errors = 5;
+  repeated ErrorCount by_error = 6;
+  double busy_ns = 7;
+  double blocked_ns = 8;
+  double waiting_ns = 9;
+  double max_ns = 10;
+  repeated double buckets = 11;
+  repeated double busy_buckets = 12;
+}
+message ErrorCount {
+  uint32 errno = 1; // 0: others
+  double count = 2;
+}
+message EndpointTotal {
+  sint32 process = 1;
+  sint32 endpoint = 2; // -1: endpoints without a row of their own
+  double count = 3;
+  double bytes_out = 4;
+  double bytes_in = 5;
+  double errors = 6;
+  double again = 7;
+  double busy_ns = 8;
+  double blocked_ns = 9;
+  double waiting_ns = 10;
+  double max_ns = 11;
+  repeated double buckets = 12;
+  double turns = 13;
+  double turn_sum_ns = 14;
+  double turn_max_ns = 15;
+  repeated double turn_buckets = 16;
+  double queue_max = 17;
+  double queue_limit = 18; // 0: not known
+}
+message DescriptorTotal {
+  sint32 process = 1;
+  sint32 fd = 2;
+  sint32 endpoint = 3;
+  double count = 4;
+  double again = 5;
+  double for_ns = 6;
+}
+message TcpTotal {
+  sint32 endpoint = 1; // -1: endpoints without a row of their own
+  double connects = 2;
+  double connects_failed = 3;
+  double connect_sum_ns = 4;
+  double connect_max_ns = 5;
+  repeated double connect_buckets = 6;
+  double accepted = 7;
+  double closes = 8;
+  double resets_sent = 9;
+  double resets_received = 10;
+  double retransmits = 11;
+}
+message CloseWait {
+  sint32 process = 1; // -1: not known
+  sint32 endpoint = 2;
+  double count = 3;
+  sint32 fd = 4; // -1: not known
+}
+message ListenQueue {
+  sint32 process = 1; // -1: not known
+  sint32 endpoint = 2;
+  double length = 3;
+}
+message TcpCounters {
+  double listen_overflows = 1;
+  double listen_drops = 2;
+  double close_wait_at_end = 3;
 }
 message OtherProgram {
   uint32 id = 1;

@@ -2,6 +2,7 @@
 // a reader's memory stays bounded and a cut file loses little. Most batches come out as they went in.
 import type {
   Batch,
+  EndpointRow,
   FrameColumns,
   LockRow,
   NameRow,
@@ -32,6 +33,9 @@ const NO_TABLES: Tables = {
   stacks: NO_STACKS,
   names: [],
   locks: [],
+  endpoints: [],
+  calls: [],
+  socketCounts: [],
 };
 
 /** The batch itself where it is short enough, else parts that mean the same in this order. */
@@ -41,14 +45,18 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
     return;
   }
   const { processes, threads, modules, frames, stacks, names, locks } = batch.tables;
+  const { endpoints, calls, socketCounts } = batch.tables;
   const tables = (part: Partial<Tables>): Batch => ({ tables: { ...NO_TABLES, ...part }, samples: [] });
   for (const part of pieces(processes)) yield tables({ processes: part });
   for (const part of pieces(threads)) yield tables({ threads: part });
   for (const part of pieces(modules)) yield tables({ modules: part });
   for (const [from, to] of ranges(frames.count)) yield tables({ frames: sliceFrames(frames, from, to) });
   for (const [from, to] of ranges(stacks.count)) yield tables({ stacks: sliceStacks(stacks, from, to) });
-  for (const part of namePieces(names)) yield tables({ names: part });
-  for (const part of namePieces(locks)) yield tables({ locks: part });
+  for (const part of textPieces(names, nameOf)) yield tables({ names: part });
+  for (const part of textPieces(locks, nameOf)) yield tables({ locks: part });
+  for (const part of textPieces(endpoints, addressOf)) yield tables({ endpoints: part });
+  for (const part of pieces(calls)) yield tables({ calls: part });
+  for (const part of pieces(socketCounts)) yield tables({ socketCounts: part });
   for (const samples of batch.samples) {
     for (const [from, to] of ranges(samples.count)) {
       yield { tables: NO_TABLES, samples: [sliceSamples(samples, from, to)] };
@@ -57,18 +65,19 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
 }
 
 function fits({ tables, samples }: Batch): boolean {
-  const { processes, threads, modules, frames, stacks, names, locks } = tables;
+  const { frames, stacks, ...rows } = tables;
   const columnRows = samples.reduce((sum, { count }) => sum + count, frames.count + stacks.count);
-  const tableRows = processes.length + threads.length + modules.length + names.length + locks.length;
-  return (
-    columnRows <= SPLIT_COLUMN_ROWS &&
-    tableRows <= SPLIT_TABLE_ROWS &&
-    textUnits(names) + textUnits(locks) <= SPLIT_TEXT_UNITS
-  );
+  const tableRows = Object.values(rows).reduce((sum, { length }) => sum + length, 0);
+  const texts =
+    textUnits(rows.names, nameOf) + textUnits(rows.locks, nameOf) + textUnits(rows.endpoints, addressOf);
+  return columnRows <= SPLIT_COLUMN_ROWS && tableRows <= SPLIT_TABLE_ROWS && texts <= SPLIT_TEXT_UNITS;
 }
 
-const textUnits = (rows: readonly { readonly name: string }[]): number =>
-  rows.reduce((sum, { name }) => sum + name.length, 0);
+const nameOf = ({ name }: NameRow | LockRow): string => name;
+const addressOf = ({ address }: EndpointRow): string => address;
+
+const textUnits = <Row>(rows: readonly Row[], textOf: (row: Row) => string): number =>
+  rows.reduce((sum, row) => sum + textOf(row).length, 0);
 
 function* ranges(count: number): Generator<readonly [from: number, to: number]> {
   for (let from = 0; from < count; from += SPLIT_COLUMN_ROWS)
@@ -79,18 +88,18 @@ function* pieces<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let at = 0; at < rows.length; at += SPLIT_TABLE_ROWS) yield rows.slice(at, at + SPLIT_TABLE_ROWS);
 }
 
-function* namePieces<Row extends NameRow | LockRow>(names: readonly Row[]): Generator<readonly Row[]> {
+function* textPieces<Row>(rows: readonly Row[], textOf: (row: Row) => string): Generator<readonly Row[]> {
   let from = 0;
   let units = 0;
-  for (let at = 0; at < names.length; at++) {
-    units += names[at]!.name.length;
+  for (let at = 0; at < rows.length; at++) {
+    units += textOf(rows[at]!).length;
     if (at > from && (units > SPLIT_TEXT_UNITS || at - from >= SPLIT_TABLE_ROWS)) {
-      yield names.slice(from, at);
+      yield rows.slice(from, at);
       from = at;
-      units = names[at]!.name.length;
+      units = textOf(rows[at]!).length;
     }
   }
-  if (from < names.length) yield names.slice(from);
+  if (from < rows.length) yield rows.slice(from);
 }
 
 function sliceFrames(

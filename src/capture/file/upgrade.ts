@@ -7,7 +7,7 @@ export type Upgrader = (member: Record<string, unknown>) => Record<string, unkno
 
 /** Index n - 1 lifts version n to n + 1. */
 const UPGRADERS: readonly Upgrader[] = [
-  // 1 to 2: locks and futexes came. A capture without them has none, which is what an absent field reads as.
+  // 1 to 2: locks, futexes and sockets came. A capture without them has none, which is what an absent field reads as.
   (member) => member,
 ];
 

@@ -1,6 +1,10 @@
 // What is embedded in the HTML report: the profile by column, ready for the page. Both sides of the page import this.
 import type { Finding } from "../../analysis/finding.js";
-import type { SampleSource } from "../../capture/binding.js";
+import type { CallSeen } from "../../analysis/socket-calls.js";
+import type { SpinningDescriptor } from "../../analysis/socket-spin.js";
+import type { CallSummary, EndpointSummary } from "../../analysis/socket-sum.js";
+import type { CloseWaitSummary, ListenQueueSummary, TcpSummary } from "../../analysis/tcp-sum.js";
+import type { SampleSource, TcpCounters } from "../../capture/binding.js";
 import type { NumberColumn } from "./columns.js";
 
 export const REPORT_DOCUMENT_VERSION = 2;
@@ -89,6 +93,35 @@ export interface ReportLocks {
   readonly owners: ReportSource | null;
 }
 
+/** What the tab of sockets has. Rows are one a process; the page takes the processes of a program together. */
+export interface ReportSockets {
+  /** False where the capture was cut: there are no totals then. */
+  readonly complete: boolean;
+  /** Longest total first, as all lists here; waiting calls are among them, marked. */
+  readonly calls: readonly CallSummary[];
+  readonly endpoints: readonly EndpointSummary[];
+  /** Rows that found no room in the report: those with the least time. */
+  readonly endpointsLeftOut: number;
+  /** TCP connections by end, those where most went wrong first. */
+  readonly tcp: readonly TcpSummary[];
+  readonly tcpLeftOut: number;
+  /** Most connections first. */
+  readonly closeWaits: readonly CloseWaitSummary[];
+  /** Longest first. */
+  readonly listenQueues: readonly ListenQueueSummary[];
+  /** Null where they are not known. */
+  readonly tcpCounters: TcpCounters | null;
+  /** Descriptors that a program asks in vain, busiest first; `node` of their stacks indexes `ReportDocument.tree`. */
+  readonly spinning: readonly SpinningDescriptor[];
+  /** `node` of each indexes `ReportDocument.tree`. */
+  readonly slow: readonly CallSeen[];
+  readonly slowLeftOut: number;
+  /** Waiting calls are among them, marked. */
+  readonly unfinished: readonly CallSeen[];
+  /** CPU samples inside of socket calls; null where `cpu` was not recorded. */
+  readonly cpu: ReportSource | null;
+}
+
 export interface ReportDocument {
   readonly version: typeof REPORT_DOCUMENT_VERSION;
   readonly header: ReportHeader;
@@ -115,4 +148,6 @@ export interface ReportDocument {
   /** Null where kernel locks were not recorded; the same for user locks. */
   readonly locks: ReportLocks | null;
   readonly futex: ReportLocks | null;
+  /** Null where sockets were not recorded; a tab of their own, beside those of `sources`. */
+  readonly sockets: ReportSockets | null;
 }

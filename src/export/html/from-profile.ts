@@ -15,6 +15,7 @@ import {
   type ReportTable,
 } from "./document.js";
 import { type LockIndex, lockIndex } from "./locks.js";
+import { socketsOf } from "./sockets.js";
 import {
   cpuTable,
   offCpuTotalsTable,
@@ -187,6 +188,10 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
   const sources = profile.weights
     .filter(({ source }) => source === "cpu" || source === "offcpu")
     .map((table) => sourceOf(profile, table, interners));
+  const sockets = socketsOf(
+    profile,
+    sources.find(({ source }) => source === "cpu"),
+  );
   const locks: Record<LockSource, ReportLocks | null> = { locks: null, futex: null };
   for (const source of LOCK_SOURCES.filter((each) => locksRecorded(profile, each))) {
     const index = lockIndex(profile, source);
@@ -241,5 +246,6 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
     syscalls: interners.syscalls.keys.map((number) => syscallName(profile.facts.host.arch, number)),
     sources,
     ...locks,
+    sockets,
   };
 }

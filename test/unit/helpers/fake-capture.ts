@@ -2,6 +2,10 @@
 // For tests of everything from src/model/ on. Rows, ids and the prefix tree are made here as the addon makes them.
 import {
   type Batch,
+  type CallRow,
+  ENDPOINT_ROLES,
+  type EndpointRole,
+  type EndpointRow,
   type FinalFacts,
   FRAME_KINDS,
   type FrameKind,
@@ -15,13 +19,15 @@ import {
   type ProcessRow,
   type SampleColumns,
   type SampleSource,
+  type SocketCountRow,
   type StartFacts,
   type ThreadRow,
 } from "../../../src/capture/binding.js";
 import type { CaptureEvent } from "../../../src/capture/events.js";
 import { isOfLocks, SAMPLE_SOURCES } from "../../../src/capture/sample-sources.js";
 import type { RecordingFacts } from "../../../src/model/profile.js";
-import { bytes, ns } from "../../../src/model/units.js";
+import { ns } from "../../../src/model/units.js";
+import { fakeFacts, fakeFinal, fakeStart, HZ } from "./fake-facts.js";
 
 /** One frame of a stack. `name` undefined = no name is ever sent; "" = searched, none found. */
 export interface FakeFrame {
@@ -76,60 +82,9 @@ interface PendingSample {
   readonly options: FakeSampleOptions & Partial<FakeLockOptions>;
 }
 
-const HZ = 99;
+export { fakeFacts, fakeFinal, fakeStart };
 
-export const fakeStart = (over: Partial<StartFacts> = {}): StartFacts => ({
-  startMonotonicNs: 5_000_000_000_123n,
-  startWallNs: 1_760_000_000_123_456_789n,
-  cpuEvent: "cpu-clock",
-  onlineCpus: [0, 1, 2, 3],
-  programs: [
-    { name: "lf_switch", tag: "00112233445566ff", id: 900, type: "tracing", attachedTo: "sched_switch" },
-  ],
-  maps: [],
-  notes: [],
-  ...over,
-});
-
-export const fakeFacts = (over: Partial<RecordingFacts> = {}): Omit<RecordingFacts, "endReason"> => ({
-  toolVersion: "0.1.0",
-  host: {
-    hostname: "edge-1",
-    kernel: "6.18.0",
-    arch: "x86_64",
-    cpuModel: "Fake CPU",
-    cpus: 4,
-    memoryBytes: 8e9,
-  },
-  command: ["lowflame", "record", "-d", "10s"],
-  sources: ["cpu", "offcpu"],
-  frequencyHz: HZ,
-  filters: [],
-  ...over,
-});
-
-export const fakeFinal = (over: Partial<FinalFacts> = {}): FinalFacts => ({
-  endMonotonicNs: 5_010_000_000_123n,
-  losses: [],
-  cost: {
-    programs: [],
-    agentUserNs: ns(20e6),
-    agentSystemNs: ns(10e6),
-    peakRssBytes: bytes(90e6),
-    kernelMemoryBytes: bytes(8e6),
-  },
-  cpuTimesStart: [],
-  cpuTimesEnd: [],
-  samplesPerCpu: [],
-  offcpuTotals: [],
-  runQueue: [],
-  lockTotals: [],
-  otherPrograms: [],
-  offcpuThresholdMaxNs: ns(1e6),
-  ...over,
-});
-
-/** A recording being made up. Use `process`, `thread`, `lock`, `cpu`, `offcpu`, `locks`, `futex`, …, then `events`. */
+/** A recording being made up. Use `process`, `thread`, `lock`, `endpoint`, `cpu`, `offcpu`, `slowCall`, …, then `events`. */
 export class FakeCapture {
   #processes: ProcessRow[] = [];
   #threads: ThreadRow[] = [];
@@ -140,9 +95,12 @@ export class FakeCapture {
   #nodeIds = new Map<string, number>();
   #names: NameRow[] = [];
   #locks: LockRow[] = [];
+  #endpoints: EndpointRow[] = [];
+  #calls: CallRow[] = [];
+  #socketCounts: SocketCountRow[] = [];
   #samples: PendingSample[] = [];
   #batches: Batch[] = [];
-  #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0, locks: 0 };
+  #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0, locks: 0, endpoints: 0 };
   #time = 0;
 
   /** Adds a process and its main thread. */
@@ -190,6 +148,43 @@ export class FakeCapture {
       name: lock.name ?? "",
     });
     return id;
+  }
+
+  /** Adds the other end of a socket; returns its id. Default: the TCP port 8080 of 10.0.0.1, connected to. */
+  endpoint(end: { role?: EndpointRole } & Partial<Omit<EndpointRow, "id" | "role">> = {}): number {
+    const id = this.#endpoints.length;
+    const { role = "remote", ...rest } = end;
+    const usual = { family: 2, protocol: 6, address: "10.0.0.1", port: 8080 };
+    this.#endpoints.push({ id, role: ENDPOINT_ROLES.indexOf(role), ...usual, ...rest });
+    return id;
+  }
+
+  /** A slow socket call with its stack, root first. Default: recvfrom of 1 s, all of it blocked, returned 0. */
+  slowCall(
+    thread: number,
+    stack: readonly FakeFrame[],
+    over: Partial<Omit<CallRow, "thread" | "stack">>,
+  ): this {
+    const durationNs = over.durationNs ?? ns(1e9);
+    const split = { busyNs: ns(0), blockedNs: durationNs, waitingNs: ns(0) };
+    const usual = {
+      timeNs: 5e9,
+      syscall: 45,
+      fd: 7,
+      endpoint: -1,
+      result: 0,
+      durationNs,
+      ...split,
+      flags: 0,
+    };
+    this.#calls.push({ ...usual, ...over, thread, stack: this.stack(stack) });
+    return this;
+  }
+
+  /** Sockets that a process has opened and closed so far. */
+  socketCount(process: number, timeNs: number, opened: number, closed = 0): this {
+    this.#socketCounts.push({ timeNs, process, opened, closed });
+    return this;
   }
 
   /** Waits of a thread for a kernel lock, with the waiter's stack, root first. Default: 10 ms, weight as long. */
@@ -260,6 +255,9 @@ export class FakeCapture {
         },
         names: withNames ? this.#names.slice(sent.names) : [],
         locks: this.#locks.slice(sent.locks),
+        endpoints: this.#endpoints.slice(sent.endpoints),
+        calls: this.#calls,
+        socketCounts: this.#socketCounts,
       },
       samples: SAMPLE_SOURCES.map((source) => this.#columns(source)).filter((columns) => columns.count > 0),
     });
@@ -271,21 +269,21 @@ export class FakeCapture {
       nodes: this.#nodes.length,
       names: withNames ? this.#names.length : sent.names,
       locks: this.#locks.length,
+      endpoints: this.#endpoints.length,
     };
+    this.#calls = [];
+    this.#socketCounts = [];
     this.#samples = [];
     return this;
   }
 
   /** All batches so far; what is still open is closed first. */
   batches(): readonly Batch[] {
-    const { names, locks } = this.#sent;
-    if (
-      this.#samples.length > 0 ||
-      names < this.#names.length ||
-      locks < this.#locks.length ||
-      this.#batches.length === 0
-    )
-      this.flush();
+    const { names, locks, endpoints } = this.#sent;
+    const rows = this.#samples.length + this.#calls.length + this.#socketCounts.length;
+    const left =
+      names < this.#names.length || locks < this.#locks.length || endpoints < this.#endpoints.length;
+    if (rows > 0 || left || this.#batches.length === 0) this.flush();
     return this.#batches;
   }
 

@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import protobuf from "protobufjs";
-import type { SourceName } from "../../../src/capture/binding.js";
+import type { StackSource } from "../../../src/capture/sample-sources.js";
 import { writePprof } from "../../../src/export/pprof.js";
 
 /** What `go tool pprof` makes of a profile. It fails (and so does the test) when the profile is not valid. */
 export async function goPprof(
   profile: Parameters<typeof writePprof>[0],
-  source: SourceName,
+  source: StackSource,
   ...args: string[]
 ) {
   const folder = mkdtempSync(join(tmpdir(), "lowflame-pprof-"));
@@ -60,7 +60,7 @@ interface Decoded {
   periodType: { type: string; unit: string };
 }
 
-export async function decode(profile: Parameters<typeof writePprof>[0], source: SourceName) {
+export async function decode(profile: Parameters<typeof writePprof>[0], source: StackSource) {
   const message = schema.decode(gunzipSync(await writePprof(profile, source)));
   return schema.toObject(message, { longs: String, defaults: true }) as Decoded;
 }

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The exact tables of this CPU for socket calls: by process and call, by process and endpoint, and the busiest
+ * descriptors. The functions are verified by the kernel once, on their own.
+ */
+#ifndef LOWFLAME_CALL_TABLES_H
+#define LOWFLAME_CALL_TABLES_H
+
+#include "tables.bpf.h"
+
+#define EAGAIN 11
+
+struct call_result {
+  __u64 ns, busy_ns, blocked_ns, waiting_ns, bytes, now, start_ns, turn_ns;
+  __u32 nr, error, call, tgid, fd, queue, queue_limit, pad;
+};
+
+static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) {
+    if (row->error[i] == error || !row->error[i]) {
+      row->error[i] = error;
+      row->error_count[i]++;
+      return;
+    }
+  }
+  row->error_other++;
+}
+
+__noinline int lf_add_call(struct lf_call_area* area, struct call_result* c) {
+  if (!area || !c) return 0;
+  __u64 start_ns = c->start_ns;
+  __u32 tgid = c->tgid;
+  __u64 key = LF_USED | (__u64)c->nr << 32 | tgid;
+  __u32 at = lf_hash(key ^ start_ns);
+  struct lf_call_row* row = NULL;
+
+  for (int i = 0; i < LF_TABLE_PROBES; i++) {
+    struct lf_call_row* t = &area->call[(at + i) & settings.table_mask & (LF_CALL_ROWS - 1)];
+
+    if (t->key == key && t->start_time_ns == start_ns) {
+      row = t;
+      break;
+    }
+    if (!t->key) {
+      t->start_time_ns = start_ns;
+      t->key = key;
+      row = t;
+      break;
+    }
+  }
+  if (!row) {
+    area->counter[LF_CALLS_TABLE_FULL]++;
+    row = &area->call[LF_CALL_ROWS];
+  }
+  __u32 bucket = lf_bucket(c->ns), busy = c->ns == c->busy_ns ? bucket : lf_bucket(c->busy_ns);
+
+  row->count++;
+  row->bytes += c->bytes;
+  row->busy_ns += c->busy_ns;
+  row->blocked_ns += c->blocked_ns;
+  row->waiting_ns += c->waiting_ns;
+  if (c->ns > row->max_ns) row->max_ns = c->ns;
+  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  if (busy < LF_RUNQ_BUCKETS) row->busy_bucket[busy]++;
+  if (c->error) {
+    row->errors++;
+    add_error(row, c->error);
+  }
+  return 0;
+}
+
+__noinline int lf_add_endpoint(struct lf_call_area* area, struct call_result* c) {
+  if (!area || !c) return 0;
+  __u64 start_ns = c->start_ns;
+  __u32 tgid = c->tgid;
+  const struct lf_endpoint* e = &area->end;
+  __u64 key = LF_USED | tgid, what = *(const __u64*)e;
+  __u32 at = lf_hash(key ^ start_ns ^ what ^ e->addr[0] ^ e->addr[1] << 1);
+  struct lf_endpoint_row* row = NULL;
+
+  for (int i = 0; i < LF_TABLE_PROBES; i++) {
+    struct lf_endpoint_row* t = &area->endpoint[(at + i) & settings.table_mask & (LF_ENDPOINT_ROWS - 1)];
+
+    if (t->key == key && *(__u64*)&t->end == what && t->end.addr[0] == e->addr[0] && t->end.addr[1] == e->addr[1] &&
+        t->start_time_ns == start_ns) {
+      row = t;
+      break;
+    }
+    if (!t->key) {
+      t->start_time_ns = start_ns;
+      t->end = *e;
+      t->name_length = area->name_length;
+      if (area->name_length) __builtin_memcpy(t->name, area->name, LF_UNIX_PATH);
+      t->key = key;
+      row = t;
+      break;
+    }
+  }
+  if (!row) {
+    area->counter[LF_CALLS_ENDPOINTS_FULL]++;
+    row = &area->endpoint[LF_ENDPOINT_ROWS];
+  }
+  __u32 bucket = lf_bucket(c->ns);
+
+  row->count++;
+  if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
+  if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
+  row->busy_ns += c->busy_ns;
+  row->blocked_ns += c->blocked_ns;
+  row->waiting_ns += c->waiting_ns;
+  if (c->ns > row->max_ns) row->max_ns = c->ns;
+  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  if (c->turn_ns) {
+    __u32 turn = lf_bucket(c->turn_ns);
+
+    row->turns++;
+    row->turn_ns += c->turn_ns;
+    if (c->turn_ns > row->turn_max_ns) row->turn_max_ns = c->turn_ns;
+    if (turn < LF_RUNQ_BUCKETS) row->turn_bucket[turn]++;
+  }
+  if (c->queue > row->queue_max) row->queue_max = c->queue;
+  if (c->queue_limit) row->queue_limit = c->queue_limit;
+  if (c->error == EAGAIN)
+    row->again++;
+  else if (c->error)
+    row->errors++;
+  return 0;
+}
+
+#define SPIN_AGAIN 512
+
+/*
+ * Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements" (2005), in sets of four.
+ * Returns 1 for a call whose stack may tell why nearly every call on the descriptor finds nothing to do: one at each
+ * power of two.
+ */
+__noinline int lf_add_descriptor(struct lf_call_area* area, struct call_result* c) {
+  if (!area || !c) return 0;
+  __u64 start_ns = c->start_ns, key = ((__u64)c->tgid << 32 | c->fd) + 1;
+  __u32 at = lf_hash(key ^ start_ns) & (LF_FD_ROWS - 4);
+  struct lf_fd_row *row = NULL, *least = NULL;
+
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) {
+    struct lf_fd_row* t = &area->fd[(at + i) & (LF_FD_ROWS - 1)];
+
+    if (t->key == key && t->start_time_ns == start_ns) row = t;
+    if (!least || t->count < least->count) least = t;
+  }
+  if (!row) {
+    row = least;
+    if (!row) return 0;
+    row->key = key;
+    row->start_time_ns = start_ns;
+    row->end = area->end;
+    row->count = 0;
+    row->again = 0;
+    row->since_ns = c->now;
+  }
+  row->count++;
+  if (c->error != EAGAIN) return 0;
+  __u64 again = ++row->again;
+
+  return again >= SPIN_AGAIN && !(again & (again - 1)) && again > row->count - row->count / 8;
+}
+
+#endif

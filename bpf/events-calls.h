@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the programs on socket calls share with the addon: tables, slots and records. Part of events.h. */
+#ifndef LOWFLAME_EVENTS_CALLS_H
+#define LOWFLAME_EVENTS_CALLS_H
+
+/* What a system call is to the sockets programs; with LF_CALL_OUT or LF_CALL_IN in the table by number. */
+enum lf_call_class {
+  LF_CALL_NONE = 0,
+  LF_CALL_SOCKET = 1, /* its first argument is a socket */
+  LF_CALL_ANY_FD = 2, /* ours if its first argument is a socket */
+  LF_CALL_SPLICE = 3, /* ours if its first or third argument is a socket */
+  LF_CALL_IDLE = 4,   /* waits for any of many descriptors */
+  LF_CALL_OPEN = 5,   /* makes a socket */
+  LF_CALL_CLOSE = 6,
+  LF_CALL_ACCEPT = 7,
+};
+#define LF_CALL_CLASS 7
+#define LF_CALL_OUT 8
+#define LF_CALL_IN 16
+#define LF_CALL_32 32 /* a number that means a call on sockets to 32-bit programs only */
+#define LF_CALL_NUMBERS 512
+
+/* One cache line a thread, as lf_slot: the call that it is in. */
+struct lf_call_slot {
+  __u64 key;
+  __u64 enter_ns; /* 0 = in none */
+  __u64 blocked_ns;
+  __u64 run_delay_ns; /* at entry */
+  __u32 nr;
+  __u32 fd;
+  __u64 spare[3];
+};
+struct lf_call_set {
+  struct lf_call_slot way[LF_SLOT_WAYS];
+};
+
+/* Must match ENDPOINT_ROLES in src/capture/binding.ts */
+enum lf_endpoint_role {
+  LF_END_NONE = 0,
+  LF_END_REMOTE = 1,   /* the other end of a connection that this side opened */
+  LF_END_ACCEPTED = 2, /* own address of a connection that the other side opened */
+  LF_END_LISTEN = 3,
+  LF_END_DATAGRAM = 4, /* address given with the call */
+  LF_END_LOCAL = 5,    /* own address of a socket that has no other end */
+  LF_END_PATH = 6,     /* unix: name of the other end */
+  LF_END_SERVED = 7,   /* unix: own name, of a connection that the other side opened */
+  LF_END_PROCESS = 8,  /* unix without names: addr[0] = pid at the other end */
+  LF_END_FAMILY = 9,   /* any other: port = protocol */
+};
+#define LF_UNIX_PATH 108
+
+struct lf_endpoint {
+  __u16 family; /* AF_* */
+  __u16 role;
+  __u16 port; /* host order */
+  __u16 protocol;
+  __u64 addr[2]; /* network order; unix: two hashes of the name, or the pid */
+};
+
+struct lf_call_row {
+  __u64 key; /* LF_USED | nr << 32 | tgid; 0 = free */
+  __u64 start_time_ns;
+  __u64 count;
+  __u64 bytes;
+  __u64 errors;
+  __u64 busy_ns;
+  __u64 blocked_ns;
+  __u64 waiting_ns; /* runnable, without a CPU */
+  __u64 max_ns;
+  __u32 error[4], error_count[4], error_other;
+  __u32 pad;
+  __u32 bucket[LF_RUNQ_BUCKETS];
+  __u32 busy_bucket[LF_RUNQ_BUCKETS];
+};
+
+struct lf_endpoint_row {
+  __u64 key; /* LF_USED | tgid; 0 = free */
+  __u64 start_time_ns;
+  struct lf_endpoint end;
+  __u64 count;
+  __u64 bytes_out;
+  __u64 bytes_in;
+  __u64 errors;
+  __u64 again; /* EAGAIN */
+  __u64 busy_ns;
+  __u64 blocked_ns;
+  __u64 waiting_ns;
+  __u64 max_ns;
+  __u32 bucket[LF_RUNQ_BUCKETS];
+  __u64 turns; /* see lf_turn */
+  __u64 turn_ns;
+  __u64 turn_max_ns;
+  __u32 turn_bucket[LF_RUNQ_BUCKETS];
+  __u32 queue_max; /* of the listening socket, as accept found it */
+  __u32 queue_limit;
+  __u32 name_length;
+  char name[LF_UNIX_PATH];
+};
+
+/* Life of TCP connections by endpoint; interrupts write it, too: with atomic adds. */
+struct lf_tcp_row {
+  struct lf_endpoint end; /* role 0 = free */
+  __u64 connects, connects_failed, connect_ns, connect_max_ns;
+  __u64 accepted;
+  __u64 closes;
+  __u64 resets_sent, resets_received;
+  __u64 retransmits;
+  __u32 bucket[LF_RUNQ_BUCKETS]; /* of connect_ns */
+};
+
+/*
+ * When a socket last got the bytes that are to be answered: sent, where this side opened the connection, received where
+ * the other side did. One cache line a socket, chosen by its address; who comes later takes it over, and that is
+ * counted.
+ */
+struct lf_turn {
+  __u64 key;
+  __u64 since_ns; /* 0 = nothing is to be answered */
+  __u64 pad[6];
+};
+#define LF_TURNS 8192
+
+/* A descriptor; the least used gives way, so the busiest are there and their counts are at least that. */
+struct lf_fd_row {
+  __u64 key; /* tgid << 32 | fd, +1 */
+  __u64 start_time_ns;
+  struct lf_endpoint end;
+  __u64 count;
+  __u64 again;
+  __u64 since_ns;
+};
+
+struct lf_record_call {
+  struct lf_record h; /* duration_ns: whole; weight_ns: busy; syscall; syscall_arg0 = descriptor */
+  __u64 blocked_ns;
+  __u64 waiting_ns;
+  __s64 result;
+  struct lf_endpoint end;
+  __u32 name_length;
+  __u32 pad;
+  char name[LF_UNIX_PATH + 4];
+  __u64 frames[LF_MAX_FRAMES + 1]; /* user half only: the kernel half is gone at the exit */
+};
+
+enum lf_call_counter {
+  LF_CALLS_RING_FULL,
+  LF_CALLS_NO_RING,
+  LF_CALLS_SLOT_COLLISION,
+  LF_CALLS_TABLE_FULL,
+  LF_CALLS_ENDPOINTS_FULL,
+  LF_CALLS_SLOW_LEFT_OUT, /* slow calls over the rate */
+  LF_CALLS_COMPAT,        /* 32-bit calls, not timed */
+  LF_CALLS_USER_TRUNCATED,
+  LF_CALLS_USER_UNREADABLE,
+  LF_CALLS_TURN_REPLACED, /* another socket took the line before the answer came */
+  LF_CALLS_TCP_FULL,      /* events of connections whose endpoint found no row */
+  LF_CALLS_SEEN,          /* timed calls (not a loss) */
+  LF_CALLS_COUNTERS,
+};
+
+#define LF_CALL_ROWS 512
+#define LF_ENDPOINT_ROWS 1024
+#define LF_FD_ROWS 512
+#define LF_TCP_ROWS 512
+
+struct lf_call_area {
+  __u64 counter[LF_CALLS_COUNTERS];       /* of the program at the exit */
+  __u64 enter_counter[LF_CALLS_COUNTERS]; /* of that at the entry: one writer each */
+  __u64 uring_requests;
+  __u64 window_ns;
+  __u64 window_stacks;
+  struct lf_record_call scratch;
+  __u64 socket;         /* of the call that ends */
+  __u64 closing_socket; /* of the close that begins */
+  struct lf_endpoint end;
+  char name[LF_UNIX_PATH + 4];
+  __u32 name_length;
+  __u32 pad;
+  struct lf_call_row call[LF_CALL_ROWS + 1];
+  struct lf_endpoint_row endpoint[LF_ENDPOINT_ROWS + 1];
+  struct lf_fd_row fd[LF_FD_ROWS];
+  __u64 tcp_counter[LF_CALLS_COUNTERS]; /* of the programs on connections */
+  __u64 tcp_socket;                     /* of the connection that changes */
+  struct lf_tcp_row tcp[LF_TCP_ROWS + 1];
+};
+
+#endif

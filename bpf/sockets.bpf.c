@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * System calls on sockets: count, errors, bytes, latency and where it went, by process and call and by process and
+ * endpoint. A call that is none of ours leaves at once. The time blocked in a call comes from the switch programs, the
+ * time without a CPU from the thread's scheduler account, the rest is busy.
+ */
+#include "core.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "events.h"
+#include "filter.bpf.h"
+#include "call-tables.bpf.h"
+#include "calls.bpf.h"
+#include "endpoint.bpf.h"
+#include "stack.bpf.h"
+#include "turns.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* By number, x86-64 (arch/x86/entry/syscalls/syscall_64.tbl). */
+const volatile __u8 lf_call_table[LF_CALL_NUMBERS] = {
+    [0] = LF_CALL_ANY_FD | LF_CALL_IN,    /* read */
+    [1] = LF_CALL_ANY_FD | LF_CALL_OUT,   /* write */
+    [3] = LF_CALL_CLOSE,                  /* close */
+    [7] = LF_CALL_IDLE,                   /* poll */
+    [19] = LF_CALL_ANY_FD | LF_CALL_IN,   /* readv */
+    [20] = LF_CALL_ANY_FD | LF_CALL_OUT,  /* writev */
+    [23] = LF_CALL_IDLE,                  /* select */
+    [40] = LF_CALL_ANY_FD | LF_CALL_OUT,  /* sendfile */
+    [41] = LF_CALL_OPEN,                  /* socket */
+    [42] = LF_CALL_SOCKET,                /* connect */
+    [43] = LF_CALL_ACCEPT,                /* accept */
+    [44] = LF_CALL_SOCKET | LF_CALL_OUT,  /* sendto */
+    [45] = LF_CALL_SOCKET | LF_CALL_IN,   /* recvfrom */
+    [46] = LF_CALL_SOCKET | LF_CALL_OUT,  /* sendmsg */
+    [47] = LF_CALL_SOCKET | LF_CALL_IN,   /* recvmsg */
+    [48] = LF_CALL_SOCKET,                /* shutdown */
+    [49] = LF_CALL_SOCKET,                /* bind */
+    [50] = LF_CALL_SOCKET,                /* listen */
+    [53] = LF_CALL_OPEN,                  /* socketpair */
+    [54] = LF_CALL_SOCKET,                /* setsockopt */
+    [55] = LF_CALL_SOCKET,                /* getsockopt */
+    [232] = LF_CALL_IDLE,                 /* epoll_wait */
+    [270] = LF_CALL_IDLE,                 /* pselect6 */
+    [271] = LF_CALL_IDLE,                 /* ppoll */
+    [275] = LF_CALL_SPLICE | LF_CALL_OUT, /* splice */
+    [281] = LF_CALL_IDLE,                 /* epoll_pwait */
+    [288] = LF_CALL_ACCEPT,               /* accept4 */
+    [299] = LF_CALL_SOCKET | LF_CALL_IN,  /* recvmmsg */
+    [307] = LF_CALL_SOCKET | LF_CALL_OUT, /* sendmmsg */
+    [441] = LF_CALL_IDLE,                 /* epoll_pwait2 */
+    /* of 32-bit programs (syscall_32.tbl): socketcall; socket to shutdown */
+    [102] = LF_CALL_32,
+    [359] = LF_CALL_32,
+    [360] = LF_CALL_32,
+    [361] = LF_CALL_32,
+    [362] = LF_CALL_32,
+    [363] = LF_CALL_32,
+    [364] = LF_CALL_32,
+    [365] = LF_CALL_32,
+    [366] = LF_CALL_32,
+    [367] = LF_CALL_32,
+    [368] = LF_CALL_32,
+    [369] = LF_CALL_32,
+    [370] = LF_CALL_32,
+    [371] = LF_CALL_32,
+    [372] = LF_CALL_32,
+    [373] = LF_CALL_32,
+};
+#define SYS_CONNECT 42
+#define SYS_SENDTO 44
+#define SYS_RECVFROM 45
+#define SYS_SENDMSG 46
+#define SYS_RECVMSG 47
+#define SYS_RECVMMSG 299
+#define SYS_SENDMMSG 307
+#define USER32_CS 0x23
+#define MMSG_BYTES 64
+#define MMSG_LENGTH_AT 56
+#define MMSG_MOST 64
+
+#define CALL_WINDOW_NS 100000000ULL
+#define SLOW_CALLS_A_WINDOW 50
+
+struct lf_call_area_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct lf_call_area)); /* as a type it would reach BTF as a mere forward declaration */
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_call_area_map);
+} lf_call_areas SEC(".maps");
+
+struct lf_call_ring_map {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_call_ring_map);
+} lf_call_rings SEC(".maps");
+
+static __always_inline struct lf_call_area* call_area(__u32 cpu) {
+  __u32 zero = 0;
+  void* inner = bpf_map_lookup_elem(&lf_call_areas, &cpu);
+
+  return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+#include "connections.bpf.h"
+
+static __always_inline __u32 class_of(__u64 nr) {
+  if (nr >= LF_CALL_NUMBERS) return 0;
+  asm volatile("" : "+r"(nr));
+  return lf_call_table[nr & (LF_CALL_NUMBERS - 1)];
+}
+
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
+  __u32 call = class_of((__u64)nr), class = call & LF_CALL_CLASS;
+
+  if (!call) return 0;
+  __u32 cpu = bpf_get_smp_processor_id();
+
+  if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
+  if ((__u16)regs->cs == USER32_CS || call == LF_CALL_32) {
+    struct lf_call_area* area = call_area(cpu);
+
+    if (area && (__u16)regs->cs == USER32_CS && call == LF_CALL_32) area->enter_counter[LF_CALLS_COMPAT]++;
+    return 0;
+  }
+  struct task_struct* task = bpf_get_current_task_btf();
+  __u32 fd = (__u32)regs->di;
+
+  if (class == LF_CALL_CLOSE) {
+    struct sock* sk = lf_socket_of(task, fd);
+    struct lf_call_area* area = call_area(cpu);
+
+    if (!sk || !area) return 0;
+    /* by way of memory, where the verifier sees a number in it: one can be hashed */
+    area->closing_socket = (__u64)sk;
+    forget_turn(turn_key(*(volatile __u64*)&area->closing_socket, task->tgid));
+  } else if (class == LF_CALL_ANY_FD) {
+    if (!lf_socket_of(task, fd)) return 0;
+  } else if (class == LF_CALL_SPLICE) {
+    if (!lf_socket_of(task, fd)) {
+      fd = (__u32)regs->dx;
+      if (!lf_socket_of(task, fd)) return 0;
+    }
+  }
+  if (!lf_task_wanted(task, true)) return 0;
+  struct lf_call_set* set = lf_call_set(task);
+  __u64 key = lf_slot_key(task);
+
+  if (!set) return 0;
+  struct lf_call_slot* slot = lf_call_find(set, key);
+
+  if (!slot) {
+    slot = lf_call_claim(set, key);
+    if (!slot) {
+      struct lf_call_area* area = call_area(cpu);
+
+      if (area) area->enter_counter[LF_CALLS_SLOT_COLLISION]++;
+      return 0;
+    }
+  }
+  slot->nr = nr;
+  slot->fd = fd;
+  slot->blocked_ns = 0;
+  slot->run_delay_ns = task->sched_info.run_delay;
+  slot->enter_ns = bpf_ktime_get_ns();
+  return 0;
+}
+
+/* Bytes of `messages` messages of sendmmsg or recvmmsg: struct mmsghdr, recvmmsg(2). */
+__noinline int lf_message_bytes(__u64 vector, __u64 messages) {
+  __u64 at = vector + MMSG_LENGTH_AT;
+  int bytes = 0;
+
+  for (__u32 i = 0; i < MMSG_MOST; i++) {
+    __u32 length = 0;
+
+    if (i >= messages || bpf_probe_read_user(&length, sizeof(length), (void*)at)) break;
+    bytes += length;
+    at += MMSG_BYTES;
+  }
+  return bytes;
+}
+
+/* User address of the socket address that the call was given, or gave back; 0 = none. */
+static __always_inline __u64 address_of(__u32 nr, __u64 second, __u64 fifth) {
+  __u64 name = 0;
+
+  if (nr == SYS_SENDTO || nr == SYS_RECVFROM) return fifth;
+  if (nr == SYS_CONNECT) return second;
+  if (nr == SYS_SENDMSG || nr == SYS_RECVMSG || nr == SYS_SENDMMSG || nr == SYS_RECVMMSG)
+    bpf_probe_read_user(&name, sizeof(name), (void*)second);
+  return name;
+}
+
+static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, struct task_struct* task,
+                                      const struct lf_call_slot* slot, const struct call_result* c, long result,
+                                      bool has_end, __u16 flags) {
+  __u64 now = c->now;
+
+  if (now - area->window_ns >= CALL_WINDOW_NS) {
+    area->window_ns = now;
+    area->window_stacks = 0;
+  }
+  if (area->window_stacks >= SLOW_CALLS_A_WINDOW) {
+    area->counter[LF_CALLS_SLOW_LEFT_OUT]++;
+    return;
+  }
+  area->window_stacks++;
+  struct lf_record_call* r = &area->scratch;
+  void* ring = bpf_map_lookup_elem(&lf_call_rings, &cpu);
+
+  if (!ring) {
+    area->counter[LF_CALLS_NO_RING]++;
+    return;
+  }
+  __builtin_memset(&r->h, 0, sizeof(r->h));
+  r->h.kind = LF_RECORD_CALL;
+  r->h.flags = flags;
+  r->h.cpu = cpu;
+  r->h.time_ns = now;
+  r->h.duration_ns = c->ns;
+  r->h.weight_ns = c->busy_ns;
+  lf_fill_identity(&r->h, task);
+  r->h.syscall = c->nr;
+  r->h.syscall_arg0 = slot->fd;
+  r->blocked_ns = c->blocked_ns;
+  r->waiting_ns = c->waiting_ns;
+  r->result = result;
+  if (has_end) {
+    r->end = area->end;
+    r->name_length = area->name_length;
+    if (area->name_length) __builtin_memcpy(r->name, area->name, LF_UNIX_PATH);
+  } else {
+    __builtin_memset(&r->end, 0, sizeof(r->end));
+    r->name_length = 0;
+  }
+  long n = bpf_get_stack(ctx, r->frames, LF_STACK_BYTES, BPF_F_USER_STACK);
+
+  if (n <= 0) {
+    n = 0;
+    r->h.flags |= LF_USER_UNREADABLE;
+    area->counter[LF_CALLS_USER_UNREADABLE]++;
+  } else if (n >= LF_STACK_BYTES) {
+    n = LF_STACK_BYTES;
+    r->h.flags |= LF_USER_TRUNCATED;
+    area->counter[LF_CALLS_USER_TRUNCATED]++;
+  }
+  r->h.user_frames = n / 8;
+  __u64 length = __builtin_offsetof(struct lf_record_call, frames) + n;
+
+  asm volatile("" : "+r"(length));
+  if (length > sizeof(*r)) return;
+  if (bpf_ringbuf_output(ring, r, length, BPF_RB_NO_WAKEUP)) area->counter[LF_CALLS_RING_FULL]++;
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
+  __u32 call = class_of(regs->orig_ax), class = call & LF_CALL_CLASS;
+
+  if (!call) return 0;
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct lf_call_set* set = lf_call_set(task);
+
+  if (!set) return 0;
+  struct lf_call_slot* slot = lf_call_find(set, lf_slot_key(task));
+
+  if (!slot || !slot->enter_ns) return 0;
+  __u64 since = lf_active_since();
+  __u32 cpu = bpf_get_smp_processor_id();
+  struct lf_call_area* area = call_area(cpu);
+  __u64 now = bpf_ktime_get_ns(), begin = slot->enter_ns;
+
+  slot->enter_ns = 0;
+  if (!area || !since) return 0;
+  struct call_result c = {};
+
+  c.nr = slot->nr;
+  c.call = call;
+  c.ns = now - begin;
+  c.blocked_ns = slot->blocked_ns < c.ns ? slot->blocked_ns : c.ns;
+  c.waiting_ns = task->sched_info.run_delay - slot->run_delay_ns;
+  if (c.waiting_ns > c.ns - c.blocked_ns) c.waiting_ns = c.ns - c.blocked_ns;
+  c.busy_ns = c.ns - c.blocked_ns - c.waiting_ns;
+  if (result < 0) c.error = -result;
+  c.now = now;
+  c.start_ns = task->group_leader->start_time;
+  c.tgid = task->tgid;
+  c.fd = slot->fd;
+  __u64 first = regs->di, second = regs->si, fifth = regs->r8;
+
+  if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT))
+    c.bytes = c.nr == SYS_SENDMMSG || c.nr == SYS_RECVMMSG ? (__u32)lf_message_bytes(second, result) : (__u64)result;
+  area->counter[LF_CALLS_SEEN]++;
+  lf_add_call(area, &c);
+  if (class == LF_CALL_IDLE || class == LF_CALL_CLOSE || class == LF_CALL_OPEN) return 0;
+  if (class == LF_CALL_SPLICE && c.fd == (__u32)first) c.call = LF_CALL_SPLICE | LF_CALL_IN;
+  bool spins = false;
+  struct sock* sk = lf_socket_of(task, class == LF_CALL_ACCEPT && result >= 0 ? (__u32)result : c.fd);
+
+  if (sk) {
+    area->socket = (__u64)sk;
+    lf_endpoint_of(area);
+    if (area->end.role == LF_END_LOCAL) {
+      lf_datagram_end(area, address_of(c.nr, second, fifth));
+      /* a socket that could not be connected has no other end any more: it was to be this one */
+      if (c.nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM) area->end.role = LF_END_REMOTE;
+    }
+    __u16 role = area->end.role;
+    bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c.call & LF_CALL_OUT;
+
+    if (c.bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED))
+      c.turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], turn_key(*(volatile __u64*)&area->socket, c.tgid),
+                          opened == out, now);
+    if (class == LF_CALL_ACCEPT && result >= 0) {
+      struct sock* listener = lf_socket_of(task, c.fd);
+
+      if (listener) {
+        /* this one has just left the queue */
+        c.queue = LF_GET(sock, listener, sk_ack_backlog) + 1;
+        c.queue_limit = LF_GET(sock, listener, sk_max_ack_backlog);
+      }
+    }
+    lf_add_endpoint(area, &c);
+    spins = lf_add_descriptor(area, &c);
+  }
+  bool slow = c.busy_ns >= settings.call_busy_limit_ns || c.blocked_ns >= settings.call_blocked_limit_ns;
+
+  if (slow || spins) send_call(ctx, area, cpu, task, slot, &c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  return 0;
+}
+
+/* Requests of io_uring have no system call of their own: counted, not timed. */
+SEC("?tp_btf/io_uring_submit_req")
+int BPF_PROG(lf_call_uring) {
+  if (!lf_active_since()) return 0;
+  struct lf_call_area* area = call_area(bpf_get_smp_processor_id());
+
+  if (area) area->uring_requests++;
+  return 0;
+}

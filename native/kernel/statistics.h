@@ -1,0 +1,36 @@
+// The kernel's BPF statistics over a recording: runs and time of every program, ours and others'.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "../core/unique_fd.h"
+#include "other_programs.h"
+
+namespace lowflame {
+
+// While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine. That is too
+// much where programs run at every system call: then they are on for the first second and a tenth of the rest, and what
+// was counted is scaled to the whole.
+class Statistics {
+ public:
+  // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).
+  bool Start(bool in_windows, uint64_t now_ns);
+  // Opens and closes windows; to be called several times in 100 ms.
+  void Tick(uint64_t now_ns);
+  // What every program did, by id, from Start to now. Switches them off.
+  std::map<uint32_t, OtherProgramRaw> Stop(uint64_t now_ns);
+
+ private:
+  void Open(uint64_t now_ns);
+  void Close(uint64_t now_ns);
+
+  UniqueFd on_;
+  bool windows_ = false;
+  uint64_t start_ns_ = 0, opened_ns_ = 0, on_ns_ = 0;
+  std::map<uint32_t, OtherProgramRaw> before_, sum_;
+  std::map<uint32_t, uint64_t> missed_at_start_;
+};
+
+}  // namespace lowflame

@@ -1,0 +1,234 @@
+// The sockets source of a session: slow calls one by one, exact totals by call and by endpoint, calls that did not
+// return.
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "endpoints.h"
+#include "session.h"
+
+namespace lowflame {
+namespace {
+
+// More would not fit into the last record of a capture.
+constexpr size_t kMaxEndpoints = 16384;
+constexpr size_t kDescriptorsTold = 256;
+constexpr uint64_t kSocketCountsNs = 1000000000;
+
+// A unix name: '@' stands for the zero byte that an abstract one begins with, and for others within (unix(7)).
+std::string UnixName(const char* name, uint32_t length) {
+  const bool abstract = length && !name[0];
+  std::string text(name, abstract ? length : strnlen(name, length));
+  std::replace(text.begin(), text.end(), '\0', '@');
+  return text;
+}
+
+std::string AddressText(const lf_endpoint& end, const char* name, uint32_t name_length) {
+  if (name_length) return UnixName(name, std::min<uint32_t>(name_length, LF_UNIX_PATH));
+  if (end.role == LF_END_PROCESS) return std::to_string(end.addr[0]);
+  char text[INET6_ADDRSTRLEN] = "";
+  if (end.family == AF_INET || end.family == AF_INET6) inet_ntop(end.family, end.addr, text, sizeof(text));
+  return text;
+}
+
+void AddBuckets(std::vector<uint64_t>* to, const __u32* from) {
+  to->resize(LF_RUNQ_BUCKETS);
+  for (size_t b = 0; b < LF_RUNQ_BUCKETS; b++) (*to)[b] += from[b];
+}
+
+}  // namespace
+
+void Session::LoadSockets() {
+  call_object_ = std::make_unique<Object>(features_.rdonly_cast ? Object::Kind::kSocketsCast : Object::Kind::kSockets);
+  object_config_.ring_bytes = call_ring_bytes_;
+  std::vector<std::string> programs{"lf_call_enter", "lf_call_exit"};
+  if (features_.uring) programs.push_back("lf_call_uring");
+  if (features_.tcp)
+    for (const char* name : {"lf_tcp_state", "lf_tcp_again", "lf_tcp_reset_out", "lf_tcp_reset_in"})
+      programs.push_back(name);
+  call_object_->Configure(object_config_, programs);
+  call_object_->SetReceiver(
+      [this](const lf_record* r, size_t n) { OnCallRecord(reinterpret_cast<const lf_record_call*>(r), n); });
+  call_object_->ShareMap("lf_call_slots", off_object_->MapFd("lf_call_slots"));
+  call_object_->Load();
+  call_object_->FillFilters(object_config_);
+}
+
+int64_t Session::EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length) {
+  if (end.role == LF_END_NONE) return -1;
+  auto key = EndpointKey(end);
+  auto known = endpoint_ids_.find(key);
+  if (known != endpoint_ids_.end()) return known->second;
+  if (endpoint_ids_.size() >= kMaxEndpoints) {
+    endpoints_dropped_++;
+    return -1;
+  }
+  auto id = static_cast<uint32_t>(endpoint_ids_.size());
+  endpoint_ids_.emplace(key, id);
+  work_.tables.endpoints.push_back(
+      {id, end.role, end.family, end.port, end.protocol, AddressText(end, name, name_length)});
+  return id;
+}
+
+void Session::OnCallRecord(const lf_record_call* r, size_t size) {
+  const lf_record& h = r->h;
+  if (h.kind != LF_RECORD_CALL || size < offsetof(lf_record_call, frames) + h.user_frames * sizeof(uint64_t)) return;
+  uint32_t process = interner_->Process(h.tgid, h.start_time_ns, h.leader_comm, false);
+  RawStack raw;
+  raw.user = reinterpret_cast<const uint64_t*>(r->frames);
+  raw.user_frames = h.user_frames;
+  CallRow row{};
+  row.time_ns = static_cast<double>(h.time_ns - std::min<uint64_t>(h.time_ns, start_.start_monotonic_ns));
+  row.duration_ns = static_cast<double>(h.duration_ns);
+  row.busy_ns = static_cast<double>(h.weight_ns);
+  row.blocked_ns = static_cast<double>(r->blocked_ns);
+  row.waiting_ns = static_cast<double>(r->waiting_ns);
+  row.result = static_cast<double>(r->result);
+  row.thread = interner_->Thread(h.tid, process, h.comm);
+  row.stack = interner_->Stack(process, raw);
+  row.flags = h.flags;
+  row.fd = static_cast<uint32_t>(h.syscall_arg0);
+  row.syscall = h.syscall;
+  row.endpoint = EndpointId(r->end, r->name, r->name_length);
+  work_.tables.calls.push_back(row);
+}
+
+// Empties the rings; once a second tells who has opened and closed sockets.
+void Session::DrainCalls() {
+  call_object_->Drain();
+  const uint64_t now = MonotonicNs();
+  if (now < next_socket_counts_ns_) return;
+  next_socket_counts_ns_ = now + kSocketCountsNs;
+  std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> counts;
+  for (auto& [cpu, state] : cpus_) {
+    const auto* area = call_object_->AreaOf<lf_call_area>(cpu);
+    for (int i = 0; area && i < LF_CALL_ROWS; i++) {
+      const lf_call_row& r = area->call[i];
+      const uint64_t done = r.count - std::min<uint64_t>(r.errors, r.count);
+      if (!r.key || !done) continue;
+      const auto nr = static_cast<uint32_t>(r.key >> 32 & 0x7fffffff);
+      const uint64_t opened = nr == SYS_socketpair ? 2 : nr == SYS_socket || nr == SYS_accept || nr == SYS_accept4;
+      if (!opened && nr != SYS_close) continue;
+      auto& [opens, closes] = counts[{static_cast<uint32_t>(r.key), r.start_time_ns}];
+      opens += opened * done;
+      closes += opened ? 0 : done;
+    }
+  }
+  const auto time = static_cast<double>(now - std::min(now, start_.start_monotonic_ns));
+  for (const auto& [key, count] : counts) {
+    auto& last = socket_counts_[key];
+    if (last == count) continue;
+    last = count;
+    int64_t process = ProcessOfTotals(key.first, key.second);
+    if (process >= 0)
+      work_.tables.socket_counts.push_back({time, static_cast<uint32_t>(process), count.first, count.second});
+  }
+}
+
+void Session::CollectCalls() {
+  uint64_t sum[LF_CALLS_COUNTERS] = {}, uring = 0;
+  std::map<std::pair<int64_t, int32_t>, CallTotal> calls;
+  std::map<std::pair<int64_t, int64_t>, EndpointTotal> ends;
+  std::map<std::pair<int64_t, uint32_t>, DescriptorTotal> descriptors;
+  for (auto& [cpu, state] : cpus_) {
+    const auto* area = call_object_->AreaOf<lf_call_area>(cpu);
+    if (!area) continue;
+    for (int i = 0; i < LF_CALLS_COUNTERS; i++)
+      sum[i] += area->counter[i] + area->enter_counter[i] + area->tcp_counter[i];
+    uring += area->uring_requests;
+    for (int i = 0; i <= LF_CALL_ROWS; i++) {
+      const lf_call_row& r = area->call[i];
+      if (!r.count) continue;
+      const bool other = i == LF_CALL_ROWS;
+      int64_t process = other ? -1 : ProcessOfTotals(static_cast<uint32_t>(r.key), r.start_time_ns);
+      int32_t nr = other ? -1 : static_cast<int32_t>(r.key >> 32 & 0x7fffffff);
+      CallTotal& t = calls[{process, nr}];
+      t.process = process;
+      t.syscall = nr;
+      t.count += r.count;
+      t.bytes += r.bytes;
+      t.errors += r.errors;
+      t.busy_ns += r.busy_ns;
+      t.blocked_ns += r.blocked_ns;
+      t.waiting_ns += r.waiting_ns;
+      t.max_ns = std::max<uint64_t>(t.max_ns, r.max_ns);
+      for (int e = 0; e < 4; e++)
+        if (r.error[e]) t.by_error[r.error[e]] += r.error_count[e];
+      if (r.error_other) t.by_error[0] += r.error_other;
+      AddBuckets(&t.buckets, r.bucket);
+      AddBuckets(&t.busy_buckets, r.busy_bucket);
+    }
+    for (int i = 0; i <= LF_ENDPOINT_ROWS; i++) {
+      const lf_endpoint_row& r = area->endpoint[i];
+      if (!r.count) continue;
+      const bool other = i == LF_ENDPOINT_ROWS;
+      int64_t process = other ? -1 : ProcessOfTotals(static_cast<uint32_t>(r.key), r.start_time_ns);
+      int64_t end = other ? -1 : EndpointId(r.end, r.name, r.name_length);
+      EndpointTotal& t = ends[{process, end}];
+      t.process = process;
+      t.endpoint = end;
+      t.count += r.count;
+      t.bytes_out += r.bytes_out;
+      t.bytes_in += r.bytes_in;
+      t.errors += r.errors;
+      t.again += r.again;
+      t.busy_ns += r.busy_ns;
+      t.blocked_ns += r.blocked_ns;
+      t.waiting_ns += r.waiting_ns;
+      t.max_ns = std::max<uint64_t>(t.max_ns, r.max_ns);
+      t.turns += r.turns;
+      t.turn_ns += r.turn_ns;
+      t.turn_max_ns = std::max<uint64_t>(t.turn_max_ns, r.turn_max_ns);
+      t.queue_max = std::max<uint32_t>(t.queue_max, r.queue_max);
+      t.queue_limit = std::max<uint32_t>(t.queue_limit, r.queue_limit);
+      AddBuckets(&t.buckets, r.bucket);
+      AddBuckets(&t.turn_buckets, r.turn_bucket);
+    }
+    for (const lf_fd_row& r : area->fd) {
+      if (!r.count) continue;
+      int64_t process = ProcessOfTotals(static_cast<uint32_t>((r.key - 1) >> 32), r.start_time_ns);
+      auto fd = static_cast<uint32_t>(r.key - 1);
+      DescriptorTotal& t = descriptors[{process, fd}];
+      const uint64_t lasted = final_.end_monotonic_ns - std::min<uint64_t>(r.since_ns, final_.end_monotonic_ns);
+      t.process = process;
+      t.fd = fd;
+      t.endpoint = EndpointId(r.end, nullptr, 0);
+      t.count += r.count;
+      t.again += r.again;
+      t.for_ns = std::max(t.for_ns, lasted);
+    }
+  }
+  for (auto& [key, t] : calls) final_.call_totals.push_back(std::move(t));
+  for (auto& [key, t] : ends) final_.endpoint_totals.push_back(std::move(t));
+  for (auto& [key, t] : descriptors) final_.descriptor_totals.push_back(t);
+  std::sort(final_.descriptor_totals.begin(), final_.descriptor_totals.end(),
+            [](const DescriptorTotal& a, const DescriptorTotal& b) { return a.count > b.count; });
+  if (final_.descriptor_totals.size() > kDescriptorsTold) final_.descriptor_totals.resize(kDescriptorsTold);
+  auto loss = [&](const char* id, uint64_t count, const char* meaning) {
+    final_.losses.push_back({id, count, meaning});
+  };
+  loss("sockets.ring_full", sum[LF_CALLS_RING_FULL] + sum[LF_CALLS_NO_RING],
+       "slow calls that did not fit into their ring; totals still count them");
+  loss("sockets.slow_left_out", sum[LF_CALLS_SLOW_LEFT_OUT],
+       "slow calls beyond 500 a second and CPU: not listed one by one; totals still count them");
+  loss("sockets.slot_collision", sum[LF_CALLS_SLOT_COLLISION],
+       "calls of threads that found no slot in the thread table; not counted anywhere");
+  loss("sockets.table_full", sum[LF_CALLS_TABLE_FULL], "calls that found no row; they are in the row \"other\"");
+  loss("sockets.endpoints_full", sum[LF_CALLS_ENDPOINTS_FULL],
+       "calls whose endpoint found no row; they are in the endpoint \"other\"");
+  loss("sockets.endpoints_cut", endpoints_dropped_, "endpoints beyond the first 16,384, told without a name");
+  loss("sockets.turns_replaced", sum[LF_CALLS_TURN_REPLACED],
+       "answers and connects that were not timed: more sockets at once than the 8,192 lines of the table");
+  loss("sockets.compat", sum[LF_CALLS_COMPAT], "system calls of 32-bit programs, which are not timed");
+  loss("sockets.uring", uring, "requests of io_uring, which are not timed");
+  loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");
+  CollectConnections();
+  loss("sockets.user_truncated", sum[LF_CALLS_USER_TRUNCATED], "slow calls whose user stack filled all 127 frames");
+}
+
+}  // namespace lowflame

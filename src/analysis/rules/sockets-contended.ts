@@ -1,0 +1,98 @@
+// Socket calls that are now and then busy for far longer than usual while the process's other calls are quick: they meet a
+// resource that is contended.
+import { bucketBounds } from "../../model/histogram.js";
+import type { Profile } from "../../model/profile.js";
+import { ratio } from "../../model/units.js";
+import type { CpuTime } from "../cpu-time.js";
+import type { Finding } from "../finding.js";
+import { notSelf } from "../lock-summary.js";
+import { straceCommand } from "../socket-advice.js";
+import { type CallCpu, callCpu } from "../socket-cpu.js";
+import { addBuckets, type CallSummary, percentileOf } from "../socket-sum.js";
+import { callSummaries } from "../socket-summary.js";
+import { percent, shown, time } from "../text.js";
+import { BUSY_TAIL, MIN_SAMPLES } from "../thresholds.js";
+
+/** A call with its busy median, its busy p99, and the part of its busy time that calls in the tail took. */
+interface Tail {
+  readonly row: CallSummary;
+  readonly p50: number;
+  readonly p99: number;
+  readonly tailShare: number;
+}
+
+/** Findings "contended-socket-call", the call whose tail takes most time first. */
+export function contendedSocketCalls(profile: Profile, cpu: CpuTime | undefined): Finding[] {
+  const rows = callSummaries(profile, notSelf(profile)).filter(
+    ({ waiting, process }) => !waiting && process >= 0,
+  );
+  return rows
+    .map(tailOf)
+    .filter((tail) => isLong(tail) && othersAreQuick(tail, rows))
+    .sort((a, b) => b.row.busyNs * b.tailShare - a.row.busyNs * a.tailShare)
+    .map((tail) => ({ tail, seen: cpu && callCpu(cpu, tail.row.process, tail.row.call) }))
+    .filter(({ seen }) => !isExplained(seen))
+    .slice(0, BUSY_TAIL.maxFindings)
+    .map(({ tail, seen }) => finding(tail, seen));
+}
+
+function tailOf(row: CallSummary): Tail {
+  const p50 = percentileOf(row.busyBuckets, row.maxNs, 0.5);
+  const p99 = percentileOf(row.busyBuckets, row.maxNs, 0.99);
+  const longNs = row.busyBuckets.reduce((sum, count, bucket) => {
+    const { low } = bucketBounds(bucket);
+    return low >= p50 * BUSY_TAIL.times ? sum + count * low : sum;
+  }, 0);
+  return { row, p50, p99, tailShare: row.busyNs > 0 ? Math.min(1, longNs / row.busyNs) : 0 };
+}
+
+const isLong = ({ row, p50, p99, tailShare }: Tail): boolean =>
+  row.count >= BUSY_TAIL.minCalls &&
+  p99 >= BUSY_TAIL.minP99Ns &&
+  p99 >= p50 * BUSY_TAIL.times &&
+  tailShare >= BUSY_TAIL.tailShare;
+
+/** Where every call has such a tail it is the machine (a hypervisor, interrupts), and no resource of this call. */
+function othersAreQuick({ row, p99 }: Tail, rows: readonly CallSummary[]): boolean {
+  const others = rows.filter(({ process, call }) => process === row.process && call !== row.call);
+  const buckets = addBuckets(others.map(({ busyBuckets }) => busyBuckets));
+  if (buckets.reduce((sum, count) => sum + count, 0) < BUSY_TAIL.minCalls) return false;
+  const longest = others.reduce((most, { maxNs }) => Math.max(most, maxNs), 0);
+  const others99 = percentileOf(buckets, longest, 0.99);
+  return others99 < BUSY_TAIL.minP99Ns || others99 * BUSY_TAIL.times <= p99;
+}
+
+/** The CPU samples of the call say that it works, and does not spin. */
+const isExplained = (seen: CallCpu | undefined): boolean =>
+  seen !== undefined && seen.samples >= MIN_SAMPLES && seen.spinNs < seen.ns * BUSY_TAIL.minSpinShare;
+
+function finding({ row, p50, p99, tailShare }: Tail, seen: CallCpu | undefined): Finding {
+  const name = `${shown(row.comm)} (pid ${row.pid})`;
+  const [first] = seen !== undefined && seen.spinNs > 0 ? seen.functions : [];
+  const why =
+    first === undefined
+      ? seen === undefined
+        ? "What they spin on is known only where CPU samples were recorded, too."
+        : "Too few CPU samples fell into them to tell what they spin on."
+      : `By the CPU samples ${percent(seen!.spinNs / seen!.ns)} of the call's CPU time spins for locks, most of it wanted in ${first.name}.`;
+  const what =
+    seen === undefined ? "which functions and locks they spin on" : "who waits, and who holds the locks";
+  return {
+    rule: "contended-socket-call",
+    severity: "warning",
+    title: `${row.call} of ${name} is busy for ${time(p99)} once in a hundred calls, usually ${time(p50)}${first === undefined ? "" : `: it spins in ${first.name}`}`,
+    detail: `Of ${row.count.toLocaleString("en-US")} calls half are busy in the kernel for less than ${time(p50)}, one in a hundred for ${time(p99)} or longer, the longest call took ${time(row.maxNs)}; the long ones take ${percent(tailShare)} of the busy time. The other socket calls of the process are quick, so these meet something that others hold. ${why}`,
+    share: ratio(tailShare),
+    culprit: first?.name ?? name,
+    contributors: (seen?.functions ?? []).map((each) => ({ name: each.name, share: ratio(each.share) })),
+    next: [
+      ...(row.pid === null
+        ? []
+        : [
+            `lowflame record --what cpu,locks,sockets --pid ${row.pid}    # ${what}`,
+            straceCommand(row.pid, row.call),
+          ]),
+    ],
+    tab: "sockets",
+  };
+}

@@ -1,0 +1,43 @@
+// Processes whose sockets only grow: they open more and more and close hardly any, for the whole recording. Where such a process
+// also leaves connections in CLOSE-WAIT, the finding about those tells both.
+import type { Profile } from "../../model/profile.js";
+import { ratio } from "../../model/units.js";
+import type { Finding } from "../finding.js";
+import { type Growth, growths, leftOpen } from "../socket-growth.js";
+import { percent, shown, time } from "../text.js";
+
+/** Findings "sockets-growing", the fastest growth first. */
+export function growingSockets(profile: Profile): Finding[] {
+  const toldThere = new Set(leftOpen(profile).map(({ process }) => process));
+  return growths(profile)
+    .filter(({ process }) => !toldThere.has(process))
+    .map((growth) => finding(profile, growth));
+}
+
+function finding(profile: Profile, { process, opened, closed, risingShare }: Growth): Finding {
+  const row = profile.processes[process]!;
+  const name = `${shown(row.comm)} (pid ${row.pid})`;
+  const more = opened - closed;
+  const rate = (more / (profile.durationNs / 1e9)).toFixed(1);
+  const waiting = profile.final?.tcpCounters?.closeWaitAtEnd ?? 0;
+  const closeWait =
+    waiting > 0
+      ? ` At the end ${waiting.toLocaleString("en-US")} connections of the machine were in CLOSE-WAIT: closed by the other side and not by this one.`
+      : "";
+  return {
+    rule: "sockets-growing",
+    severity: "warning",
+    title: `${name} opens sockets and does not close them: ${more.toLocaleString("en-US")} more in ${time(profile.durationNs)}, ${rate} a second`,
+    detail: `It opened ${opened.toLocaleString("en-US")} sockets and closed ${closed.toLocaleString("en-US")}, and the number rose in ${percent(risingShare)} of all seconds. Either its load grows, or it forgets connections; then it will run out of descriptors (EMFILE) or memory.${closeWait}`,
+    share: ratio(more / Math.max(1, opened)),
+    culprit: name,
+    contributors: [],
+    next: [
+      `ls /proc/${row.pid}/fd | wc -l; grep 'open files' /proc/${row.pid}/limits    # how many it has, and how many it may have`,
+      `ss -tnp | grep 'pid=${row.pid},' | awk '{print $1, $5}' | sort | uniq -c | sort -rn | head    # states and other ends`,
+      `ss -tnp state close-wait | grep 'pid=${row.pid},'    # the other side has closed these, the process has not`,
+      "Record again later: a leak goes on, a warm-up does not.",
+    ],
+    tab: "sockets",
+  };
+}

@@ -1,0 +1,74 @@
+// Socket calls that had not returned when the recording ended, and are older than any healthy answer. Waiting calls are none.
+import type { Profile } from "../../model/profile.js";
+import { ratio } from "../../model/units.js";
+import type { Finding } from "../finding.js";
+import { notSelf } from "../lock-summary.js";
+import { ssCommand, straceCommand } from "../socket-advice.js";
+import { type CallSeen, unfinishedCalls } from "../socket-calls.js";
+import { shown, time } from "../text.js";
+import { UNFINISHED } from "../thresholds.js";
+
+/** Ends at which a program that receives waits for others to come: their silence is no fault. */
+const IDLE_ROLES = new Set(["accepted", "listening", "local", "served path", "process", "family"]);
+const RECEIVING = /^(?:accept|recv|read)/;
+
+/** Findings "unfinished-call": one a process, call and end; those that may well be idle are worth knowing only. */
+export function unfinishedSocketCalls(profile: Profile): Finding[] {
+  const groups = new Map<string, CallSeen[]>();
+  for (const call of unfinishedCalls(profile, notSelf(profile))) {
+    if (call.waiting || call.durationNs < UNFINISHED.warningNs) continue;
+    const key = JSON.stringify([call.process, call.call, call.endpoint?.name ?? null]);
+    const calls = groups.get(key);
+    if (calls === undefined) groups.set(key, [call]);
+    else calls.push(call);
+  }
+  const findings = [...groups.values()].map((calls) => finding(profile, calls));
+  const of = (severity: string) => findings.filter((each) => each.severity === severity);
+  return [...of("warning").slice(0, UNFINISHED.maxFindings), ...of("info").slice(0, UNFINISHED.maxFindings)];
+}
+
+/** @param calls of one process, call and end, oldest first */
+function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
+  const first = calls[0]!;
+  const { call, comm, pid, fd, endpoint, durationNs } = first;
+  const name = pid === null ? shown(comm) : `${shown(comm)} (pid ${pid})`;
+  const where = endpoint === null ? `descriptor ${fd}` : `${endpoint.name} (descriptor ${fd})`;
+  const idle = endpoint !== null && IDLE_ROLES.has(endpoint.role) && RECEIVING.test(call);
+  const many = calls.length > 1 ? `${calls.length} threads of ${name} have` : `${name} has`;
+  const ss = ssCommand(profile.endpoints[first.endpointId]);
+  const seen =
+    calls.length > 1
+      ? `these calls had not returned, the oldest for ${time(durationNs)}`
+      : `this call had not returned for ${time(durationNs)}`;
+  return {
+    rule: "unfinished-call",
+    severity: idle ? "info" : "warning",
+    title: `${many} been in ${call} on ${where} for ${time(durationNs)}, and it has not returned`,
+    detail: `When the recording ended ${seen}. ${doingOf(first, idle)} No latency of finished calls shows it. What began before the recording counts from its start.`,
+    share: ratio(profile.durationNs > 0 ? Math.min(1, durationNs / profile.durationNs) : 0),
+    culprit: endpoint === null ? name : endpoint.name,
+    contributors: [],
+    next: [
+      ...(ss === undefined ? [] : [ss]),
+      ...(pid === null
+        ? []
+        : [
+            `ls -l /proc/${pid}/fd/${fd}; cat /proc/${pid}/task/${first.tid}/stack`,
+            straceCommand(pid, "network"),
+          ]),
+    ],
+    tab: "sockets",
+  };
+}
+
+/** What it waits for, as far as the call tells. */
+function doingOf({ call, busyNs, durationNs }: CallSeen, idle: boolean): string {
+  if (busyNs > durationNs / 2)
+    return "It is busy in the kernel all that time: see what it spins on in the CPU tab.";
+  if (idle)
+    return "It waits for others to send or to connect, which may be how it idles; such a thread can do nothing else meanwhile.";
+  if (/^connect/.test(call)) return "The other side does not answer to the connection request.";
+  if (/^(?:send|write)/.test(call))
+    return "There is no room to send: the other side does not read, or its answers do not arrive.";
+  return "It has waited for the other side all that time, and can do nothing else meanwhile.";
+}

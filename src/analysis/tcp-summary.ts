@@ -1,0 +1,122 @@
+// What is known of the life of TCP connections, end by end: established, failed, reset, sent again. The kernel counts these in
+// interrupts, where nobody's process is known: who uses an end is known from the calls on it.
+import type { TcpTotal } from "../capture/binding.js";
+import type { Profile } from "../model/profile.js";
+import { endpointNames } from "./endpoint-names.js";
+import { addBuckets, type EndpointSummary, percentileOf, type SocketOwner } from "./socket-sum.js";
+import { endpointSummaries, socketOwner } from "./socket-summary.js";
+import {
+  type CloseWaitSummary,
+  fullestQueue,
+  type ListenQueueSummary,
+  type TcpSummary,
+  troubles,
+} from "./tcp-sum.js";
+
+/**
+ * One row an end, those where most went wrong first, then those with most connections; empty for a capture that was cut before its totals.
+ * @param counts by process id: whose ends count; those that nobody is known to use always do. Default everybody's
+ */
+export function tcpSummaries(
+  profile: Profile,
+  counts: (process: number) => boolean = () => true,
+): TcpSummary[] {
+  const nameOf = endpointNames(profile);
+  const users = new Map<number, EndpointSummary[]>();
+  for (const row of endpointSummaries(profile)) push(users, row.endpoint, row);
+  const totals = new Map<number, TcpTotal[]>();
+  for (const row of profile.final?.tcpTotals ?? []) push(totals, row.endpoint, row);
+  return [...totals]
+    .map(([endpoint, rows]) => ({ endpoint, rows, all: users.get(endpoint) ?? [] }))
+    .filter(({ all }) => all.length === 0 || all.some(({ process }) => counts(process)))
+    .map(({ endpoint, rows, all }) => {
+      const users = all.filter(({ process }) => counts(process));
+      const { name, role } = nameOf(endpoint);
+      return { endpoint, name, role, owners: ownersOf(users), ...together(rows), ...fullestQueue(users) };
+    })
+    .sort((a, b) => troubles(b) - troubles(a) || size(b) - size(a) || a.endpoint - b.endpoint);
+}
+
+/** Connections that were in CLOSE-WAIT both at the beginning and at the end, most first. */
+export function closeWaitRows(
+  profile: Profile,
+  counts: (process: number) => boolean = () => true,
+): CloseWaitSummary[] {
+  const nameOf = endpointNames(profile);
+  return (profile.final?.closeWaits ?? [])
+    .filter(({ process, count }) => count > 0 && counts(process))
+    .map(({ process, endpoint, count, fd }) => {
+      return { ...holder(profile, process), endpoint, name: nameOf(endpoint).name, count, fd };
+    })
+    .sort((a, b) => b.count - a.count);
+}
+
+/** Listening sockets for which connections waited to be accepted at the end, the longest queue first. */
+export function listenQueueRows(
+  profile: Profile,
+  counts: (process: number) => boolean = () => true,
+): ListenQueueSummary[] {
+  const nameOf = endpointNames(profile);
+  return (profile.final?.listenQueues ?? [])
+    .filter(({ process, length }) => length > 0 && counts(process))
+    .map(({ process, endpoint, length }) => {
+      return { ...holder(profile, process), endpoint, name: nameOf(endpoint).name, length };
+    })
+    .sort((a, b) => b.length - a.length);
+}
+
+/** Who has a socket open; -1 is nobody that was found. */
+function holder(profile: Profile, process: number): SocketOwner {
+  const owner = socketOwner(profile, process);
+  return process < 0 ? { ...owner, comm: "(not known)" } : owner;
+}
+
+function push<Row>(map: Map<number, Row[]>, key: number, row: Row): void {
+  const rows = map.get(key);
+  if (rows === undefined) map.set(key, [row]);
+  else rows.push(row);
+}
+
+const size = ({ connects, connectsFailed, accepted, closes }: TcpSummary): number =>
+  connects + connectsFailed + accepted + closes;
+
+/** Processes of one name together, most calls first. */
+function ownersOf(users: readonly EndpointSummary[]): SocketOwner[] {
+  const programs = new Map<string, EndpointSummary[]>();
+  for (const row of users) {
+    const key = JSON.stringify([row.self, row.comm]);
+    const rows = programs.get(key);
+    if (rows === undefined) programs.set(key, [row]);
+    else rows.push(row);
+  }
+  const calls = (rows: readonly EndpointSummary[]) => rows.reduce((sum, { count }) => sum + count, 0);
+  return [...programs.values()]
+    .sort((a, b) => calls(b) - calls(a))
+    .map((rows) => {
+      const { process, pid, comm, self } = rows[0]!;
+      return { process, pid, comm, self, processes: new Set(rows.map((row) => row.process)).size };
+    });
+}
+
+/** Rows of one end; there are several only in a damaged capture. */
+function together(
+  rows: readonly TcpTotal[],
+): Omit<TcpSummary, "endpoint" | "name" | "role" | "owners" | "queueMax" | "queueLimit"> {
+  const sum = (value: (row: TcpTotal) => number) => rows.reduce((total, row) => total + value(row), 0);
+  const connectBuckets = addBuckets(rows.map((row) => row.connectBuckets));
+  const connectMaxNs = rows.reduce((most, row) => Math.max(most, row.connectMaxNs), 0);
+  return {
+    connects: sum((row) => row.connects),
+    connectsFailed: sum((row) => row.connectsFailed),
+    connectSumNs: sum((row) => row.connectSumNs),
+    connectP50Ns: percentileOf(connectBuckets, connectMaxNs, 0.5),
+    connectP99Ns: percentileOf(connectBuckets, connectMaxNs, 0.99),
+    connectMaxNs,
+    connectBuckets,
+    accepted: sum((row) => row.accepted),
+    closes: sum((row) => row.closes),
+    resetsSent: sum((row) => row.resetsSent),
+    resetsReceived: sum((row) => row.resetsReceived),
+    retransmits: sum((row) => row.retransmits),
+  };
+}

@@ -1,0 +1,191 @@
+// Socket calls, ends of sockets and answers in a few rows, without lowflame's own. Pure.
+import { notSelf } from "../analysis/lock-summary.js";
+import { isAsked, isServed, type ProgramAnswers, programAnswers } from "../analysis/socket-answers.js";
+import { type CallSeen, slowCalls, unfinishedCalls } from "../analysis/socket-calls.js";
+import { type SpinningDescriptor, spinningDescriptors } from "../analysis/socket-spin.js";
+import {
+  type CallSummary,
+  type EndpointSummary,
+  errorsTogether,
+  type SocketOwner,
+  type SocketTimes,
+  type Turns,
+} from "../analysis/socket-sum.js";
+import { callSummaries, endpointSummaries, socketsRecorded } from "../analysis/socket-summary.js";
+import {
+  type CloseWaitSummary,
+  type ListenQueueSummary,
+  type TcpSummary,
+  timedConnects,
+} from "../analysis/tcp-sum.js";
+import { closeWaitRows, listenQueueRows, tcpSummaries } from "../analysis/tcp-summary.js";
+import type { Profile } from "../model/profile.js";
+import type {
+  AnswersJson,
+  AskedJson,
+  CloseWaitJson,
+  ListenQueueJson,
+  SocketAnswersJson,
+  SocketCallJson,
+  SocketCallSeenJson,
+  SocketEndJson,
+  SocketsJson,
+  SocketTimesJson,
+  SpinningJson,
+  TcpJson,
+} from "./json.js";
+
+/**
+ * @param limit rows of each list
+ * @returns null where sockets were not recorded
+ */
+export function digestSockets(profile: Profile, limit: number): SocketsJson | null {
+  if (!socketsRecorded(profile)) return null;
+  const counts = notSelf(profile);
+  const all = callSummaries(profile, counts);
+  const calls = all.filter(({ waiting }) => !waiting);
+  const idle = all.filter(({ waiting }) => waiting);
+  const ends = endpointSummaries(profile, counts);
+  const tcp = tcpSummaries(profile, counts);
+  const closeWaits = closeWaitRows(profile, counts);
+  const listenQueues = listenQueueRows(profile, counts);
+  const slow = slowCalls(profile, counts);
+  const open = unfinishedCalls(profile, counts);
+  const unfinished = open.filter(({ waiting }) => !waiting);
+  const sum = (value: (row: CallSummary) => number) => calls.reduce((total, row) => total + value(row), 0);
+  return {
+    complete: profile.final !== null,
+    calls: sum(({ count }) => count),
+    totalNs: sum(({ totalNs }) => totalNs),
+    busyNs: sum(({ busyNs }) => busyNs),
+    blockedNs: sum(({ blockedNs }) => blockedNs),
+    waitingNs: sum(({ waitingNs }) => waitingNs),
+    byError: errorsTogether(calls.flatMap(({ byError }) => byError)),
+    byCall: calls.slice(0, limit).map(callJson),
+    waitingCalls: idle.slice(0, limit).map(callJson),
+    endCount: ends.length,
+    ends: ends.slice(0, limit).map(endJson),
+    programs: programAnswers(ends, tcp)
+      .slice(0, limit)
+      .map((program) => programJson(program, limit)),
+    spinning: spinningDescriptors(profile, counts)
+      .slice(0, limit)
+      .map((row) => spinningJson(profile, row)),
+    slowCount: slow.length,
+    slow: slow.slice(0, limit).map((call) => seenJson(profile, call)),
+    unfinishedCount: unfinished.length,
+    unfinished: unfinished.slice(0, limit).map((call) => seenJson(profile, call)),
+    idleCount: open.length - unfinished.length,
+    tcpCount: tcp.length,
+    tcp: tcp.slice(0, limit).map(tcpJson),
+    closeWaits: closeWaits.slice(0, limit).map(closeWaitJson),
+    listenQueues: listenQueues.slice(0, limit).map(listenQueueJson),
+    tcpCounters: profile.final?.tcpCounters ?? null,
+  };
+}
+
+function timesJson(row: SocketOwner & SocketTimes): SocketTimesJson {
+  const { pid, comm, count, totalNs, busyNs, blockedNs, waitingNs, p50Ns, p99Ns, maxNs } = row;
+  return { pid, process: comm, calls: count, totalNs, busyNs, blockedNs, waitingNs, p50Ns, p99Ns, maxNs };
+}
+
+function callJson(row: CallSummary): SocketCallJson {
+  const { call, bytes, errors, byError } = row;
+  return { ...timesJson(row), call, bytes, errors, byError };
+}
+
+function endJson(row: EndpointSummary): SocketEndJson {
+  const { name, role, protocol, bytesOut, bytesIn, errors, again, queueMax, queueLimit } = row;
+  const answered = isAsked(row) || isServed(row) ? answersJson(row) : null;
+  return {
+    ...timesJson(row),
+    ...{ name, role, protocol, bytesOut, bytesIn, errors, again, answered, queueMax, queueLimit },
+  };
+}
+
+const answersJson = ({ turns, turnSumNs, turnP50Ns, turnP99Ns, turnMaxNs }: Turns): AnswersJson => ({
+  answers: turns,
+  sumNs: turnSumNs,
+  p50Ns: turnP50Ns,
+  p99Ns: turnP99Ns,
+  maxNs: turnMaxNs,
+});
+
+function programJson(
+  { comm, served, asked, tcp, upstreamShare }: ProgramAnswers,
+  limit: number,
+): SocketAnswersJson {
+  return {
+    process: comm,
+    served: served && answersJson(served),
+    asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint))),
+    upstreamShare,
+  };
+}
+
+function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined): AskedJson {
+  const { name, protocol } = row;
+  return { name, protocol, ...answersJson(row), connect: tcp === undefined ? null : connectJson(tcp) };
+}
+
+function connectJson(row: TcpSummary): AskedJson["connect"] {
+  const { connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs, retransmits } = row;
+  const times = { p50Ns: connectP50Ns, p99Ns: connectP99Ns, maxNs: connectMaxNs };
+  return { connects, connectsFailed, timed: timedConnects(row), ...times, retransmits };
+}
+
+/** Histograms and sums stay out: percentiles tell enough. */
+function tcpJson(row: TcpSummary): TcpJson {
+  const { name, role, owners, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs } = row;
+  const { accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit } = row;
+  return {
+    ...{ name, role, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs },
+    ...{ accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit },
+    usedBy: owners.map(({ comm, pid, processes }) => ({
+      ...{ process: comm, pid: processes > 1 ? null : pid, processes },
+    })),
+  };
+}
+
+function closeWaitJson({ comm, pid, name, count, fd }: CloseWaitSummary): CloseWaitJson {
+  return { pid, process: comm, end: name, connections: count, descriptor: fd < 0 ? null : fd };
+}
+
+const listenQueueJson = ({ comm, pid, name, length }: ListenQueueSummary): ListenQueueJson => ({
+  pid,
+  process: comm,
+  end: name,
+  connections: length,
+});
+
+function spinningJson(profile: Profile, row: SpinningDescriptor): SpinningJson {
+  const { pid, comm, fd, endpoint, count, again, perSecond, callers, stacks } = row;
+  return {
+    ...{ pid, process: comm, descriptor: fd },
+    end: endpoint?.name ?? null,
+    protocol: endpoint?.protocol ?? null,
+    ...{ calls: count, again, callsPerSecond: perSecond, callers },
+    stack: stackOf(profile, stacks[0]?.node ?? 0),
+  };
+}
+
+/** Function names on the path to a node, outermost first. */
+function stackOf({ tree, functions }: Profile, leaf: number): string[] {
+  const stack: string[] = [];
+  for (let node = leaf; node > 0; node = tree.parent[node]!)
+    stack.push(functions.name[tree.func[node]!] ?? "");
+  return stack.reverse();
+}
+
+function seenJson(profile: Profile, row: CallSeen): SocketCallSeenJson {
+  const { pid, comm, tid, thread, call, fd, endpoint, startNs } = row;
+  const { durationNs, busyNs, blockedNs, waitingNs, unfinished, outcome } = row;
+  return {
+    ...{ pid, process: comm, tid, thread, call, descriptor: fd },
+    end: endpoint?.name ?? null,
+    protocol: endpoint?.protocol ?? null,
+    ...{ startNs, totalNs: durationNs, busyNs, blockedNs, waitingNs },
+    result: unfinished ? null : outcome,
+    stack: stackOf(profile, row.node),
+  };
+}

@@ -1,0 +1,192 @@
+// The part of what `--json` prints that is about sockets; json.ts hands it on.
+import type { EndpointRole, TcpCounters } from "../capture/binding.js";
+
+/** Whose calls a row counts, and where their time went. */
+export interface SocketTimesJson {
+  /** Null for processes that did not fit the table. */
+  readonly pid: number | null;
+  readonly process: string;
+  readonly calls: number;
+  readonly totalNs: number;
+  readonly busyNs: number;
+  readonly blockedNs: number;
+  /** Ready to run, without a CPU. */
+  readonly waitingNs: number;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+}
+
+export interface SocketCallJson extends SocketTimesJson {
+  readonly call: string;
+  readonly bytes: number;
+  readonly errors: number;
+  readonly byError: readonly SocketErrorJson[];
+}
+
+export interface SocketErrorJson {
+  readonly name: string;
+  readonly count: number;
+}
+
+/** Times from a question to its answer. */
+export interface AnswersJson {
+  readonly answers: number;
+  readonly sumNs: number;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+}
+
+export interface SocketEndJson extends SocketTimesJson {
+  readonly name: string;
+  readonly role: EndpointRole;
+  readonly protocol: string;
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  readonly errors: number;
+  /** EAGAIN, which is no error. */
+  readonly again: number;
+  /** Null where no answer was timed. */
+  readonly answered: AnswersJson | null;
+  /** Most connections that waited to be accepted, and how many may; 0 where it is not known. */
+  readonly queueMax: number;
+  readonly queueLimit: number;
+}
+
+export interface AskedJson extends AnswersJson {
+  readonly name: string;
+  readonly protocol: string;
+  /** Of the TCP connections to it, whoever opened them; null where they are not known. */
+  readonly connect: {
+    readonly connects: number;
+    readonly connectsFailed: number;
+    /** Of `timed` connections. */
+    readonly timed: number;
+    readonly p50Ns: number;
+    readonly p99Ns: number;
+    readonly maxNs: number;
+    readonly retransmits: number;
+  } | null;
+}
+
+/** Who keeps whom waiting, by program. */
+export interface SocketAnswersJson {
+  readonly process: string;
+  /** Its own answers on connections that others opened; null where it gave none. */
+  readonly served: AnswersJson | null;
+  /** Ends that it asks, the longest sum first. */
+  readonly asked: readonly AskedJson[];
+  /** How much of the time of its own answers those take, connecting included; null where one of the two is missing. */
+  readonly upstreamShare: number | null;
+}
+
+/** One slow or unfinished call. */
+export interface SocketCallSeenJson {
+  readonly pid: number | null;
+  readonly process: string;
+  readonly tid: number;
+  readonly thread: string;
+  readonly call: string;
+  readonly descriptor: number;
+  readonly end: string | null;
+  readonly protocol: string | null;
+  /** Since the start of the recording. */
+  readonly startNs: number;
+  readonly totalNs: number;
+  readonly busyNs: number;
+  readonly blockedNs: number;
+  readonly waitingNs: number;
+  /** Error by name or the number that it returned; null while it has not. */
+  readonly result: string | null;
+  /** Function names, outermost first. */
+  readonly stack: readonly string[];
+}
+
+/** A descriptor that a program asks over and over although there is nothing to be had. */
+export interface SpinningJson {
+  readonly pid: number | null;
+  readonly process: string;
+  readonly descriptor: number;
+  readonly end: string | null;
+  readonly protocol: string | null;
+  /** Lower bounds. */
+  readonly calls: number;
+  readonly again: number;
+  readonly callsPerSecond: number;
+  /** Functions that ask, by the stacks that were taken of such calls, most first. */
+  readonly callers: readonly { readonly name: string; readonly module: string; readonly share: number }[];
+  /** The most frequent of these stacks that names a caller, if one does: function names, outermost first. Empty where none was taken. */
+  readonly stack: readonly string[];
+}
+
+/** TCP connections at one end. */
+export interface TcpJson {
+  readonly name: string;
+  readonly role: EndpointRole;
+  /** Programs that made calls on it; `pid` is null where there are several processes. */
+  readonly usedBy: readonly {
+    readonly process: string;
+    readonly pid: number | null;
+    readonly processes: number;
+  }[];
+  readonly connects: number;
+  readonly connectsFailed: number;
+  readonly connectP50Ns: number;
+  readonly connectP99Ns: number;
+  readonly connectMaxNs: number;
+  readonly accepted: number;
+  readonly closes: number;
+  readonly resetsSent: number;
+  readonly resetsReceived: number;
+  readonly retransmits: number;
+  readonly queueMax: number;
+  readonly queueLimit: number;
+}
+
+/** Connections that were in CLOSE-WAIT from the beginning to the end. */
+export interface CloseWaitJson {
+  readonly pid: number | null;
+  readonly process: string;
+  readonly end: string;
+  readonly connections: number;
+  readonly descriptor: number | null;
+}
+
+/** A listening socket for which connections waited to be accepted at the end. */
+export interface ListenQueueJson {
+  readonly pid: number | null;
+  readonly process: string;
+  readonly end: string;
+  readonly connections: number;
+}
+
+export interface SocketsJson {
+  /** False when the capture was cut: there are no totals then. */
+  readonly complete: boolean;
+  /** Calls and their time without waiting calls. */
+  readonly calls: number;
+  readonly totalNs: number;
+  readonly busyNs: number;
+  readonly blockedNs: number;
+  readonly waitingNs: number;
+  readonly byError: readonly SocketErrorJson[];
+  readonly byCall: readonly SocketCallJson[];
+  readonly waitingCalls: readonly SocketCallJson[];
+  readonly endCount: number;
+  readonly ends: readonly SocketEndJson[];
+  readonly programs: readonly SocketAnswersJson[];
+  readonly spinning: readonly SpinningJson[];
+  readonly slowCount: number;
+  readonly slow: readonly SocketCallSeenJson[];
+  readonly unfinishedCount: number;
+  readonly unfinished: readonly SocketCallSeenJson[];
+  /** Threads that were in a waiting call at the end. */
+  readonly idleCount: number;
+  readonly tcpCount: number;
+  readonly tcp: readonly TcpJson[];
+  readonly closeWaits: readonly CloseWaitJson[];
+  readonly listenQueues: readonly ListenQueueJson[];
+  /** Of the machine; null where they are not known. */
+  readonly tcpCounters: TcpCounters | null;
+}

@@ -1,0 +1,187 @@
+// The part of the summary about sockets: who keeps whom waiting, where the time of calls goes, errors, calls that have not
+// returned. Pure.
+import { mainPart, PART_WORDS, shareOf } from "../analysis/socket-blame.js";
+import { count, duration, percent, plural, size } from "./figures.js";
+import type {
+  AnswersJson,
+  AskedJson,
+  SocketAnswersJson,
+  SocketCallSeenJson,
+  SocketEndJson,
+  SocketsJson,
+} from "./json.js";
+import { tcpLines } from "./summary-tcp.js";
+import { firstThatFits, type Palette, printable } from "./terminal.js";
+
+const ROWS = 5;
+const PROGRAMS = 3;
+/** Width of the three columns of times. */
+const INDENT = 31;
+/** Names without a port are cut in their middle, down to this length. */
+const LEAST_NAME = 20;
+/** "listening on [2001:db8::1]:443": longer ones are paths. */
+const LONGEST_WITH_PORT = 64;
+/** Younger calls are on their way; older ones are told. */
+const TOLD_FROM_NS = 1e9;
+/** What sockets that do not block say all the time. */
+const NORMAL_ERRORS = new Set(["EAGAIN", "EINPROGRESS", "interrupted"]);
+
+/** @returns lines without their ends, none wider than `width` characters where that can be */
+export function socketLines(sockets: SocketsJson, palette: Palette, width: number): string[] {
+  return [
+    ...headLines(sockets, palette),
+    ...answerLines(sockets.programs, palette, width),
+    ...endLines(sockets, palette, width),
+    ...errorLines(sockets, width),
+    ...tcpLines(sockets, palette, width),
+    ...unfinishedLines(sockets, palette, width),
+  ];
+}
+
+function headLines(sockets: SocketsJson, palette: Palette): string[] {
+  if (!sockets.complete)
+    return [
+      "",
+      palette.bold("Sockets: the totals stand at the end of a capture, and this one was cut before."),
+    ];
+  if (sockets.calls === 0) return ["", "Sockets: no call on one was made."];
+  const parts = (["busy", "blocked", "waiting"] as const).map(
+    (part) => `${PART_WORDS[part]} ${percent(shareOf(sockets, part))}`,
+  );
+  const idle = sockets.waitingCalls.reduce((sum, row) => sum + row.totalNs, 0);
+  return [
+    "",
+    palette.bold(
+      `Sockets: ${plural(sockets.calls, "call")}, ${duration(sockets.totalNs)}: ${parts.join(", ")}`,
+    ),
+    ...(idle > 0
+      ? [palette.dim(`Not in it: ${duration(idle)} of waiting for events (epoll_wait, poll, select).`)]
+      : []),
+  ];
+}
+
+/** Who answers late: the ends that a program asks, then the program itself. */
+function answerLines(programs: readonly SocketAnswersJson[], palette: Palette, width: number): string[] {
+  if (programs.length === 0) return [];
+  return [
+    palette.bold("Who keeps whom waiting (from the question to the first bytes of the answer)"),
+    palette.dim("      p50       p99   longest  who answers whom, answers"),
+    ...programs.slice(0, PROGRAMS).flatMap((program) => programLines(program, width)),
+  ];
+}
+
+function programLines(program: SocketAnswersJson, width: number): string[] {
+  const { process, served, asked, upstreamShare } = program;
+  const lines = asked
+    .slice(0, ROWS)
+    .map((row) => answerLine(row, row.name, ` answers ${process}`, width, connectText(row)));
+  if (asked.length > ROWS) lines.push(`${" ".repeat(INDENT)}and ${count(asked.length - ROWS)} other ends`);
+  if (served === null) return lines;
+  lines.push(answerLine(served, process, " answers those who ask it", width));
+  if (upstreamShare !== null) lines.push(below(blame(program, upstreamShare), width));
+  return lines;
+}
+
+/** Who takes the time of a program's answers, in words. */
+function blame({ process, asked }: SocketAnswersJson, share: number): string {
+  const [first] = asked;
+  const all = asked.reduce((sum, row) => sum + row.sumNs, 0);
+  if (share < 0.5 || first === undefined) return `${percent(1 - share)} of that is ${process}'s own time`;
+  const mostly = first.sumNs >= all / 2 && asked.length > 1 ? `, most for ${first.name}` : "";
+  return `${percent(share)} of that it waits for the above${mostly}`;
+}
+
+function answerLine(row: AnswersJson, who: string, whom: string, width: number, more = ""): string {
+  const answers = `, ${plural(row.answers, "answer")}`;
+  const rests = [`${whom}${answers}${more}`, `${whom}${answers}`, whom, answers, ""];
+  return lineOf([row.p50Ns, row.p99Ns, row.maxNs], who, rests, width);
+}
+
+/** What tells a slow way from a slow program: the kernel at the other end establishes a connection without its program. */
+const connectText = ({ connect }: AskedJson): string =>
+  connect === null || connect.timed === 0 ? "" : `, connects in ${duration(connect.p50Ns)}`;
+
+function endLines({ ends, endCount }: SocketsJson, palette: Palette, width: number): string[] {
+  if (ends.length === 0) return [];
+  const which = endCount > ROWS ? `, the first five of ${count(endCount)}` : "";
+  return [
+    palette.bold(`Time in socket calls by other end${which}`),
+    palette.dim("    total       p99   longest  other end, process, calls"),
+    ...ends.slice(0, ROWS).flatMap((row) => endLinesOf(row, width)),
+  ];
+}
+
+function endLinesOf(row: SocketEndJson, width: number): string[] {
+  const pid = row.pid === null ? "" : `[${row.pid}]`;
+  const part = mainPart(row);
+  const known = [
+    ...(part === null ? [] : [`${PART_WORDS[part]} ${percent(shareOf(row, part))}`]),
+    `out ${size(row.bytesOut)}, in ${size(row.bytesIn)}`,
+    ...(row.errors > 0 ? [plural(row.errors, "error")] : []),
+    ...(row.again > 0 ? [`EAGAIN ${percent(row.again / row.calls)}`] : []),
+  ];
+  const times = [row.totalNs, row.p99Ns, row.maxNs];
+  return [
+    lineOf(
+      times,
+      row.name,
+      [`, ${row.process}${pid}, ${plural(row.calls, "call")}`, `, ${row.process}${pid}`, ""],
+      width,
+    ),
+    below(known.join(", "), width),
+  ];
+}
+
+function errorLines({ byError, byCall }: SocketsJson, width: number): string[] {
+  const errors = byError.filter(({ name }) => !NORMAL_ERRORS.has(name));
+  if (errors.length === 0)
+    return byError.length > 0 ? ["Errors of sockets: none but those of calls that do not block."] : [];
+  const told = errors.slice(0, ROWS).map(({ name, count: times }) => {
+    const [who] = byCall
+      .flatMap((row) => row.byError.filter((each) => each.name === name).map((each) => ({ ...each, row })))
+      .sort((a, b) => b.count - a.count);
+    return `${name} ${count(times)}${who ? ` (${who.row.call} of ${who.row.process})` : ""}`;
+  });
+  return [`Errors of sockets: ${printable(told.join(", "), Math.max(40, width - 19))}`];
+}
+
+function unfinishedLines(sockets: SocketsJson, palette: Palette, width: number): string[] {
+  const old = sockets.unfinished.filter(({ totalNs }) => totalNs >= TOLD_FROM_NS);
+  if (old.length === 0) return [];
+  const which = sockets.unfinishedCount > ROWS ? ", the oldest" : "";
+  return [
+    palette.bold(`Socket calls that had not returned${which}`),
+    ...old.slice(0, ROWS).map((row) => unfinishedLine(row, width)),
+  ];
+}
+
+function unfinishedLine(row: SocketCallSeenJson, width: number): string {
+  const pid = row.pid === null ? "" : `[${row.pid}]`;
+  const part = mainPart(row);
+  const on = row.end === null ? `descriptor ${row.descriptor}` : row.end;
+  const how = part === null ? "" : `, ${PART_WORDS[part]}`;
+  const who = `${row.call} of ${row.process}${pid} on `;
+  const forms = [`${who}${on}${how}`, `${who}${on}`, `${row.call} on ${on}`];
+  const room = Math.max(LEAST_NAME, width - 11);
+  const text = endsInPort(on) ? firstThatFits(forms, room) : printable(forms[0]!, room);
+  return `${duration(row.totalNs).padStart(9)}  ${text}`;
+}
+
+/**
+ * Three times and a name. What goes with the name is left out before a name that ends in a port is cut, which is never: without
+ * its port it says nothing. Others are cut in their middle.
+ * @param rests forms of what goes with it, the longest first
+ */
+function lineOf(times: readonly number[], name: string, rests: readonly string[], width: number): string {
+  const columns = times.map((value) => duration(value).padStart(9)).join(" ");
+  const room = width - INDENT;
+  const whole = printable(name, Number.POSITIVE_INFINITY);
+  const least = endsInPort(whole) ? whole.length : Math.min(whole.length, LEAST_NAME);
+  const rest = firstThatFits(rests, room - least);
+  return `${columns}  ${printable(whole, Math.max(least, room - rest.length))}${rest}`;
+}
+
+const endsInPort = (name: string): boolean => name.length <= LONGEST_WITH_PORT && /:\d+$/.test(name);
+
+const below = (text: string, width: number): string =>
+  `${" ".repeat(INDENT)}${printable(text, Math.max(20, width - INDENT))}`;

@@ -1,0 +1,102 @@
+// Socket calls of real services: as many answers as their clients counted, and which upstream is slow.
+import { execFile } from "node:child_process";
+import { createServer, type Server as HttpServer } from "node:http";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { analyze } from "../../src/analysis/analyze.js";
+import { ENDPOINT_ROLES, type EndpointTotal } from "../../src/capture/binding.js";
+import { freePorts } from "../support/ports.js";
+import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
+import { startHaproxy, startNginx, startRedis } from "../support/servers.js";
+import { runWrk } from "../support/wrk.js";
+
+const run = promisify(execFile);
+
+/** Totals of these processes at the endpoints of one role and port. */
+function ends(
+  { profile, final }: Recorded,
+  pids: readonly number[],
+  role: string,
+  port: number,
+): EndpointTotal[] {
+  return final.endpointTotals.filter((t) => {
+    const end = profile.endpoints[t.endpoint];
+    const pid = profile.processes[t.process]?.pid ?? -1;
+    return pids.includes(pid) && end !== undefined && ENDPOINT_ROLES[end.role] === role && end.port === port;
+  });
+}
+const turns = (rows: readonly EndpointTotal[]) => sum(rows, (t) => t.turns);
+const socketAlerts = (recorded: Recorded) =>
+  analyze(recorded.profile)
+    .filter((f) => f.tab === "sockets")
+    .map((f) => f.title);
+
+test("nginx answers as often as wrk counts", async () => {
+  const nginx = await startNginx({ workers: 2 });
+  try {
+    let requests = 0;
+    const recorded = await recordWhile({ sources: ["cpu", "sockets"] }, async () => {
+      ({ requests } = await runWrk(nginx.url, { seconds: 3, connections: 16 }));
+      await sleep(100);
+    });
+    const answers = turns(ends(recorded, nginx.pids(), "accepted", nginx.port));
+    // wrk leaves up to one answer a connection unread at its end
+    expect(answers).toBeGreaterThanOrEqual(requests);
+    expect(answers).toBeLessThanOrEqual(requests * 1.001 + 16);
+    expect(loss(recorded.final, "sockets.turns_replaced")).toBe(0);
+    expect(socketAlerts(recorded)).toEqual([]);
+  } finally {
+    await nginx.stop();
+  }
+});
+
+test("redis answers as often as redis-benchmark asks", async () => {
+  const redis = await startRedis();
+  try {
+    const asked = 20_000;
+    const recorded = await recordWhile({ sources: ["cpu", "sockets"] }, async () => {
+      await run("redis-benchmark", [
+        ...["-p", String(redis.port), "-t", "set", "-n", String(asked), "-c", "20", "-q"],
+      ]);
+      await sleep(100);
+    });
+    const answers = turns(ends(recorded, redis.pids(), "accepted", redis.port));
+    // one or two commands that ask for the configuration come first
+    expect(answers).toBeGreaterThanOrEqual(asked);
+    expect(answers).toBeLessThanOrEqual(asked * 1.001 + 5);
+    expect(socketAlerts(recorded)).toEqual([]);
+  } finally {
+    await redis.stop();
+  }
+});
+
+test("haproxy with a slow server: the time is the server's, and its own and the client's side say so", async () => {
+  const [port] = await freePorts(1);
+  const delay = 40;
+  const slow: HttpServer = createServer((_, answer) => setTimeout(() => answer.end("slow"), delay)).listen(
+    port,
+  );
+  const haproxy = await startHaproxy(port!);
+  try {
+    let requests = 0;
+    const recorded = await recordWhile({ sources: ["cpu", "sockets"] }, async () => {
+      ({ requests } = await runWrk(haproxy.url, { seconds: 3, connections: 8 }));
+      await sleep(200);
+    });
+    const pids = haproxy.pids();
+    const upstream = ends(recorded, pids, "remote", port!);
+    const client = ends(recorded, pids, "accepted", haproxy.port);
+    expect(turns(client)).toBeGreaterThanOrEqual(requests);
+    expect(turns(client)).toBeLessThanOrEqual(requests * 1.001 + 8);
+    expect(turns(upstream)).toBeGreaterThanOrEqual(requests);
+    const meanMs = (rows: readonly EndpointTotal[]) => sum(rows, (t) => t.turnSumNs) / turns(rows) / 1e6;
+    expect(meanMs(upstream)).toBeGreaterThan(delay);
+    expect(meanMs(upstream)).toBeLessThan(delay * 1.5);
+    // what haproxy itself adds is what its clients wait beyond that
+    expect(meanMs(client) - meanMs(upstream)).toBeLessThan(10);
+    expect(meanMs(client)).toBeGreaterThan(meanMs(upstream) * 0.98);
+  } finally {
+    await haproxy.stop();
+    slow.close();
+  }
+});

@@ -1,0 +1,138 @@
+// Connections whose lives are known: a prime number each of those that are established and closed, refused, reset, and
+// left in CLOSE-WAIT; and a listening socket that nobody accepts from. Prints how many it made of each, and its ports.
+// With --loss it sends on a connection until the time is over, for a test that makes the network lose segments; with
+// --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does.
+//
+//   tcp-life [--connects 23] [--refused 7] [--resets 5] [--close-wait 13] [--overflow 11] [--ms 300] [--loss 0] [--spin
+//   0]
+//            [--stuck 0] [--port 0] [--hold]
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "loopback.h"
+#include "program.h"
+
+#define BACKLOG 2
+
+static int listen_on(int port, int backlog, int* bound) {
+  int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in a = v4(port);
+  must(fd >= 0, "socket");
+  must(!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), "SO_REUSEADDR");
+  must(!bind(fd, (struct sockaddr*)&a, sizeof(a)), "bind");
+  *bound = port_of(fd);
+  if (backlog) must(!listen(fd, backlog), "listen");
+  return fd;
+}
+
+static int connect_to(int port) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in a = v4(port);
+  must(fd >= 0, "socket");
+  if (!connect(fd, (struct sockaddr*)&a, sizeof(a))) return fd;
+  close(fd);
+  return -1;
+}
+
+/* Both ends of a connection; the accepted one in `other`. */
+static int connected(int listener, int port, int* other) {
+  int fd = connect_to(port);
+  must(fd >= 0, "connect");
+  *other = accept(listener, NULL, NULL);
+  must(*other >= 0, "accept");
+  return fd;
+}
+
+static void read_to_end(int fd) {
+  char c;
+  while (read(fd, &c, 1) > 0) continue;
+}
+
+// Without the C library, which keeps no frame pointer: the call is this function's own.
+static NOINLINE void ask_in_vain(int fd, uint64_t until_ns) {
+  char c;
+  while (monotonic_ns() < until_ns) {
+    long result = SYS_recvfrom;
+    register long flags __asm__("r10") = MSG_DONTWAIT, from __asm__("r8") = 0, length __asm__("r9") = 0;
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"((long)fd), "S"(&c), "d"(1L), "r"(flags), "r"(from), "r"(length)
+                     : "rcx", "r11", "memory");
+    if (result >= 0) abort();
+  }
+}
+
+static void* wait_for_bytes(void* fd) {
+  char c;
+  return (void*)(intptr_t)recv((int)(intptr_t)fd, &c, 1, 0);
+}
+
+int main(int argc, char** argv) {
+  uint64_t connects = option(argc, argv, "--connects", 23), refused = option(argc, argv, "--refused", 7);
+  uint64_t resets = option(argc, argv, "--resets", 5), waits = option(argc, argv, "--close-wait", 13);
+  uint64_t overflow = option(argc, argv, "--overflow", 11), ms = option(argc, argv, "--ms", 300);
+  uint64_t loss = option(argc, argv, "--loss", 0), failed = 0, sent = 0;
+  int port, closed_port, full_port, other;
+  int listener = listen_on((int)option(argc, argv, "--port", 0), 128, &port);
+  int full = listen_on(0, BACKLOG, &full_port);
+  int closed = listen_on(0, 0, &closed_port);
+
+  if (option(argc, argv, "--stuck", 0)) {
+    pthread_t thread;
+    must(!pthread_create(&thread, NULL, wait_for_bytes, (void*)(intptr_t)connected(listener, port, &other)), "thread");
+    poll(NULL, 0, 200);
+    printf("{\"event\":\"stuck\"}\n");
+    fflush(stdout);
+    poll(NULL, 0, (int)ms);
+    return 0;
+  }
+  for (uint64_t i = 0; i < waits; i++) close(connected(listener, port, &other));
+  ready(argc, argv);
+
+  for (uint64_t i = 0; i < connects; i++) {
+    int fd = connected(listener, port, &other);
+    close(fd);
+    read_to_end(other);
+    close(other);
+  }
+  for (uint64_t i = 0; i < refused; i++) failed += connect_to(closed_port) < 0;
+  for (uint64_t i = 0; i < resets; i++) {
+    struct linger at_once = {.l_onoff = 1};
+    int fd = connected(listener, port, &other);
+    must(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), "SO_LINGER");
+    close(fd);
+    read_to_end(other);
+    close(other);
+  }
+  for (uint64_t i = 0; i < overflow; i++) {
+    struct sockaddr_in a = v4(full_port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (connect(fd, (struct sockaddr*)&a, sizeof(a))) must(errno == EINPROGRESS, "connect");
+  }
+  if (option(argc, argv, "--spin", 0)) ask_in_vain(connected(listener, port, &other), monotonic_ns() + ms * NS_PER_MS);
+  if (loss) {
+    static char block[1000];
+    int fd = connected(listener, port, &other);
+    uint64_t until = monotonic_ns() + ms * NS_PER_MS;
+    while (monotonic_ns() < until) {
+      must(write(fd, block, sizeof(block)) == sizeof(block), "write");
+      for (size_t n = 0; n < sizeof(block);) {
+        ssize_t got = read(other, block, sizeof(block));
+        must(got > 0, "read");
+        n += (size_t)got;
+      }
+      sent++;
+    }
+  }
+  printf(
+      "{\"event\":\"result\",\"connects\":%llu,\"refused\":%llu,\"resets\":%llu,\"closeWaits\":%llu,\"sent\":%llu,"
+      "\"port\":%d,\"closedPort\":%d,\"fullPort\":%d}\n",
+      (unsigned long long)connects, (unsigned long long)failed, (unsigned long long)resets, (unsigned long long)waits,
+      (unsigned long long)sent, port, closed_port, full_port);
+  fflush(stdout);
+  if (!loss) poll(NULL, 0, (int)ms);
+  close(full);
+  close(closed);
+  return 0;
+}

@@ -1,0 +1,262 @@
+// Findings about sockets: each with an incident that it finds, and what looks alike and is none.
+import { describe, expect, test } from "vitest";
+import { analyze } from "../../src/analysis/analyze.js";
+import type { EndpointRole, FinalFacts } from "../../src/capture/binding.js";
+import { SampleFlag } from "../../src/capture/binding.js";
+import { ns } from "../../src/model/units.js";
+import { FakeCapture, k, u } from "./helpers/fake-capture.js";
+import { SYSCALL } from "./helpers/proxy-load.js";
+import { addSockets, callTotal, descriptor, endTotal, SYS, socketProfile } from "./helpers/socket-example.js";
+
+const found = (rule: string, capture: FakeCapture, final: Partial<FinalFacts> = {}) =>
+  analyze(socketProfile(capture, final)).filter((finding) => finding.rule === rule);
+
+describe("eagain-spin", () => {
+  test("names process, descriptor, end and, with CPU samples, who makes the calls", () => {
+    const capture = new FakeCapture();
+    const { process, thread } = capture.process(80, "client");
+    const endpoint = capture.endpoint();
+    const stack = [
+      u("main"),
+      u("poll_loop"),
+      u("__recv", "/lib/libc.so.6"),
+      ...SYSCALL,
+      k("__x64_sys_recvfrom"),
+    ];
+    capture.cpu(thread, stack, { times: 30 });
+    const row = descriptor({ process, endpoint, count: 50_000, again: 49_000 });
+    const [finding] = found("eagain-spin", capture, { descriptorTotals: [row] });
+    expect(finding).toMatchObject({ severity: "warning", culprit: "client (pid 80)", tab: "sockets" });
+    expect(finding!.title).toBe(
+      "client (pid 80) spins on descriptor 7 (10.0.0.1:8080): 98.0 % of 5,000 calls a second find nothing to do",
+    );
+    expect(finding!.detail).toContain("come from poll_loop (nginx) (100.0 %)");
+    expect(finding!.next).toEqual(
+      expect.arrayContaining(["ls -l /proc/80/fd/7", "ss -tnpi dst '10.0.0.1:8080'"]),
+    );
+  });
+
+  test.each([
+    ["each answer read until EAGAIN", { again: 25_000 }],
+    ["nine of ten, no more", { again: 45_000 }],
+    ["a slow poll", { count: 9_000, again: 9_000 }],
+    ["few calls in a short time", { count: 300, again: 300, forNs: ns(1e8) }],
+  ])("is none: %s", (_, over) => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "server");
+    expect(found("eagain-spin", capture, { descriptorTotals: [descriptor({ process, ...over })] })).toEqual(
+      [],
+    );
+  });
+});
+
+describe("contended-socket-call", () => {
+  const quick = [[2_000, 50_000]] as const;
+  const contended = [
+    [4_000, 9_700],
+    [400_000, 300],
+  ] as const;
+  function recorded(calls: readonly (readonly [number, number])[], others = quick as typeof calls) {
+    const capture = new FakeCapture();
+    const { process, thread } = capture.process(80, "proxy");
+    const callTotals = [callTotal(process, SYS.sendto, calls), callTotal(process, SYS.recvfrom, others)];
+    return { capture, thread, callTotals };
+  }
+
+  test("tells its tail beside its median, and with CPU samples what it spins on", () => {
+    const { capture, thread, callTotals } = recorded(contended);
+    const send = [u("main"), ...SYSCALL, k("__x64_sys_sendto"), k("tcp_sendmsg"), k("lock_sock_nested")];
+    capture.cpu(thread, [...send, k("_raw_spin_lock_bh"), k("native_queued_spin_lock_slowpath")], {
+      times: 30,
+    });
+    capture.cpu(thread, send, { times: 10 });
+    const [finding] = found("contended-socket-call", capture, { callTotals });
+    expect(finding!.title).toMatch(
+      /^sendto of proxy \(pid 80\) is busy for \d+\.\d us once in a hundred calls, usually 3\.\d us: it spins in lock_sock_nested$/,
+    );
+    expect(finding!.detail).toContain("75.0 % of the call's CPU time spins for locks");
+    expect(finding!.contributors[0]).toMatchObject({ name: "lock_sock_nested", share: 0.75 });
+  });
+
+  test("without CPU samples says how to learn more", () => {
+    const { capture, callTotals } = recorded(contended);
+    const [finding] = found("contended-socket-call", capture, { callTotals });
+    expect(finding!.next[0]).toContain("lowflame record --what cpu,locks,sockets --pid 80");
+  });
+
+  test("is none where CPU samples show work and no spinning", () => {
+    const { capture, thread, callTotals } = recorded(contended);
+    const copy = [...SYSCALL, k("__x64_sys_sendto"), k("tcp_sendmsg"), k("copy_from_iter")];
+    capture.cpu(thread, copy, { times: 40 });
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
+  });
+
+  test.each([
+    ["every call has the tail: it is the machine", contended, contended],
+    [
+      "the tail takes little of the time: interrupts",
+      [
+        [9_000, 9_850],
+        [120_000, 150],
+      ],
+      quick,
+    ],
+    [
+      "too few calls",
+      [
+        [4_000, 900],
+        [400_000, 50],
+      ],
+      quick,
+    ],
+    [
+      "a tail of ten times the median that nobody feels",
+      [
+        [1_500, 9_000],
+        [20_000, 1_000],
+      ],
+      quick,
+    ],
+  ] as const)("is none: %s", (_, calls, others) => {
+    const { capture, callTotals } = recorded(calls, others);
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
+  });
+});
+
+describe("sockets-growing", () => {
+  /** Open and closed sockets second by second. */
+  function growth(opened: (second: number) => number, closed: (second: number) => number = () => 0) {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "leaky");
+    for (let second = 1; second <= 10; second++)
+      capture.socketCount(process, second * 1e9 + 3e6, opened(second), closed(second));
+    return found("sockets-growing", capture);
+  }
+
+  test("finds a process that opens ten a second and closes none", () => {
+    const [finding] = growth((second) => second * 10);
+    expect(finding!.title).toBe(
+      "leaky (pid 80) opens sockets and does not close them: 100 more in 10.0 s, 10.0 a second",
+    );
+    expect(finding!.next.join("\n")).toContain("state close-wait");
+  });
+
+  test.each<[string, (second: number) => number, ((second: number) => number)?]>([
+    ["a server that warms up", () => 1_000],
+    ["one that warms up, and a few clients that come later", (second) => 900 + second],
+    ["one that closes what it opens", (second) => second * 1_000, (second) => second * 900],
+    ["slow growth", (second) => second * 4],
+    ["a few sockets", (second) => second * 4 + 9],
+    ["load that comes in two steps", (second) => (second < 5 ? 200 : 400)],
+  ])("is none: %s", (_, opened, closed) => expect(growth(opened, closed)).toEqual([]));
+});
+
+describe("unfinished-call", () => {
+  function unfinished(syscall: number, role: EndpointRole | null, ageNs: number, busyNs = 0) {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(80, "client");
+    const endpoint = role === null ? -1 : capture.endpoint({ role });
+    capture.slowCall(thread, [], {
+      ...{ syscall, endpoint, durationNs: ns(ageNs), blockedNs: ns(ageNs - busyNs), busyNs: ns(busyNs) },
+      ...{ timeNs: 10e9, flags: SampleFlag.inProgress },
+    });
+    return found("unfinished-call", capture);
+  }
+
+  test.each([
+    ["a connection that nobody answers", SYS.connect, "remote", /does not answer to the connection request/],
+    ["an answer that does not come", SYS.recvfrom, "remote", /waited for the other side/],
+    ["a peer that does not read", SYS.sendto, "accepted", /no room to send/],
+    ["an end that is not known", SYS.read, null, /waited for the other side/],
+  ] as const)("finds %s", (_, syscall, role, words) => {
+    const [finding] = unfinished(syscall, role, 8e9);
+    expect(finding).toMatchObject({ severity: "warning", tab: "sockets" });
+    expect(finding!.title).toContain("for 8.0 s, and it has not returned");
+    expect(finding!.detail).toMatch(words);
+  });
+
+  test("of a thread that may well be idle is only worth knowing", () => {
+    for (const [syscall, role] of [
+      [SYS.accept, "listening"],
+      [SYS.read, "accepted"],
+    ] as const)
+      expect(unfinished(syscall, role, 8e9)).toMatchObject([{ severity: "info" }]);
+  });
+
+  test("is none for a young call, and none for a call that waits for events", () => {
+    expect(unfinished(SYS.recvfrom, "remote", 4.9e9)).toEqual([]);
+    expect(unfinished(SYS.epoll, null, 9e9)).toEqual([]);
+  });
+
+  test("says so where the call does not sleep but works", () => {
+    expect(unfinished(SYS.sendto, "remote", 8e9, 7e9)[0]!.detail).toContain("busy in the kernel");
+  });
+});
+
+describe("slow-end", () => {
+  test("names the slow upstream beside the healthy one, and whether the program itself is to blame", () => {
+    const capture = new FakeCapture();
+    const [finding, ...more] = found("slow-end", capture, addSockets(capture));
+    expect(more).toEqual([]);
+    expect(finding).toMatchObject({ severity: "warning", culprit: "10.0.0.2:8080" });
+    expect(finding!.title).toMatch(
+      /^10\.0\.0\.2:8080 answers nginx after 3\d\d\.\d ms \(p99 .*\), the others after \d\.\d ms/,
+    );
+    expect(finding!.detail).toMatch(/nginx itself answers after .*; 9\d\.\d % of that time it waits/);
+    expect(finding!.next[0]).toContain("ss -tnpi dst '10.0.0.2:8080'");
+  });
+
+  test.each<[string, readonly (readonly [number, number])[]]>([
+    [
+      "two ends that are alike",
+      [
+        [2e6, 900],
+        [3e6, 900],
+      ],
+    ],
+    [
+      "one that does other work, three times slower",
+      [
+        [10e6, 900],
+        [30e6, 900],
+      ],
+    ],
+    [
+      "one that is five times slower, which nobody feels",
+      [
+        [1e6, 900],
+        [6e6, 900],
+      ],
+    ],
+    [
+      "a handful of answers",
+      [
+        [1e6, 900],
+        [300e6, 9],
+      ],
+    ],
+    ["nothing to compare with", [[300e6, 900]]],
+  ])("is none: %s", (_, ends) => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "nginx");
+    const endpointTotals = ends.map((turns, n) =>
+      endTotal(process, capture.endpoint({ address: `10.0.0.${n}` }), 5_000, [turns]),
+    );
+    expect(found("slow-end", capture, { endpointTotals })).toEqual([]);
+  });
+});
+
+test("commands never repeat an address or a path that is not a plain one", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "evil");
+  const hostile = ["/run/$(reboot)", "/run/'; reboot; '", "/run/\n"].map((address) =>
+    capture.endpoint({ role: "path", family: 1, protocol: 0, address }),
+  );
+  const address = capture.endpoint({ address: "1.1.1.1;reboot" });
+  const descriptorTotals = [...hostile, address].map((endpoint, fd) =>
+    descriptor({ process, fd, endpoint, again: 50_000 }),
+  );
+  const next = found("eagain-spin", capture, { descriptorTotals }).flatMap((finding) => finding.next);
+  expect(next.length).toBeGreaterThan(8);
+  expect(next.join("\n")).not.toContain("reboot");
+});

@@ -1,0 +1,219 @@
+// Columns of the tables of sockets: what stands in each cell, as a value to sort by and as text.
+import { isAsked, isServed, type ProgramAnswers } from "../src/analysis/socket-answers.js";
+import { shareOf } from "../src/analysis/socket-blame.js";
+import type { CallSeen } from "../src/analysis/socket-calls.js";
+import type { SpinningDescriptor } from "../src/analysis/socket-spin.js";
+import {
+  type CallSummary,
+  callerText,
+  type EndpointSummary,
+  type SocketOwner,
+  type SocketTimes,
+  type Turns,
+} from "../src/analysis/socket-sum.js";
+import { type TcpSummary, timedConnects } from "../src/analysis/tcp-sum.js";
+import type { RowColumn } from "./choice-table.js";
+import type { Cell } from "./data-table.js";
+import { splitBar } from "./split-bar.js";
+import { duration, percent, plainNumber } from "./text.js";
+
+const time = (cell: Cell): string => duration(Number(cell));
+const seconds = (cell: Cell): string => `${(Number(cell) / 1e9).toFixed(3)} s`;
+/** -1 stands for what is not known. */
+const share = (cell: Cell): string => (Number(cell) < 0 ? "–" : percent(Number(cell)));
+const known = (cell: Cell): string => (Number(cell) < 0 ? "–" : duration(Number(cell)));
+const number = (cell: Cell): string => (Number(cell) < 0 ? "–" : plainNumber(Number(cell)));
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+const bytes = (cell: Cell): string => {
+  const value = Number(cell);
+  const unit = value < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(value) / 10));
+  return `${unit === 0 ? value : (value / 1024 ** unit).toFixed(1)} ${UNITS[unit]}`;
+};
+
+/** "nginx (pid 80)", "nginx (4 processes)". */
+export const ownerText = ({ comm, pid, processes, self }: SocketOwner): string => {
+  const who = self ? `${comm} (lowflame itself)` : comm;
+  if (processes > 1) return `${who} (${processes} processes)`;
+  return pid === null ? who : `${who} (pid ${pid})`;
+};
+
+const PROCESS: RowColumn<SocketOwner> = { title: "Process", numeric: false, cell: ownerText };
+/** Where the time went, to be sorted by the busy share. */
+const SPLIT: RowColumn<Pick<SocketTimes, "busyNs" | "blockedNs" | "waitingNs">> = {
+  title: "Where the time went",
+  numeric: false,
+  cell: (row) => shareOf(row, "busy"),
+  draw: splitBar,
+};
+const TIMES: readonly RowColumn<SocketTimes>[] = [
+  { title: "Total", numeric: true, format: time, cell: ({ totalNs }) => totalNs },
+  { title: "p50", numeric: true, format: time, cell: ({ p50Ns }) => p50Ns },
+  { title: "p99", numeric: true, format: time, cell: ({ p99Ns }) => p99Ns },
+  { title: "Longest", numeric: true, format: time, cell: ({ maxNs }) => maxNs },
+];
+
+export const CALL_COLUMNS: readonly RowColumn<CallSummary>[] = [
+  { title: "Call", numeric: false, cell: ({ call }) => call },
+  PROCESS,
+  { title: "Calls", numeric: true, cell: ({ count }) => count },
+  SPLIT,
+  ...TIMES,
+  { title: "Bytes", numeric: true, format: bytes, cell: (row) => row.bytes },
+  { title: "Errors", numeric: true, cell: ({ errors }) => errors },
+  { title: "Most", numeric: false, cell: ({ byError }) => byError[0]?.name ?? "" },
+];
+
+const hasAnswers = (row: EndpointSummary): boolean => isAsked(row) || isServed(row);
+
+export const ENDPOINT_COLUMNS: readonly RowColumn<EndpointSummary>[] = [
+  { title: "Other end", numeric: false, cell: ({ name }) => name },
+  { title: "Kind", numeric: false, cell: ({ protocol }) => protocol },
+  PROCESS,
+  { title: "Calls", numeric: true, cell: ({ count }) => count },
+  { title: "Out", numeric: true, format: bytes, cell: ({ bytesOut }) => bytesOut },
+  { title: "In", numeric: true, format: bytes, cell: ({ bytesIn }) => bytesIn },
+  { title: "Errors", numeric: true, cell: ({ errors }) => errors },
+  {
+    title: "EAGAIN",
+    numeric: true,
+    format: share,
+    cell: ({ again, count }) => (count > 0 ? again / count : 0),
+  },
+  SPLIT,
+  ...TIMES,
+  {
+    title: "Answer p50",
+    numeric: true,
+    format: known,
+    cell: (row) => (hasAnswers(row) ? row.turnP50Ns : -1),
+  },
+  {
+    title: "Answer p99",
+    numeric: true,
+    format: known,
+    cell: (row) => (hasAnswers(row) ? row.turnP99Ns : -1),
+  },
+];
+
+/** One end that a program asks, or the program's own answers. */
+export interface AnswerRow {
+  readonly who: string;
+  readonly whom: string;
+  readonly turns: Turns;
+  /** Of the time of all answers that the program waits for; of its own answers: waiting for those. -1: not known. */
+  readonly share: number;
+  readonly own: boolean;
+  /** Connections to an end that is asked, where they are known. */
+  readonly tcp: TcpSummary | undefined;
+}
+
+/** The ends that each program asks, slowest first, then its own answers. */
+export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
+  return programs.flatMap(({ comm, asked, served, tcp, upstreamShare }) => {
+    const all = asked.reduce((sum, { turnSumNs }) => sum + turnSumNs, 0);
+    const rows: AnswerRow[] = asked.map((end) => ({
+      ...{ who: end.name, whom: comm, turns: end, own: false },
+      share: all > 0 ? end.turnSumNs / all : 0,
+      tcp: tcp.get(end.endpoint),
+    }));
+    if (served !== null)
+      rows.push({
+        who: comm,
+        whom: "those who ask it",
+        turns: served,
+        share: upstreamShare ?? -1,
+        own: true,
+        tcp: undefined,
+      });
+    return rows;
+  });
+}
+
+export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
+  { title: "Who answers", numeric: false, cell: ({ who }) => who },
+  { title: "Whom", numeric: false, cell: ({ whom }) => whom },
+  { title: "Answers", numeric: true, cell: ({ turns }) => turns.turns },
+  { title: "p50", numeric: true, format: time, cell: ({ turns }) => turns.turnP50Ns },
+  { title: "p99", numeric: true, format: time, cell: ({ turns }) => turns.turnP99Ns },
+  { title: "Longest", numeric: true, format: time, cell: ({ turns }) => turns.turnMaxNs },
+  { title: "Sum", numeric: true, format: time, cell: ({ turns }) => turns.turnSumNs },
+  {
+    title: "To connect",
+    numeric: true,
+    format: known,
+    cell: ({ tcp }) => (tcp !== undefined && timedConnects(tcp) > 0 ? tcp.connectP50Ns : -1),
+  },
+  {
+    title: "Sent again",
+    numeric: true,
+    format: number,
+    cell: ({ tcp }) => tcp?.retransmits ?? -1,
+  },
+  {
+    title: "Of all waiting",
+    numeric: true,
+    format: share,
+    cell: (row) => (row.own ? -1 : row.share),
+  },
+  {
+    title: "Waits for above",
+    numeric: true,
+    format: share,
+    cell: (row) => (row.own ? row.share : -1),
+  },
+];
+
+export interface ErrorRow {
+  readonly name: string;
+  readonly meaning: string;
+  readonly count: number;
+  readonly who: string;
+}
+
+export const ERROR_COLUMNS: readonly RowColumn<ErrorRow>[] = [
+  { title: "Error", numeric: false, cell: ({ name }) => name },
+  { title: "Times", numeric: true, cell: ({ count }) => count },
+  { title: "Most of them", numeric: false, cell: ({ who }) => who },
+  { title: "Meaning", numeric: false, cell: ({ meaning }) => meaning },
+];
+
+export const SPINNING_COLUMNS: readonly RowColumn<SpinningDescriptor>[] = [
+  PROCESS,
+  { title: "Descriptor", numeric: true, format: String, cell: ({ fd }) => fd },
+  { title: "Other end", numeric: false, cell: ({ endpoint }) => endpoint?.name ?? "" },
+  { title: "Calls a second", numeric: true, cell: ({ perSecond }) => Math.round(perSecond) },
+  { title: "EAGAIN", numeric: true, format: share, cell: ({ again, count }) => again / count },
+  {
+    title: "Asked from",
+    numeric: false,
+    cell: ({ callers }) => callers.map(callerText).join(", "),
+  },
+];
+
+/** "nginx (pid 80)" for the main thread, "nginx (thread 81, worker)" for another. */
+const threadText = ({ comm, thread, tid, pid, self }: CallSeen): string => {
+  const who = self ? `${comm} (lowflame itself)` : comm;
+  if (tid === pid) return `${who} (pid ${pid})`;
+  return `${who} (thread ${tid}${thread === comm ? "" : `, ${thread}`})`;
+};
+
+const SEEN: readonly RowColumn<CallSeen>[] = [
+  { title: "Call", numeric: false, cell: ({ call }) => call },
+  { title: "Thread", numeric: false, cell: threadText },
+  { title: "Other end", numeric: false, cell: ({ endpoint }) => endpoint?.name ?? "" },
+  { title: "Descriptor", numeric: true, format: String, cell: ({ fd }) => fd },
+  SPLIT,
+];
+
+export const SLOW_COLUMNS: readonly RowColumn<CallSeen>[] = [
+  ...SEEN,
+  { title: "Took", numeric: true, format: time, cell: ({ durationNs }) => durationNs },
+  { title: "Began at", numeric: true, format: seconds, cell: ({ startNs }) => startNs },
+  { title: "Returned", numeric: false, cell: ({ outcome }) => outcome },
+];
+
+export const UNFINISHED_COLUMNS: readonly RowColumn<CallSeen>[] = [
+  ...SEEN,
+  { title: "Age", numeric: true, format: time, cell: ({ durationNs }) => durationNs },
+];
