@@ -2,7 +2,9 @@
 // leaves nothing switched on), and with an object file attaches all tp_btf programs of it whose tracepoint this kernel
 // has. Prints {"event":"ready","attached":[...]} and waits for a signal.
 //
-//   bpf-loader [OBJECT]
+// With --quiet the statistics stay as they are.
+//
+//   bpf-loader [--quiet] [OBJECT]
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -17,7 +19,10 @@ static int kernel_has_tracepoint(const struct btf* kernel, const struct bpf_prog
 }
 
 int main(int argc, char** argv) {
-  if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0) {
+  int quiet = argc > 1 && !strcmp(argv[1], "--quiet");
+  argc -= quiet;
+  argv += quiet;
+  if (!quiet && bpf_enable_stats(BPF_STATS_RUN_TIME) < 0) {
     perror("bpf_enable_stats (wants root)");
     return 1;
   }

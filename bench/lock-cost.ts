@@ -26,8 +26,8 @@ export interface LockCost {
   readonly waitsPerSecond: Spread;
   readonly floorNs: Spread;
   readonly rows: readonly Row[];
-  /** Share of writes that lowflame costs, beside its own programs paused: they return at once. */
-  readonly lost?: Estimate;
+  /** Share of writes that lowflame costs, beside its own programs paused: they return at once; by bytes a write. */
+  readonly lost: readonly { readonly bytes: number; readonly lost: Estimate }[];
   readonly failures: readonly string[];
 }
 
@@ -41,18 +41,22 @@ interface Round {
 const NOOP = "no-op programs";
 
 const SLICE_MS = 250;
+/** How long a writer holds the mutex goes by them: a byte, a page, all that a pipe takes. */
+const WRITE_BYTES = [1, 4096, 65_536];
 
 /** Writes lost to lowflame, slice by slice, in one run of the load and one recording. */
-async function measureSlices(options: BenchOptions, dir: string): Promise<Estimate> {
+async function measureSlices(options: BenchOptions, dir: string, bytes: number): Promise<Estimate> {
   const observer = lowflame("locks");
-  const program = await startProgram("lock-contention", { args: ["--mode", "0", "--ms", "3600000"] });
+  const program = await startProgram("lock-contention", {
+    args: ["--mode", "0", "--ms", "3600000", "--bytes", String(bytes)],
+  });
   const running = await startObserver(observer, { pids: [], dir });
   try {
     const pause = new Pause(running, observer);
     const lost: number[] = [];
     pause.on();
     let before = await writesASecond(program.pid);
-    for (let pair = 0; pair < (options.quick ? 20 : 160) && !options.stopping(); pair++) {
+    for (let pair = 0; pair < (options.quick ? 20 : 120) && !options.stopping(); pair++) {
       pause.off();
       const during = await writesASecond(program.pid);
       pause.on();
@@ -97,7 +101,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
   const results = new Map<string, Round[]>();
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const statistics = await enableStatistics(loader);
-  let lost: Estimate | undefined;
+  const lost: { bytes: number; lost: Estimate }[] = [];
   try {
     for (let round = 0; round < rounds && !(round > 0 && options.stopping()); round++) {
       for (let i = 0; i < observers.length; i++) {
@@ -115,7 +119,11 @@ async function run(options: BenchOptions): Promise<LockCost> {
     }
     if (lowflameIsBuilt()) {
       await statistics.stop();
-      lost = await measureSlices(options, dir);
+      for (const bytes of WRITE_BYTES) {
+        if (options.stopping()) break;
+        lost.push({ bytes, lost: await measureSlices(options, dir, bytes) });
+        options.say(`writes of ${bytes} bytes: ${(100 * lost.at(-1)!.lost.mean).toFixed(1)} % lost`);
+      }
     }
   } finally {
     await statistics.stop();
@@ -140,7 +148,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
           slowdown: spread(mine.map((r, i) => floor(i).writes / r.writes)),
         };
       }),
-    ...(lost === undefined ? {} : { lost }),
+    lost,
     failures: [...failures].map(([name, reason]) => `${name} (${reason})`),
   };
 }
@@ -173,12 +181,18 @@ function render(data: LockCost): string {
       ["observer (coverage)", "ns a wait, over the floor", "time a write takes, beside no-op programs"],
       data.rows.map((r) => [`${r.name} (${r.covers})`, show(r.nsPerWait, 0), `${show(r.slowdown, 2)} x`]),
     ),
-    ...(data.lost === undefined
+    ...(data.lost.length === 0
       ? []
       : [
-          `In ${data.lost.count} slices of ${SLICE_MS} ms, each between two in which its programs return at once, lowflame takes ` +
-            `${(100 * data.lost.mean).toFixed(1)} ± ${(100 * data.lost.halfWidth95).toFixed(1)} % of the writes: a write takes ` +
-            `${(1 / (1 - data.lost.mean)).toFixed(2)} times as long.`,
+          `lowflame in ${data.lost[0]!.lost.count} slices of ${SLICE_MS} ms, each between two in which its programs return at once:`,
+          table(
+            ["bytes of a write", "writes lost", "time a write takes"],
+            data.lost.map(({ bytes, lost }) => [
+              String(bytes),
+              `${(100 * lost.mean).toFixed(1)} ± ${(100 * lost.halfWidth95).toFixed(1)} %`,
+              `${(1 / (1 - lost.mean)).toFixed(2)} x`,
+            ]),
+          ),
         ]),
     ...data.failures.map((f) => `Not measured: ${f}.`),
   ].join("\n\n");

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "../test/support/children.js";
 import { repositoryRoot } from "../test/support/paths.js";
+import { callCost } from "./call-cost.js";
 import { drawIntoDocument, loadResult, storeResult } from "./document.js";
 import { eventCost } from "./event-cost.js";
 import { lockCost } from "./lock-cost.js";
@@ -20,6 +21,7 @@ const PARTS: readonly Part<unknown>[] = [
   erase(eventCost),
   erase(sampleCost),
   erase(lockCost),
+  erase(callCost),
   erase(memory),
   erase(scriptPart("native-throughput")),
   erase(scriptPart("model-throughput")),

@@ -146,6 +146,9 @@ const NO_TABLES: Tables = {
   stacks: { firstId: 1, count: 0, parent: new Uint32Array(), frame: new Uint32Array() },
   names: [],
   locks: [],
+  endpoints: [],
+  calls: [],
+  socketCounts: [],
 };
 
 const FACTS = {
@@ -182,6 +185,12 @@ const FINAL = {
   offcpuTotals: [],
   runQueue: [],
   lockTotals: [],
+  callTotals: [],
+  endpointTotals: [],
+  descriptorTotals: [],
+  tcpTotals: [],
+  closeWaits: [],
+  listenQueues: [],
   otherPrograms: [],
   offcpuThresholdMaxNs: ns(0),
 };

@@ -58,12 +58,15 @@ async function run(options: BenchOptions): Promise<NginxOverhead> {
   const rounds = options.rounds ?? (options.quick ? 1 : 5);
   const seconds = options.quick ? 2 : SECONDS;
   const observers: Observer[] = [
-    ...(lowflameIsBuilt() ? [lowflame("cpu"), lowflame("cpu,offcpu")] : []),
+    ...(lowflameIsBuilt()
+      ? [lowflame("cpu"), lowflame("cpu,offcpu"), lowflame("cpu,offcpu,locks,futex,sockets")]
+      : []),
     peers.perfRecord,
     peers.bpftraceProfile,
     peers.offcputime,
     peers.syscount,
     peers.bpftraceCalls,
+    peers.bpftraceEverything,
     peers.perfTrace,
     peers.strace,
   ];

@@ -12,6 +12,7 @@ import {
   lowflame,
   lowflameIsBuilt,
   type Observer,
+  peers,
   type RunningObserver,
   startObserver,
 } from "./observers.js";
@@ -19,6 +20,7 @@ import type { BenchOptions, Part } from "./part.js";
 import { Pause, SETTLE_MS } from "./pause.js";
 import { type Estimate, estimate, table } from "./statistics.js";
 
+const WHAT = ["cpu", "cpu,offcpu", "cpu,offcpu,locks,futex", "cpu,offcpu,locks,futex,sockets"];
 const CONNECTIONS = 32;
 const SLICE_S = 0.5;
 /** Slices of one observer before the next one has its turn. */
@@ -60,8 +62,8 @@ async function run(options: BenchOptions): Promise<NginxThroughput> {
   const failures = new Set<string>();
   if (!lowflameIsBuilt()) failures.add("lowflame: not built (npm run build)");
   const observers = lowflameIsBuilt()
-    ? [nothing, ...["cpu", "cpu,offcpu", "cpu,offcpu,locks,futex"].map(lowflame)]
-    : [nothing];
+    ? [nothing, ...WHAT.map(lowflame), peers.bpftraceEverything]
+    : [nothing, peers.bpftraceEverything];
   const measured: Measured[] = observers.map((observer) => ({ observer, lost: [], ownCpu: [] }));
   const baseline: number[] = [];
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));

@@ -25,6 +25,8 @@ export interface Observer {
   readonly ptrace?: boolean;
   /** It attaches nothing: the control of a measurement. */
   readonly idle?: boolean;
+  /** BPF map whose element 0 is 1 while its programs are to work, and 0 while they are to return at once. */
+  readonly gate?: string;
 }
 
 const lowflameCli = () => join(repositoryRoot(), "dist/cli/main.js");
@@ -65,7 +67,37 @@ tracepoint:lock:contention_end /@at[tid]/ { $ns = nsecs - @at[tid]; @sum[@lock[t
   @ns[@lock[tid], pid] = hist($ns); delete(@at[tid]); delete(@lock[tid]); }`;
 const LOCK_STACKS = LOCKS.replace("@sum[@lock[tid], pid]", "@sum[@lock[tid], pid, kstack]");
 
+/**
+ * What lowflame records with all its sources, as far as bpftrace can: CPU stacks, off-CPU sums, waits for kernel locks by lock
+ * and process, latency of the calls (futex among them) by process, call and descriptor. `@on` switches all of it.
+ */
+const ALL_CALLS = [...CALLS, "futex", "close", "sendmsg", "recvmsg", "shutdown", "setsockopt"];
+const EVERYTHING = `BEGIN { @on[0] = 1; }
+profile:hz:99 /@on[0]/ { @cpu[kstack, ustack, comm] = count(); }
+tracepoint:sched:sched_switch /@on[0]/ {
+  @off[args->prev_pid] = nsecs;
+  if (@off[args->next_pid]) { @sum[args->next_comm] = sum(nsecs - @off[args->next_pid]); delete(@off[args->next_pid]); } }
+tracepoint:lock:contention_begin /@on[0]/ { @at[tid] = nsecs; @lock[tid] = args->lock_addr; }
+tracepoint:lock:contention_end /@on[0] && @at[tid]/ { $ns = nsecs - @at[tid]; @waited[@lock[tid], pid] = hist($ns);
+  delete(@at[tid]); delete(@lock[tid]); }
+${ALL_CALLS.filter((c) => !/epoll|futex/.test(c))
+  .map((c) => `tracepoint:syscalls:sys_enter_${c}`)
+  .join(",")} /@on[0]/ {
+  @start[tid] = nsecs; @fd[tid] = args->fd; }
+tracepoint:syscalls:sys_enter_epoll_wait,tracepoint:syscalls:sys_enter_futex /@on[0]/ { @start[tid] = nsecs; }
+${ALL_CALLS.map((c) => `tracepoint:syscalls:sys_exit_${c}`).join(",")} /@on[0] && @start[tid]/ {
+  @ns[pid, probe, @fd[tid]] = hist(nsecs - @start[tid]);
+  if (args->ret < 0) { @errors[pid, probe, args->ret] = count(); } else { @bytes[pid, probe] = sum(args->ret); }
+  delete(@start[tid]); delete(@fd[tid]); }`;
+
 export const peers = {
+  bpftraceEverything: {
+    name: "bpftrace, the same coverage",
+    covers:
+      "whole machine, CPU stacks, off-CPU sums, locks, futex and socket calls by process and descriptor",
+    command: bpftrace(EVERYTHING),
+    gate: "AT_on",
+  },
   perfRecord: {
     name: "perf record -g",
     covers: "whole machine, 99 Hz, with stacks",
