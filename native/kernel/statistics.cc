@@ -10,7 +10,7 @@
 namespace lowflame {
 namespace {
 
-constexpr uint64_t kFirstWindowNs = 1000000000, kWindowNs = 100000000, kPeriodNs = 1000000000;
+constexpr uint64_t kFirstWindowNs = 5000000000, kWindowNs = 100000000, kPeriodNs = 1000000000;
 
 uint64_t Minus(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;
