@@ -17,7 +17,7 @@ struct call_result {
 
 static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
 #pragma clang loop unroll(full)
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < LF_ERRORS; i++) {
     if (row->error[i] == error || !row->error[i]) {
       row->error[i] = error;
       row->error_count[i]++;
@@ -101,16 +101,19 @@ __noinline int lf_add_endpoint(struct lf_call_area* area, struct call_result* c)
     area->counter[LF_CALLS_ENDPOINTS_FULL]++;
     row = &area->endpoint[LF_ENDPOINT_ROWS];
   }
-  __u32 bucket = lf_bucket(c->ns);
+  /* without a call: an answer that nobody waits for any more */
+  if (c->call) {
+    __u32 bucket = lf_bucket(c->ns);
 
-  row->count++;
-  if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
-  if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
-  row->busy_ns += c->busy_ns;
-  row->blocked_ns += c->blocked_ns;
-  row->waiting_ns += c->waiting_ns;
-  if (c->ns > row->max_ns) row->max_ns = c->ns;
-  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+    row->count++;
+    if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
+    if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
+    row->busy_ns += c->busy_ns;
+    row->blocked_ns += c->blocked_ns;
+    row->waiting_ns += c->waiting_ns;
+    if (c->ns > row->max_ns) row->max_ns = c->ns;
+    if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  }
   if (c->turn_ns) {
     __u32 turn = lf_bucket(c->turn_ns);
 
@@ -153,11 +156,12 @@ __noinline int lf_add_descriptor(struct lf_call_area* area, struct call_result* 
     if (!row) return 0;
     row->key = key;
     row->start_time_ns = start_ns;
-    row->end = area->end;
     row->count = 0;
     row->again = 0;
     row->since_ns = c->now;
   }
+  /* a descriptor comes again with another socket behind it: the last is told */
+  row->end = area->end;
   row->count++;
   if (c->error != EAGAIN) return 0;
   __u64 again = ++row->again;

@@ -41,8 +41,6 @@ static __always_inline void connection_end(struct sock* sk, struct lf_endpoint* 
   } else if (LF_GET(sock, sk, sk_max_ack_backlog)) {
     e->role = LF_END_ACCEPTED;
     lf_local(sk, family, e);
-    /* a closed one has given its port back, but still knows it */
-    if (!e->port) e->port = lf_swap16(LF_GET(inet_sock, sk, inet_sport));
   } else {
     e->role = LF_END_REMOTE;
     lf_remote(sk, family, e);
@@ -98,7 +96,9 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   __u64* replaced = &area->tcp_counter[LF_CALLS_TURN_REPLACED];
 
   if (to == TCP_SYN_SENT) {
-    turn_of(replaced, connecting_key(area, sk), true, bpf_ktime_get_ns());
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .question = true};
+
+    turn_of(replaced, &t);
     return 0;
   }
   /* a socket that never was a connection */
@@ -109,7 +109,8 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_tcp_row* row = connection_row(area, &end);
 
   if (from == TCP_SYN_SENT) {
-    __u64 ns = turn_of(replaced, connecting_key(area, sk), false, bpf_ktime_get_ns());
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns()};
+    __u64 ns = turn_of(replaced, &t);
 
     if (to == TCP_ESTABLISHED)
       connection_opened(row, ns);

@@ -83,6 +83,8 @@ static __always_inline void lf_remote(struct sock* sk, __u16 family, struct lf_e
 
 static __always_inline void lf_local(struct sock* sk, __u16 family, struct lf_endpoint* e) {
   e->port = LF_GET(sock, sk, __sk_common.skc_num);
+  /* one that was reset has given its port back, but still knows it */
+  if (!e->port) e->port = lf_swap16(LF_GET(inet_sock, sk, inet_sport));
   if (family == AF_INET)
     lf_set_ipv4(e, LF_GET(sock, sk, __sk_common.skc_rcv_saddr));
   else

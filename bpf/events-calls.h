@@ -19,6 +19,9 @@ enum lf_call_class {
 #define LF_CALL_IN 16
 #define LF_CALL_32 32 /* a number that means a call on sockets to 32-bit programs only */
 #define LF_CALL_NUMBERS 512
+#define LF_NO_FD 0xffffffffU        /* of a call that is not on one descriptor */
+#define LF_GAVE_UP_NS 1000000000ULL /* a question without an answer counts from here on */
+#define LF_ERRORS 8                 /* kinds of error that a row tells apart */
 
 /* One cache line a thread, as lf_slot: the call that it is in. */
 struct lf_call_slot {
@@ -67,7 +70,7 @@ struct lf_call_row {
   __u64 blocked_ns;
   __u64 waiting_ns; /* runnable, without a CPU */
   __u64 max_ns;
-  __u32 error[4], error_count[4], error_other;
+  __u32 error[LF_ERRORS], error_count[LF_ERRORS], error_other;
   __u32 pad;
   __u32 bucket[LF_RUNQ_BUCKETS];
   __u32 busy_bucket[LF_RUNQ_BUCKETS];
@@ -116,8 +119,14 @@ struct lf_tcp_row {
 struct lf_turn {
   __u64 key;
   __u64 since_ns; /* 0 = nothing is to be answered */
-  __u64 pad[6];
+  /* who waits for it, and for whom; role 0 = nobody here does (the other side, or a connect) */
+  struct lf_endpoint end;
+  __u64 start_time_ns;
+  __u32 tgid;
+  __u32 sends; /* since then */
+  __u64 pad;
 };
+#define LF_GAVE_UP_SENDS 8 /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
 
 /* A descriptor; the least used gives way, so the busiest are there and their counts are at least that. */

@@ -79,7 +79,7 @@ const volatile __u8 lf_call_table[LF_CALL_NUMBERS] = {
 #define USER32_CS 0x23
 #define MMSG_BYTES 64
 #define MMSG_LENGTH_AT 56
-#define MMSG_MOST 64
+#define MMSG_MOST 1024 /* UIO_MAXIOV: the kernel takes no more */
 
 #define CALL_WINDOW_NS 100000000ULL
 #define SLOW_CALLS_A_WINDOW 50
@@ -139,7 +139,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
     return 0;
   }
   struct task_struct* task = bpf_get_current_task_btf();
-  __u32 fd = (__u32)regs->di;
+  __u32 fd = class == LF_CALL_IDLE || class == LF_CALL_OPEN ? LF_NO_FD : (__u32)regs->di;
 
   if (class == LF_CALL_CLOSE) {
     struct sock* sk = lf_socket_of(task, fd);
@@ -148,7 +148,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
     if (!sk || !area) return 0;
     /* by way of memory, where the verifier sees a number in it: one can be hashed */
     area->closing_socket = (__u64)sk;
-    forget_turn(turn_key(*(volatile __u64*)&area->closing_socket, task->tgid));
+    gave_up(area, turn_key(*(volatile __u64*)&area->closing_socket, task->tgid), bpf_ktime_get_ns());
   } else if (class == LF_CALL_ANY_FD) {
     if (!lf_socket_of(task, fd)) return 0;
   } else if (class == LF_CALL_SPLICE) {
@@ -323,9 +323,16 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
     __u16 role = area->end.role;
     bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c.call & LF_CALL_OUT;
 
-    if (c.bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED))
-      c.turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], turn_key(*(volatile __u64*)&area->socket, c.tgid),
-                          opened == out, now);
+    if (c.bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED)) {
+      struct turn t = {.key = turn_key(*(volatile __u64*)&area->socket, c.tgid),
+                       .now = now,
+                       .end = opened ? &area->end : NULL,
+                       .start_ns = c.start_ns,
+                       .tgid = c.tgid,
+                       .question = opened == out};
+
+      c.turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], &t);
+    }
     if (class == LF_CALL_ACCEPT && result >= 0) {
       struct sock* listener = lf_socket_of(task, c.fd);
 

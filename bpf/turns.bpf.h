@@ -6,6 +6,8 @@
 #ifndef LOWFLAME_TURNS_H
 #define LOWFLAME_TURNS_H
 
+#include "call-tables.bpf.h"
+#include "endpoint.bpf.h"
 #include "tables.bpf.h"
 
 struct {
@@ -28,47 +30,79 @@ static __always_inline struct lf_turn* turn_line(__u64 key, __u32 probe) {
   return bpf_map_lookup_elem(&lf_turns, &at);
 }
 
+/* A question or its answer: how the line is found, and who asks whom. */
+struct turn {
+  __u64 key, now;
+  const struct lf_endpoint* end; /* NULL: nobody here waits for the answer */
+  __u64 start_ns;
+  __u32 tgid;
+  bool question;
+};
+
 /*
  * Notes bytes that are to be answered, or the answer: then gives the time that it took, else 0. Of several requests
  * before an answer the first counts.
  */
-static __always_inline __u64 turn_of(__u64* replaced, __u64 key, bool question, __u64 now) {
+static __always_inline __u64 turn_of(__u64* replaced, const struct turn* w) {
   struct lf_turn *own = NULL, *idle = NULL;
 
 #pragma clang loop unroll(full)
   for (__u32 i = 0; i < TURN_PROBES; i++) {
-    struct lf_turn* t = turn_line(key, i);
+    struct lf_turn* t = turn_line(w->key, i);
 
     if (!t) return 0;
-    if (!own && t->key == key) own = t;
+    if (!own && t->key == w->key) own = t;
     if (!idle && !t->since_ns) idle = t;
   }
-  if (question) {
-    if (own && own->since_ns) return 0;
+  if (w->question) {
+    if (own && own->since_ns) {
+      own->sends++;
+      return 0;
+    }
     if (!own) own = idle;
     if (!own) {
       (*replaced)++;
-      own = turn_line(key, 0);
+      own = turn_line(w->key, 0);
       if (!own) return 0;
     }
-    own->key = key;
-    own->since_ns = now;
+    own->key = w->key;
+    own->end.role = LF_END_NONE;
+    if (w->end) own->end = *w->end;
+    own->start_time_ns = w->start_ns;
+    own->tgid = w->tgid;
+    own->sends = 1;
+    own->since_ns = w->now;
     return 0;
   }
   if (!own || !own->since_ns) return 0;
   __u64 since = own->since_ns;
 
   own->since_ns = 0;
-  return now > since ? now - since : 1;
+  return w->now > since ? w->now - since : 1;
 }
 
-/* A socket is closed: who waits for an answer there does so no more. */
-static __always_inline void forget_turn(__u64 key) {
+/* A socket is closed: who waits for an answer there does so no more. What was waited for long enough counts as an
+ * answer. */
+static __always_inline void gave_up(struct lf_call_area* area, __u64 key, __u64 now) {
 #pragma clang loop unroll(full)
   for (__u32 i = 0; i < TURN_PROBES; i++) {
     struct lf_turn* t = turn_line(key, i);
 
-    if (t && t->key == key && t->since_ns) t->since_ns = 0;
+    if (!t || t->key != key || !t->since_ns) continue;
+    __u64 ns = now - t->since_ns;
+
+    t->since_ns = 0;
+    /* a unix name is not in the line */
+    if (ns < LF_GAVE_UP_NS || !t->end.role || t->end.family == AF_UNIX || t->sends > LF_GAVE_UP_SENDS) return;
+    struct call_result c = {};
+
+    area->end = t->end;
+    area->name_length = 0;
+    c.turn_ns = ns;
+    c.tgid = t->tgid;
+    c.start_ns = t->start_time_ns;
+    lf_add_endpoint(area, &c);
+    return;
   }
 }
 

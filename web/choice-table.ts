@@ -20,14 +20,19 @@ export interface ChoiceTableOptions<Row> {
   readonly rowHint?: string;
 }
 
-/** Whether one of the row's texts holds the filter's, in upper or lower case. */
-export function rowMatches<Row>(columns: readonly RowColumn<Row>[], row: Row, filter: string): boolean {
+/** Whether one of the texts holds the filter's, in upper or lower case. */
+export function holds(texts: readonly string[], filter: string): boolean {
   const wanted = filter.trim().toLowerCase();
-  return (
-    wanted === "" ||
-    columns.some(
-      (column) => !column.numeric && !column.draw && String(column.cell(row)).toLowerCase().includes(wanted),
-    )
+  return wanted === "" || texts.some((text) => text.toLowerCase().includes(wanted));
+}
+
+/** Whether one of the row's texts holds the filter's. */
+export function rowMatches<Row>(columns: readonly RowColumn<Row>[], row: Row, filter: string): boolean {
+  if (filter.trim() === "") return true;
+  const texts = columns.filter(({ numeric, draw }) => !numeric && !draw);
+  return holds(
+    texts.map((column) => String(column.cell(row))),
+    filter,
   );
 }
 

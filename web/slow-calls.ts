@@ -2,7 +2,7 @@
 // not returned.
 import type { CallSeen } from "../src/analysis/socket-calls.js";
 import type { ReportDocument } from "../src/export/html/document.js";
-import { ChoiceTable } from "./choice-table.js";
+import { ChoiceTable, rowMatches } from "./choice-table.js";
 import { copyButton, el } from "./dom.js";
 import { SLOW_COLUMNS, UNFINISHED_COLUMNS } from "./socket-columns.js";
 import { CAPTIONS } from "./socket-words.js";
@@ -89,7 +89,10 @@ export class SlowCalls {
   show(filter: string): void {
     const { slow, unfinished } = this.report.sockets!;
     const open = unfinished.filter(({ waiting }) => !waiting);
-    this.#timeline.show([...slow, ...open]);
+    this.#timeline.show([
+      ...slow.filter((call) => rowMatches(SLOW_COLUMNS, call, filter)),
+      ...open.filter((call) => rowMatches(UNFINISHED_COLUMNS, call, filter)),
+    ]);
     this.#slow.show(slow, filter);
     this.#unfinished.show(open, filter);
     this.#timeline.markChosen(this.#chosen);

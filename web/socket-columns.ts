@@ -202,7 +202,12 @@ const SEEN: readonly RowColumn<CallSeen>[] = [
   { title: "Call", numeric: false, cell: ({ call }) => call },
   { title: "Thread", numeric: false, cell: threadText },
   { title: "Other end", numeric: false, cell: ({ endpoint }) => endpoint?.name ?? "" },
-  { title: "Descriptor", numeric: true, format: String, cell: ({ fd }) => fd },
+  {
+    title: "Descriptor",
+    numeric: true,
+    format: (fd) => (Number(fd) < 0 ? "" : String(fd)),
+    cell: ({ fd }) => fd ?? -1,
+  },
   SPLIT,
 ];
 

@@ -9,11 +9,12 @@ import {
 } from "../src/analysis/socket-sum.js";
 import type { ReportDocument, ReportSockets } from "../src/export/html/document.js";
 import { errnoMeaning } from "../src/model/errno.js";
-import { ChoiceTable } from "./choice-table.js";
+import { ChoiceTable, holds } from "./choice-table.js";
 import { el } from "./dom.js";
 import { SlowCalls } from "./slow-calls.js";
 import {
   ANSWER_COLUMNS,
+  type AnswerRow,
   answerRows,
   CALL_COLUMNS,
   ENDPOINT_COLUMNS,
@@ -31,11 +32,12 @@ import { waitHistogram } from "./wait-histogram.js";
 
 const FILTER_DELAY_MS = 150;
 
-/** Errors by name, most first, with who got most of them. */
-export function errorRows(calls: readonly CallSummary[]): ErrorRow[] {
+/** Errors by name, most first, with who got most of them: those of calls, processes or names that hold the filter's text. */
+export function errorRows(calls: readonly CallSummary[], filter = ""): ErrorRow[] {
   const sums = new Map<string, { count: number; most: number; who: string }>();
   for (const call of calls.filter(({ waiting }) => !waiting))
     for (const { name, count } of call.byError) {
+      if (!holds([call.call, ownerText(call), name, errnoMeaning(name)], filter)) continue;
       const sum = sums.get(name) ?? { count: 0, most: 0, who: "" };
       sum.count += count;
       if (count > sum.most) {
@@ -55,6 +57,9 @@ export class SocketPanel {
   readonly #waiting: ChoiceTable<CallSummary>;
   readonly #endpoints: ChoiceTable<EndpointSummary>;
   readonly #tcp: TcpTable;
+  readonly #answers: ChoiceTable<AnswerRow>;
+  readonly #answerRows: readonly AnswerRow[];
+  readonly #errors: ChoiceTable<ErrorRow>;
   readonly #spinning: SpinTable;
   readonly #slow: SlowCalls;
   readonly #cpu: SourcePanel | null;
@@ -77,6 +82,17 @@ export class SocketPanel {
     readonly sockets: ReportSockets,
     names: readonly string[],
   ) {
+    this.#answerRows = answerRows(programAnswers(sockets.endpoints, sockets.tcp));
+    this.#answers = new ChoiceTable({
+      columns: ANSWER_COLUMNS,
+      caption: CAPTIONS.answers,
+      empty: "None matches the filter.",
+    });
+    this.#errors = new ChoiceTable({
+      columns: ERROR_COLUMNS,
+      caption: CAPTIONS.errors,
+      empty: "No call on a socket failed, or none matches the filter.",
+    });
     this.#calls = this.#callTable(CAPTIONS.calls, "No call on a socket, or none matches the filter.");
     this.#waiting = this.#callTable(CAPTIONS.waiting, "No call that waits for events.");
     this.#endpoints = new ChoiceTable<EndpointSummary>({
@@ -129,15 +145,6 @@ export class SocketPanel {
 
   #parts(): HTMLElement[] {
     const { sockets } = this;
-    const answers = answerRows(programAnswers(sockets.endpoints, sockets.tcp));
-    const answerTable = new ChoiceTable({ columns: ANSWER_COLUMNS, caption: CAPTIONS.answers, empty: "" });
-    answerTable.show(answers);
-    const errors = new ChoiceTable({
-      columns: ERROR_COLUMNS,
-      caption: CAPTIONS.errors,
-      empty: "No call on a socket failed.",
-    });
-    errors.show(errorRows(sockets.calls));
     const waiting = sockets.calls.filter((row) => row.waiting);
     const cut =
       "The totals stand at the end of a capture, and this one was cut before: only slow calls are known.";
@@ -151,12 +158,12 @@ export class SocketPanel {
         el("span", { class: "spacer" }),
         splitLegend(),
       ),
-      answers.length > 0 ? el("section", { class: "answers" }, answerTable.element) : null,
+      this.#answerRows.length > 0 ? el("section", { class: "answers" }, this.#answers.element) : null,
       el("section", { class: "endpoints" }, this.#endpoints.element, this.#leftOut(), this.#endpointDetail),
       this.#tcp.element,
       el("section", { class: "calls" }, this.#calls.element, this.#callDetail),
       waiting.length > 0 ? this.#idle(waiting) : null,
-      el("section", { class: "errors" }, errors.element),
+      el("section", { class: "errors" }, this.#errors.element),
       this.#spinning.element,
       this.#slow.element,
       el(
@@ -211,6 +218,8 @@ export class SocketPanel {
       filter,
     );
     this.#endpoints.show(together ? endpointsByProgram(endpoints) : endpoints, filter);
+    this.#answers.show(this.#answerRows, filter);
+    this.#errors.show(errorRows(calls, filter));
     this.#tcp.show(filter);
     this.#spinning.show(filter);
     this.#slow.show(filter);

@@ -365,7 +365,7 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     row["timeNs"] = Num(env, c.time_ns);
     row["thread"] = Num(env, static_cast<double>(c.thread));
     row["syscall"] = Num(env, static_cast<double>(c.syscall));
-    row["fd"] = Num(env, static_cast<double>(c.fd));
+    row["fd"] = Num(env, static_cast<double>(static_cast<int32_t>(c.fd)));
     row["endpoint"] = Num(env, static_cast<double>(c.endpoint));
     row["result"] = Num(env, c.result);
     row["durationNs"] = Num(env, c.duration_ns);

@@ -24,6 +24,7 @@ bool MayBeSocketCall(int32_t nr) {
     case SYS_readv:
     case SYS_writev:
     case SYS_sendfile:
+    case SYS_splice:
     case SYS_connect:
     case SYS_accept:
     case SYS_accept4:
@@ -67,7 +68,7 @@ int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd) {
     // a connection of which the other end came to us is known by our own address
     SetAddress(own, &end);
     end.role = LF_END_ACCEPTED;
-    const bool accepted = endpoint_ids_.count(EndpointKey(end)) != 0;
+    const bool accepted = endpoint_ids_.count(EndpointKey(end)) != 0 || tcp_start_.listening.count(end.port) != 0;
     if (listens) {
       end.role = LF_END_LISTEN;
     } else if (!has_peer) {
@@ -83,7 +84,15 @@ int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd) {
     const bool remote = has_peer && named(peer_length);
     const auto& name = reinterpret_cast<const sockaddr_un&>(remote ? peer : own);
     const socklen_t length = remote ? peer_length : own_length;
-    if (!named(length)) return -1;
+    if (!named(length)) {
+      ucred credentials{};
+      socklen_t size = sizeof(credentials);
+      if (!has_peer || getsockopt(copy.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) || credentials.pid <= 0)
+        return -1;
+      end.role = LF_END_PROCESS;
+      end.addr[0] = static_cast<uint64_t>(credentials.pid);
+      return EndpointId(end, nullptr, 0);
+    }
     const auto bytes = static_cast<uint32_t>(length - sizeof(sa_family_t));
     end.role = remote ? LF_END_PATH : has_peer ? LF_END_SERVED : LF_END_LISTEN;
     end.addr[0] = std::hash<std::string>()(std::string(name.sun_path, bytes));

@@ -83,7 +83,7 @@ struct CallTotal {
   int64_t process;  // -1 = other
   int32_t syscall;  // -1 = other
   uint64_t count, bytes, errors, busy_ns, blocked_ns, waiting_ns, max_ns;
-  std::map<uint32_t, uint64_t> by_error;  // 0 = the errors beyond the first four of each CPU
+  std::map<uint32_t, uint64_t> by_error;  // 0 = the errors beyond the first kinds (LF_ERRORS) of each CPU
   std::vector<uint64_t> buckets, busy_buckets;
 };
 

@@ -157,7 +157,7 @@ void Session::CollectCalls() {
       t.blocked_ns += r.blocked_ns;
       t.waiting_ns += r.waiting_ns;
       t.max_ns = std::max<uint64_t>(t.max_ns, r.max_ns);
-      for (int e = 0; e < 4; e++)
+      for (int e = 0; e < LF_ERRORS; e++)
         if (r.error[e]) t.by_error[r.error[e]] += r.error_count[e];
       if (r.error_other) t.by_error[0] += r.error_other;
       AddBuckets(&t.buckets, r.bucket);
@@ -165,7 +165,7 @@ void Session::CollectCalls() {
     }
     for (int i = 0; i <= LF_ENDPOINT_ROWS; i++) {
       const lf_endpoint_row& r = area->endpoint[i];
-      if (!r.count) continue;
+      if (!r.count && !r.turns) continue;
       const bool other = i == LF_ENDPOINT_ROWS;
       int64_t process = other ? -1 : ProcessOfTotals(static_cast<uint32_t>(r.key), r.start_time_ns);
       int64_t end = other ? -1 : EndpointId(r.end, r.name, r.name_length);
@@ -202,6 +202,22 @@ void Session::CollectCalls() {
       t.again += r.again;
       t.for_ns = std::max(t.for_ns, lasted);
     }
+  }
+  // who still waits for an answer has waited for it so long at least
+  const int lines = call_object_->MapFd("lf_turns");
+  for (uint32_t i = 0; i < LF_TURNS; i++) {
+    lf_turn line;
+    if (bpf_map_lookup_elem(lines, &i, &line) || !line.since_ns || line.end.role == LF_END_NONE) continue;
+    if (line.since_ns + LF_GAVE_UP_NS > final_.end_monotonic_ns || line.sends > LF_GAVE_UP_SENDS) continue;
+    const uint64_t ns = final_.end_monotonic_ns - line.since_ns;
+    const int64_t process = ProcessOfTotals(line.tgid, line.start_time_ns);
+    auto found = ends.find({process, EndpointId(line.end, nullptr, 0)});
+    if (found == ends.end()) continue;  // cut, or in the row "other"
+    EndpointTotal& t = found->second;
+    t.turns++;
+    t.turn_ns += ns;
+    t.turn_max_ns = std::max(t.turn_max_ns, ns);
+    t.turn_buckets[BucketOf(ns)]++;
   }
   for (auto& [key, t] : calls) final_.call_totals.push_back(std::move(t));
   for (auto& [key, t] : ends) final_.endpoint_totals.push_back(std::move(t));

@@ -29,6 +29,7 @@ interface Victim {
   readonly process: number;
   readonly name: string;
   readonly threads: number;
+  readonly waitedNs: number;
   /** Of the time of its threads, 0 to 1. */
   readonly share: number;
 }
@@ -45,7 +46,7 @@ export function lockFindingsOf(profile: Profile, terms: LockTerms): Finding[] {
   const victims = groups.map((group) => victimsOf(profile, group, threads));
   const findings = groups.flatMap((group, i) => contention(profile, terms, group, victims[i]!, exact) ?? []);
   const waiting = waitingThreads(profile, source, groups);
-  const convoys = groups.flatMap((group, i) => convoy(terms, group, victims[i]!, waiting[i]!) ?? []);
+  const convoys = groups.flatMap((group, i) => convoy(profile, terms, group, victims[i]!, waiting[i]!) ?? []);
   return [
     ...findings.slice(0, LOCK_CONTENTION.maxFindings),
     ...convoys.slice(0, LOCK_CONTENTION.maxFindings),
@@ -120,17 +121,23 @@ function figures(profile: Profile, group: LockGroup, names: Tally, exact: boolea
 }
 
 function convoy(
+  profile: Profile,
   terms: LockTerms,
   group: LockGroup,
   victims: readonly Victim[],
   waiting: ReadonlyMap<number, ReadonlySet<number>>,
 ): Finding | undefined {
-  const queued = (victim: Victim) => waiting.get(victim.process)?.size ?? 0;
+  const whole = profile.facts.sources.includes("offcpu"); // idle threads wait, too: it has them all
+  const queued = (victim: Victim) => {
+    const ever = waiting.get(victim.process)?.size ?? 0;
+    return group.atOnce > 0 ? Math.min(ever, Math.max(group.atOnce, onAverage(profile, victim))) : ever;
+  };
   const victim = victims.find(
     (each) =>
       each.threads >= LOCK_CONVOY.minThreads &&
       queued(each) > each.threads * LOCK_CONVOY.threadShare &&
-      each.share >= LOCK_CONVOY.warning,
+      each.share >= LOCK_CONVOY.warning &&
+      (whole || showsOthers(profile, each, waiting) || manyAtOnce(profile, group, each)),
   );
   const severity = victim && graded(victim.share, LOCK_CONVOY);
   if (victim === undefined || severity === undefined) return undefined;
@@ -138,7 +145,7 @@ function convoy(
   return {
     rule: terms.convoyRule,
     severity,
-    title: `${queued(victim)} of ${victim.threads} threads of ${victim.name} queue for one ${terms.lock}: ${terms.title(group)}`,
+    title: `${queued(victim)} of ${victim.threads} threads of ${victim.name}${whole ? "" : ", of those that were seen,"} queue for one ${terms.lock}: ${terms.title(group)}`,
     detail: `The threads of ${victim.name} spend ${percent(victim.share)} of their time in this queue, one behind the other. Only one of them gets on at a time, so more threads make the queue longer and nothing faster.${caller === undefined || caller.name === "[unknown]" ? "" : ` Most of them come by way of ${caller.name}.`}`,
     share: ratio(Math.min(1, victim.share)),
     culprit: group.name,
@@ -151,6 +158,21 @@ function convoy(
     ...searchForCaller(group),
   };
 }
+
+/** Threads of a process that waited on average, so at one time there were at least as many. */
+const onAverage = (profile: Profile, { waitedNs }: Victim): number =>
+  Math.ceil(waitedNs / profile.durationNs - 1e-9);
+
+/** CPU samples show the threads of a process that do something; waits for locks none but the waiters. */
+const showsOthers = (
+  { facts }: Profile,
+  victim: Victim,
+  waiting: ReadonlyMap<number, ReadonlySet<number>>,
+): boolean => facts.sources.includes("cpu") && victim.threads > (waiting.get(victim.process)?.size ?? 0);
+
+/** So many that it is a queue, however many other threads there are that nobody saw. */
+const manyAtOnce = (profile: Profile, { atOnce }: LockGroup, victim: Victim): boolean =>
+  Math.max(atOnce, onAverage(profile, victim)) >= LOCK_CONVOY.minUnseen;
 
 /** Threads seen of each process, whatever they did. */
 function threadsByProcess(profile: Profile): ReadonlyMap<number, number> {
@@ -168,7 +190,15 @@ function victimsOf(profile: Profile, group: LockGroup, threads: ReadonlyMap<numb
       if (process === undefined || process.kernelThread || process.pid === 0) return [];
       const count = Math.max(1, threads.get(process.id) ?? 0);
       const name = `${shown(process.comm)} (pid ${process.pid})`;
-      return [{ process: process.id, name, threads: count, share: waitedNs / (profile.durationNs * count) }];
+      return [
+        {
+          process: process.id,
+          name,
+          threads: count,
+          waitedNs,
+          share: waitedNs / (profile.durationNs * count),
+        },
+      ];
     })
     .sort((a, c) => c.share - a.share);
 }

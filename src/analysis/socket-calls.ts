@@ -13,7 +13,8 @@ export interface CallSeen extends SocketOwner {
   readonly call: string;
   /** Waits for events: such a call is never slow, and unfinished it is how a program idles. */
   readonly waiting: boolean;
-  readonly fd: number;
+  /** Null of a call that has none. */
+  readonly fd: number | null;
   /** Index into Profile.endpoints, -1 where it is not known, as for waiting calls; and its name, null there. */
   readonly endpointId: number;
   readonly endpoint: EndpointName | null;
@@ -59,7 +60,7 @@ function callSeen(profile: Profile, call: SocketCall, nameOf: (endpoint: number)
     thread: thread?.comm ?? "(unknown)",
     call: syscallName(arch, call.syscall) || "(unknown)",
     waiting: isWaitingCall(arch, call.syscall),
-    fd: call.fd,
+    fd: call.fd < 0 ? null : call.fd,
     endpointId: call.endpoint,
     endpoint: call.endpoint < 0 ? null : nameOf(call.endpoint),
     startNs: Math.max(0, call.timeNs - durationNs),

@@ -72,8 +72,17 @@ export const HELD_ASLEEP = { warning: 100e6, critical: 1e9, maxFindings: 5 } as 
  */
 export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
 
-/** A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. */
-export const LOCK_CONVOY = { minThreads: 4, threadShare: 0.5, warning: 0.05, critical: 0.2 } as const;
+/**
+ * A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. Where only the
+ * waiters were seen, half of the threads is half of them: then it takes eight that wait at one time.
+ */
+export const LOCK_CONVOY = {
+  minThreads: 4,
+  minUnseen: 8,
+  threadShare: 0.5,
+  warning: 0.05,
+  critical: 0.2,
+} as const;
 
 /** Traced waits for spin locks below this part of the spinning that CPU samples see: the kernel hides them. */
 export const SPIN_WAITS_HIDDEN = 0.1;
@@ -168,11 +177,13 @@ export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 /**
  * One of the ends that a program asks answers far later than the others. Medians differ threefold between healthy ends of
  * different work, not fivefold; 20 ms are felt, half a second is an outage. A slow tail needs more answers to be seen.
+ * An end that hardly answers gives few: five of a second and of twenty times the others' are no chance.
  */
 export const SLOW_END = {
   minTurns: 20,
   times: 5,
   p50Ns: { warning: 20e6, critical: 500e6 },
+  few: { minTurns: 5, times: 20, p50Ns: 1e9 },
   tailMinTurns: 200,
   tailTimes: 10,
   tailP99Ns: 100e6,

@@ -38,6 +38,7 @@ export interface CallRow {
   readonly thread: number;
   /** Number of the system call. */
   readonly syscall: number;
+  /** -1 = none: socket, and waiting calls (poll, select, epoll_wait), whose first argument is no socket. */
   readonly fd: number;
   /** Id of an `EndpointRow`, -1 = unknown (waiting calls have none). */
   readonly endpoint: number;
@@ -70,7 +71,7 @@ export interface CallTotal {
   readonly count: number;
   readonly bytes: number;
   readonly errors: number;
-  /** The first four errno of each CPU; errno 0 = all others together. 512 and above: interrupted, to be restarted. */
+  /** The first eight errno of each CPU; errno 0 = all others together. 512 and above: interrupted, to be restarted. */
   readonly byError: readonly { readonly errno: number; readonly count: number }[];
   readonly busyNs: Nanoseconds;
   readonly blockedNs: Nanoseconds;
@@ -103,7 +104,8 @@ export interface EndpointTotal {
    * Turnarounds: who keeps whom waiting. At an end that this side opened (remote, path) the time from a send to the first
    * bytes received after it: how long *the other side* took to answer. At an accepted end (accepted, served path) the
    * time from a receive to the first bytes sent after it: how long *this process* took. This answers "which upstream is
-   * slow, or is it us?" where no call ever blocks. Buckets as above. Zero for other roles.
+   * slow, or is it us?" where no call ever blocks. At a remote end a question that has no answer when its connection is closed
+   * or the recording ends counts as one that took so long, from 1 s on. Buckets as above. Zero for other roles.
    */
   readonly turns: number;
   readonly turnSumNs: Nanoseconds;

@@ -88,7 +88,8 @@ export interface SocketCallSeenJson {
   readonly tid: number;
   readonly thread: string;
   readonly call: string;
-  readonly descriptor: number;
+  /** Null of a call that has none. */
+  readonly descriptor: number | null;
   readonly end: string | null;
   readonly protocol: string | null;
   /** Since the start of the recording. */

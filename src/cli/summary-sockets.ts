@@ -158,12 +158,13 @@ function unfinishedLines(sockets: SocketsJson, palette: Palette, width: number):
 function unfinishedLine(row: SocketCallSeenJson, width: number): string {
   const pid = row.pid === null ? "" : `[${row.pid}]`;
   const part = mainPart(row);
-  const on = row.end === null ? `descriptor ${row.descriptor}` : row.end;
+  const on = row.end ?? (row.descriptor === null ? null : `descriptor ${row.descriptor}`);
   const how = part === null ? "" : `, ${PART_WORDS[part]}`;
-  const who = `${row.call} of ${row.process}${pid} on `;
-  const forms = [`${who}${on}${how}`, `${who}${on}`, `${row.call} on ${on}`];
+  const where = on === null ? "" : ` on ${on}`;
+  const who = `${row.call} of ${row.process}${pid}`;
+  const forms = [`${who}${where}${how}`, `${who}${where}`, `${row.call}${where}`];
   const room = Math.max(LEAST_NAME, width - 11);
-  const text = endsInPort(on) ? firstThatFits(forms, room) : printable(forms[0]!, room);
+  const text = on !== null && endsInPort(on) ? firstThatFits(forms, room) : printable(forms[0]!, room);
   return `${duration(row.totalNs).padStart(9)}  ${text}`;
 }
 

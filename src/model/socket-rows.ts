@@ -74,6 +74,7 @@ export class SocketRows {
       if (!known) invalid.add("endpoints");
       return {
         ...row,
+        fd: row.fd | 0, // none, as an unsigned number, is none as well
         thread: threads.known(row.thread) ? row.thread : threads.unknown(),
         endpoint: known ? row.endpoint : -1,
         node: merged.node,

@@ -10,6 +10,7 @@ import { startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
 
 const WRITE = 1;
+const POLL = 7;
 const SENDTO = 44;
 const RECVFROM = 45;
 const IN_PROGRESS = 16;
@@ -197,6 +198,30 @@ test("a call that began before the recording is told with the recording's length
   expect(call!.durationNs).toBe(recorded.profile.durationNs);
   expect(call!.blockedNs / call!.durationNs).toBeGreaterThan(0.99);
   expect(nameOf(recorded, call!.endpoint)).toMatch(/^remote 127\.0\.0\.1 \d+$/);
+});
+
+test("questions that nobody answers count with the time that was waited: given up, and still waiting at the end", async () => {
+  const program = await startProgram("tcp-life", { args: ["--hang", "6", "--ms", "20000"], hold: true });
+  const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+    program.go();
+    await program.child.until(() => program.child.stdout.includes('"hung"'), 10_000, "the end of patience");
+    await sleep(1000);
+  });
+  const { port } = JSON.parse(program.child.stdout.trim().split("\n").at(-1)!) as { port: number };
+  await program.stop();
+  const [asked] = recorded.final.endpointTotals.filter(
+    (t) =>
+      pidOf(recorded, t.process) === program.pid &&
+      nameOf(recorded, t.endpoint) === `remote 127.0.0.1 ${port}`,
+  );
+  expect(asked!.turns).toBe(6);
+  expect(asked!.turnSumNs).toBeGreaterThan(3 * 1.19e9 + 3 * 2.1e9);
+  expect(asked!.turnMaxNs).toBeLessThan(recorded.profile.durationNs);
+  expect(sum(asked!.turnBuckets, (n) => n)).toBe(6);
+  // its main thread is in poll, which is on no descriptor
+  const waiting = recorded.profile.calls.filter((c) => c.syscall === POLL && c.flags & IN_PROGRESS);
+  expect(waiting.length).toBeGreaterThan(0);
+  expect(new Set(waiting.map((c) => c.fd))).toEqual(new Set([-1]));
 });
 
 test("a descriptor on which nearly every call finds nothing: with process, endpoint and stack", async () => {

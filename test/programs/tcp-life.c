@@ -1,11 +1,12 @@
 // Connections whose lives are known: a prime number each of those that are established and closed, refused, reset, and
 // left in CLOSE-WAIT; and a listening socket that nobody accepts from. Prints how many it made of each, and its ports.
 // With --loss it sends on a connection until the time is over, for a test that makes the network lose segments; with
-// --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does.
+// --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does; with
+// --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s.
 //
 //   tcp-life [--connects 23] [--refused 7] [--resets 5] [--close-wait 13] [--overflow 11] [--ms 300] [--loss 0] [--spin
 //   0]
-//            [--stuck 0] [--port 0] [--hold]
+//            [--stuck 0] [--hang 0] [--port 0] [--hold]
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -90,6 +91,20 @@ int main(int argc, char** argv) {
   for (uint64_t i = 0; i < waits; i++) close(connected(listener, port, &other));
   ready(argc, argv);
 
+  uint64_t hang = option(argc, argv, "--hang", 0);
+  if (hang) {
+    int asked[64];
+    for (uint64_t i = 0; i < hang && i < 64; i++) {
+      asked[i] = connected(listener, port, &other);
+      must(write(asked[i], "?", 1) == 1, "write");
+    }
+    poll(NULL, 0, 1200);
+    for (uint64_t i = 0; i < hang / 2 && i < 64; i++) close(asked[i]);
+    printf("{\"event\":\"hung\",\"port\":%d}\n", port);
+    fflush(stdout);
+    poll(NULL, 0, (int)ms);
+    return 0;
+  }
   for (uint64_t i = 0; i < connects; i++) {
     int fd = connected(listener, port, &other);
     close(fd);

@@ -17,16 +17,23 @@ function findings(options: {
   kind?: LockKind;
   stack?: readonly FakeFrame[];
   cut?: boolean;
+  sources?: readonly SourceName[];
+  /** How many wait at one time, one group after the other; default all of them. */
+  atOnce?: number;
 }) {
-  const { waitedNs, threads = 1, waiting = threads } = options;
+  const { waitedNs, threads = 1, waiting = threads, atOnce = waiting } = options;
   const server = fakeApp(threads);
   const lock = futexOf(server, options.kind);
-  for (const thread of server.threads.slice(0, waiting))
-    server.capture.futex(thread, options.stack ?? WANTS, {
-      ...{ lock, times: 10, durationNs: waitedNs / waiting / 10, at: 9e9 },
-    });
+  const durationNs = waitedNs / waiting / 10;
+  server.threads.slice(0, waiting).forEach((thread, i) => {
+    const at = 9e9 - Math.floor(i / atOnce) * durationNs;
+    // Where they take turns, each wait is one sample for all ten.
+    const often = atOnce < waiting ? { times: 1, weightNs: durationNs * 10 } : { times: 10 };
+    server.capture.futex(thread, options.stack ?? WANTS, { lock, durationNs, at, ...often });
+  });
   const totals = [total(lock, server.process, 1000, waitedNs / 1000, 3)];
-  const profile = profileOf(server, totals, { cut: options.cut ?? false });
+  const { cut = false, sources = ["futex"] } = options;
+  const profile = profileOf(server, totals, { cut, sources });
   return analyze(profile).filter(({ rule }) => RULES.test(rule));
 }
 
@@ -121,7 +128,7 @@ describe("user-lock-contention", () => {
 
 describe("user-lock-convoy", () => {
   const convoys = (options: Parameters<typeof findings>[0]) =>
-    findings(options).filter(({ rule }) => rule === "user-lock-convoy");
+    findings({ sources: ["offcpu", "futex"], ...options }).filter(({ rule }) => rule === "user-lock-convoy");
 
   test("is more than half of at least four threads in one queue that takes 5 % of their time", () => {
     const [finding, ...rest] = convoys({ waitedNs: 12e9, threads: 8, waiting: 5 });
@@ -135,6 +142,23 @@ describe("user-lock-convoy", () => {
     expect(convoys({ waitedNs: 12e9, threads: 8, waiting: 4 })).toEqual([]);
     expect(convoys({ waitedNs: 12e9, threads: 3 })).toEqual([]);
     expect(convoys({ waitedNs: 3.9e9, threads: 8 })).toEqual([]);
+  });
+
+  test("is about how many wait at one time, not how many ever waited", () => {
+    expect(convoys({ waitedNs: 12e9, threads: 9, waiting: 8, atOnce: 2 })).toEqual([]);
+    expect(convoys({ waitedNs: 12e9, threads: 9, waiting: 8, atOnce: 5 })[0]!.title).toMatch(/^5 of 9 /);
+    // few waits were sampled at one time, but 6.5 threads wait on average
+    expect(convoys({ waitedNs: 65e9, threads: 9, waiting: 8, atOnce: 2 })[0]!.title).toMatch(/^7 of 9 /);
+  });
+
+  test("where only waiters were seen, is eight of them at one time", () => {
+    const sources: SourceName[] = ["futex"];
+    expect(convoys({ waitedNs: 12e9, threads: 4, sources })).toEqual([]);
+    expect(convoys({ waitedNs: 12e9, threads: 7, sources })).toEqual([]);
+    expect(convoys({ waitedNs: 12e9, threads: 9, atOnce: 2, sources })).toEqual([]);
+    expect(convoys({ waitedNs: 12e9, threads: 8, sources })[0]!.title).toContain(
+      "8 of 8 threads of app (pid 80), of those that were seen, queue for one user lock",
+    );
   });
 });
 
@@ -214,6 +238,20 @@ describe("lock-held-asleep", () => {
     const [finding] = held({ waitNs: 2e8, state: "preempted", syscall: -1, stack: [app("spin")] });
     expect(finding!.title).toContain("was itself ready to run and without a CPU");
     expect(finding!.next.join("\n")).toContain("chrt -a -p 80");
+  });
+
+  test("an owner that lost its CPU inside of a futex call did not wait for a futex", () => {
+    const server = fakeApp(2);
+    const [waiter, owner] = server.threads as [number, number];
+    const lock = futexOf(server);
+    const second = futexOf(server, "user lock", 0x7f0000000080n);
+    const state = { state: "preempted", syscall: SYS_FUTEX } as const;
+    server.capture.futex(waiter, WANTS, { lock, durationNs: 9e8 });
+    server.capture.futex(owner, WANTS, { lock: second, syscall: SYS_FUTEX, durationNs: 1e6 });
+    server.capture.futexOwners(owner, WANTS, { lock, durationNs: 9e8, ...state });
+    const totals = [total(lock, server.process, 1, 9e8), total(second, server.process, 1, 1e6)];
+    const rules = analyze(profileOf(server, totals)).map(({ rule }) => rule);
+    expect(rules).toContain("lock-held-asleep");
   });
 
   test("says when it may be threads that take turns to wait for events", () => {

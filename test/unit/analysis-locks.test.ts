@@ -17,6 +17,7 @@ function findings(options: {
   self?: boolean;
   cut?: boolean;
   kernelThread?: boolean;
+  sources?: readonly SourceName[];
 }) {
   const { waitedNs, threads = 1, waiting = threads, name = "mmap_lock of app (pid 80)" } = options;
   const capture = new FakeCapture();
@@ -32,7 +33,7 @@ function findings(options: {
     capture.locks(thread, stack, { lock, times: 10, durationNs: waitedNs / waiting / 10 });
   capture.lockOwners(all[0]!, MAP, { lock, durationNs: waitedNs });
   const events = capture.events({
-    facts,
+    facts: { sources: options.sources ?? facts.sources },
     final: { lockTotals: [total(lock, app.process, 1000, waitedNs / 1000)] },
   });
   const profile = buildProfile(options.cut ? events.slice(0, -1) : events);
@@ -170,13 +171,25 @@ describe("lock-convoy", () => {
     });
     expect(finding!.title).toContain("5 of 8 threads of app (pid 80)");
     expect(finding!.detail).toContain("15.0 % of their time");
-    expect(convoys({ waitedNs: 40e9, threads: 8 })[0]).toMatchObject({ severity: "critical" });
+    expect(convoys({ waitedNs: 40e9, threads: 8, waiting: 7 })[0]).toMatchObject({ severity: "critical" });
   });
 
   test("is not half of the threads, fewer than four, or less time", () => {
     expect(convoys({ waitedNs: 12e9, threads: 8, waiting: 4 })).toEqual([]);
     expect(convoys({ waitedNs: 12e9, threads: 3 })).toEqual([]);
     expect(convoys({ waitedNs: 3.9e9, threads: 8 })).toEqual([]);
+  });
+
+  test("where only waiters were seen, is eight of them at one time", () => {
+    for (const sources of [["locks"], ["cpu", "locks"]] as const) {
+      // four of four that were seen, and nobody knows of how many
+      expect(convoys({ waitedNs: 12e9, threads: 4, sources })).toEqual([]);
+      expect(convoys({ waitedNs: 60e9, threads: 12, sources })).toEqual([]);
+      const [finding] = convoys({ waitedNs: 90e9, threads: 12, sources });
+      expect(finding!.title).toContain("12 of 12 threads of app (pid 80), of those that were seen, queue");
+    }
+    const [finding] = convoys({ waitedNs: 12e9, threads: 4, sources: ["offcpu", "locks"] });
+    expect(finding!.title).toContain("4 of 4 threads of app (pid 80) queue");
   });
 });
 

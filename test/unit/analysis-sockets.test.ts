@@ -152,13 +152,13 @@ describe("sockets-growing", () => {
 });
 
 describe("unfinished-call", () => {
-  function unfinished(syscall: number, role: EndpointRole | null, ageNs: number, busyNs = 0) {
+  function unfinished(syscall: number, role: EndpointRole | null, ageNs: number, busyNs = 0, fd = 7) {
     const capture = new FakeCapture();
     const { thread } = capture.process(80, "client");
     const endpoint = role === null ? -1 : capture.endpoint({ role });
     capture.slowCall(thread, [], {
       ...{ syscall, endpoint, durationNs: ns(ageNs), blockedNs: ns(ageNs - busyNs), busyNs: ns(busyNs) },
-      ...{ timeNs: 10e9, flags: SampleFlag.inProgress },
+      ...{ timeNs: 10e9, flags: SampleFlag.inProgress, fd },
     });
     return found("unfinished-call", capture);
   }
@@ -173,6 +173,17 @@ describe("unfinished-call", () => {
     expect(finding).toMatchObject({ severity: "warning", tab: "sockets" });
     expect(finding!.title).toContain("for 8.0 s, and it has not returned");
     expect(finding!.detail).toMatch(words);
+  });
+
+  test.each([
+    [SYS.read, null, "client (pid 80) has been in read for 8.0 s,"],
+    [SYS.connect, "remote", "client (pid 80) has been in connect on 10.0.0.1:8080 for 8.0 s,"],
+  ] as const)("names no descriptor where the call has none", (syscall, role, title) => {
+    expect(unfinished(syscall, role, 8e9, 0, 2 ** 32 - 1)).toEqual(unfinished(syscall, role, 8e9, 0, -1));
+    const [finding] = unfinished(syscall, role, 8e9, 0, -1);
+    expect(finding!.title).toContain(title);
+    expect(finding!.next.some((line) => line.startsWith("cat /proc/80/task/80/stack"))).toBe(true);
+    expect(JSON.stringify(finding)).not.toMatch(/descriptor|fd\/|-1/);
   });
 
   test("of a thread that may well be idle is only worth knowing", () => {
@@ -229,6 +240,34 @@ describe("slow-end", () => {
       ],
     ],
     [
+      "four answers, however slow",
+      [
+        [1e6, 900],
+        [30e9, 4],
+      ],
+    ],
+    [
+      "19 answers of less than a second",
+      [
+        [1e6, 900],
+        [700e6, 19],
+      ],
+    ],
+    [
+      "19 answers of less than twenty times the others'",
+      [
+        [150e6, 900],
+        [2e9, 19],
+      ],
+    ],
+    [
+      "few answers beside few of the others",
+      [
+        [1e6, 19],
+        [30e9, 5],
+      ],
+    ],
+    [
       "a handful of answers",
       [
         [1e6, 900],
@@ -243,6 +282,26 @@ describe("slow-end", () => {
       endTotal(process, capture.endpoint({ address: `10.0.0.${n}` }), 5_000, [turns]),
     );
     expect(found("slow-end", capture, { endpointTotals })).toEqual([]);
+  });
+});
+
+describe("slow-end of an end that hardly answers", () => {
+  test.each([
+    [5, 1.3e9, 1e6],
+    [19, 30e9, 900e6],
+  ])("finds %i answers of %d ns beside those of %d ns", (times, slowNs, quickNs) => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "nginx");
+    const ends: [number, number][] = [
+      [quickNs, 20],
+      [slowNs, times],
+    ];
+    const endpointTotals = ends.map((turns, n) =>
+      endTotal(process, capture.endpoint({ address: `10.0.0.${n}` }), 50, [turns]),
+    );
+    expect(found("slow-end", capture, { endpointTotals })).toMatchObject([
+      { severity: "critical", culprit: "10.0.0.1:8080" },
+    ]);
   });
 });
 

@@ -126,6 +126,23 @@ describe("64-bit values are exact", () => {
   test.each([-1, 2 ** 32, 1.5])("the id %d is refused, not wrapped", async (id) => {
     await expect(encodeEvent(withProcess({ id }))).rejects.toThrow(`${id} is not a whole number`);
   });
+
+  test.each([
+    [-1, -1],
+    [2 ** 31 - 1, 2 ** 31 - 1],
+    [2 ** 32 - 1, -1],
+    [0x7ffe_1234_5678, 0x1234_5678],
+    [1.5, 1],
+    [Number.NaN, 0],
+  ])(
+    "the descriptor %d, an argument of somebody's call, is written as %d and fails nothing",
+    async (fd, written) => {
+      const { calls } = (SMALL_CAPTURE[2] as { batch: Batch }).batch.tables;
+      const tables = { ...FIRST.batch.tables, calls: [{ ...calls[0]!, fd }] };
+      const [back] = await roundTrip({ type: "batch", batch: { ...FIRST.batch, tables } });
+      expect(back).toMatchObject({ batch: { tables: { calls: [{ ...calls[0]!, fd: written }] } } });
+    },
+  );
 });
 
 describe("strings are exact", () => {

@@ -57,6 +57,19 @@ describe("the digest of sockets", () => {
     expect(call!.stack.at(-1)).toBe("inet_stream_connect");
   });
 
+  it("has null and no words for the descriptor of a call without one", () => {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(80, "nginx");
+    capture.slowCall(thread, [], { fd: -1, flags: SampleFlag.inProgress, durationNs: ns(8e9), timeNs: 9e9 });
+    capture.slowCall(thread, [], { fd: -1 });
+    const profile = socketProfile(capture);
+    const { slow, unfinished } = digest(profile, 20).sockets!;
+    expect([...slow, ...unfinished].map(({ descriptor }) => descriptor)).toEqual([null, null]);
+    const text = lines(profile).join("\n");
+    expect(text).toContain("recvfrom of nginx[80], blocked");
+    expect(text).not.toMatch(/descriptor|null/);
+  });
+
   it("has TCP connections by end with who uses it, and how fast the way to each end is that is asked", () => {
     const sockets = digest(recorded(), 20).sockets!;
     expect(sockets.tcpCount).toBe(5);

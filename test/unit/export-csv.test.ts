@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { csvCell, writeCsv } from "../../src/export/csv.js";
 import { CSV_TABLES } from "../../src/export/csv-tables.js";
 import { renderProfile } from "../../src/export/index.js";
+import { ns } from "../../src/model/units.js";
 import { FakeCapture } from "./helpers/fake-capture.js";
 import { addSockets, callTotal, SYS, socketProfile } from "./helpers/socket-example.js";
 import { HOSTILE } from "./html-example.js";
@@ -73,6 +74,15 @@ describe("each table", () => {
     expect(column(rows, "result")).toContain("ECONNRESET");
     expect(column(rows, "stack")[1]).toMatch(/main;Cache::get\(\);.*__x64_sys_recvfrom/);
   });
+});
+
+test("a call without a descriptor has an empty cell for it", () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(80, "nginx");
+  capture.slowCall(thread, [], { fd: -1, durationNs: ns(2e9) });
+  capture.slowCall(thread, [], { fd: 0, durationNs: ns(1e9) });
+  const text = Buffer.from(writeCsv(socketProfile(capture), "slow")).toString();
+  expect(column(parsed(text), "fd")).toEqual(["", "0"]);
 });
 
 test("numbers are whole, to 2^53", () => {

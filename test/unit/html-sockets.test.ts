@@ -11,6 +11,7 @@ import {
   CALL_COLUMNS,
   ENDPOINT_COLUMNS,
   ownerText,
+  SLOW_COLUMNS,
 } from "../../web/socket-columns.js";
 import { errorRows } from "../../web/socket-panel.js";
 import { partsText } from "../../web/split-bar.js";
@@ -124,6 +125,22 @@ describe("tables", () => {
       { name: "EAGAIN", count: 40_000 },
       { name: "ECONNRESET", count: 24, meaning: "the other side broke the connection off" },
     ]);
+  });
+
+  test("of errors follow the filter by process, call, name and meaning", () => {
+    const names = (filter: string) => errorRows(sockets.calls, filter).map(({ name }) => name);
+    expect(names(" NGINX ")).toEqual(["EAGAIN", "ECONNRESET"]);
+    expect(names("recvfrom")).toEqual(["EAGAIN", "ECONNRESET"]);
+    expect(names("broke the connection")).toEqual(["ECONNRESET"]);
+    expect(names("writev")).toEqual([]);
+  });
+
+  test("of slow calls have no descriptor where the call has none", () => {
+    const [call] = sockets.slow;
+    expect(call!.fd).toBe(7);
+    const column = SLOW_COLUMNS.find(({ title }) => title === "Descriptor")!;
+    const text = (fd: number | null) => column.format!(Number(column.cell({ ...call!, fd })));
+    expect([text(0), text(7), text(null)]).toEqual(["0", "7", ""]);
   });
 
   test("are filtered by their texts, not by their numbers", () => {

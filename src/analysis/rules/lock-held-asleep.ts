@@ -8,6 +8,7 @@ import { Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
 import { conditionLocks } from "../futex-conditions.js";
 import { plainName, WAIT_TEXT } from "../kernel-names.js";
+import { EVENTS_CALL, FUTEX_CALL, LockOwnerTime } from "../lock-owner-time.js";
 import { ownerName } from "../lock-summary.js";
 import { graded, percent, shown, time } from "../text.js";
 import { HELD_ASLEEP } from "../thresholds.js";
@@ -15,9 +16,6 @@ import { userLockCallers } from "../user-lock-callers.js";
 
 const RUNNING = OFFCPU_STATES.indexOf("none");
 const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
-const FUTEX_CALL = /^futex(?:_|$)/;
-/** Threads that take turns to wait for events do so with a lock held. */
-const EVENTS_CALL = /^(?:epoll_p?wait2?|p?poll|p?select6?|accept4?)$/;
 
 /** The longest wait for one lock, and what its owner did meanwhile. */
 interface Inversion {
@@ -32,6 +30,7 @@ export function lockHeldAsleep(profile: Profile): Finding[] {
   const owners = profile.weights.find(({ source }) => source === "futex-owners");
   if (owners?.lock === undefined) return [];
   const conditions = conditionLocks(profile);
+  const ownerTime = new LockOwnerTime(profile, owners);
   const worst = new Map<number, Inversion>();
   for (let row = 0; row < owners.count; row++) {
     const lock = owners.lock[row]!;
@@ -41,32 +40,13 @@ export function lockHeldAsleep(profile: Profile): Finding[] {
     if (waitedNs < HELD_ASLEEP.warning || owners.state[row] === RUNNING || owner === undefined || self)
       continue;
     if (profile.locks[lock] === undefined || conditions.has(lock)) continue;
-    if (waitedNs <= (worst.get(lock)?.waitedNs ?? 0) || !sleptMeanwhile(profile, owners, row)) continue;
+    if (waitedNs <= (worst.get(lock)?.waitedNs ?? 0) || !ownerTime.sleptMeanwhile(row)) continue;
     worst.set(lock, { lock, row, waitedNs });
   }
   return [...worst.values()]
     .sort((a, c) => c.waitedNs - a.waitedNs)
     .slice(0, HELD_ASLEEP.maxFindings)
     .map((inversion) => finding(profile, owners, inversion));
-}
-
-/**
- * The owner's longest overlapping wait may be a short one. Where its own waits were recorded none of them may be shorter
- * than half of the waiter's for this to be the reason.
- */
-function sleptMeanwhile(profile: Profile, owners: WeightTable, row: number): boolean {
-  let longest: number | undefined;
-  for (const table of profile.weights) {
-    if (table.source !== "offcpu" && table.source !== "futex") continue;
-    for (let other = 0; other < table.count; other++)
-      if (
-        table.thread[other] === owners.thread[row] &&
-        table.state[other] === owners.state[row] &&
-        table.syscall[other] === owners.syscall[row]
-      )
-        longest = Math.max(longest ?? 0, table.maxNs[other]!);
-  }
-  return longest === undefined || longest >= owners.maxNs[row]! / 2;
 }
 
 function finding(profile: Profile, owners: WeightTable, { lock, row, waitedNs }: Inversion): Finding {

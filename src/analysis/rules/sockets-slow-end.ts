@@ -38,7 +38,7 @@ function compared(
 ): { severity?: Severity; tail: boolean; others: Turns } {
   const fastest = all.toSorted((a, b) => a.turnP50Ns - b.turnP50Ns).slice(0, Math.ceil(all.length / 2));
   const others = turnsTogether(fastest);
-  if (fastest.length === 0 || end.turns < SLOW_END.minTurns) return { tail: false, others };
+  if (fastest.length === 0 || !isEnough(end, others)) return { tail: false, others };
   if (end.turnP50Ns >= others.turnP50Ns * SLOW_END.times) {
     const severity = graded(end.turnP50Ns, SLOW_END.p50Ns);
     if (severity !== undefined) return { severity, tail: false, others };
@@ -49,6 +49,15 @@ function compared(
     end.turnP99Ns >= SLOW_END.tailP99Ns &&
     end.turnP99Ns >= others.turnP99Ns * SLOW_END.tailTimes;
   return tail ? { severity: "warning", tail, others } : { tail, others };
+}
+
+/** Whether an end gave enough answers to be judged: the slower they are, the fewer there can be, and the fewer are no chance. */
+function isEnough(end: Turns, others: Turns): boolean {
+  const { minTurns, few } = SLOW_END;
+  if (end.turns >= minTurns) return true;
+  return (
+    end.turns >= few.minTurns && end.turnP50Ns >= few.p50Ns && end.turnP50Ns >= others.turnP50Ns * few.times
+  );
 }
 
 function finding(

@@ -3,7 +3,7 @@ import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import type { Finding } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
-import { ssCommand, straceCommand } from "../socket-advice.js";
+import { descriptorCommand, ssCommand, straceCommand } from "../socket-advice.js";
 import { type CallSeen, unfinishedCalls } from "../socket-calls.js";
 import { shown, time } from "../text.js";
 import { UNFINISHED } from "../thresholds.js";
@@ -32,7 +32,7 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
   const first = calls[0]!;
   const { call, comm, pid, fd, endpoint, durationNs } = first;
   const name = pid === null ? shown(comm) : `${shown(comm)} (pid ${pid})`;
-  const where = endpoint === null ? `descriptor ${fd}` : `${endpoint.name} (descriptor ${fd})`;
+  const where = placeOf(first);
   const idle = endpoint !== null && IDLE_ROLES.has(endpoint.role) && RECEIVING.test(call);
   const many = calls.length > 1 ? `${calls.length} threads of ${name} have` : `${name} has`;
   const ss = ssCommand(profile.endpoints[first.endpointId]);
@@ -43,7 +43,7 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
   return {
     rule: "unfinished-call",
     severity: idle ? "info" : "warning",
-    title: `${many} been in ${call} on ${where} for ${time(durationNs)}, and it has not returned`,
+    title: `${many} been in ${call}${where} for ${time(durationNs)}, and it has not returned`,
     detail: `When the recording ended ${seen}. ${doingOf(first, idle)} No latency of finished calls shows it. What began before the recording counts from its start.`,
     share: ratio(profile.durationNs > 0 ? Math.min(1, durationNs / profile.durationNs) : 0),
     culprit: endpoint === null ? name : endpoint.name,
@@ -53,12 +53,18 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
       ...(pid === null
         ? []
         : [
-            `ls -l /proc/${pid}/fd/${fd}; cat /proc/${pid}/task/${first.tid}/stack`,
+            `${fd === null ? "" : `${descriptorCommand(pid, fd)}; `}cat /proc/${pid}/task/${first.tid}/stack`,
             straceCommand(pid, "network"),
           ]),
     ],
     tab: "sockets",
   };
+}
+
+/** " on " end and descriptor, as far as they are known; "" where neither is. */
+function placeOf({ fd, endpoint }: CallSeen): string {
+  if (endpoint === null) return fd === null ? "" : ` on descriptor ${fd}`;
+  return ` on ${endpoint.name}${fd === null ? "" : ` (descriptor ${fd})`}`;
 }
 
 /** What it waits for, as far as the call tells. */

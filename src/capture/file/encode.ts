@@ -2,6 +2,7 @@
 // are what needs converting.
 import type {
   Batch,
+  CallRow,
   FinalFacts,
   FrameColumns,
   LockRow,
@@ -62,6 +63,7 @@ function batchMessage({ tables, samples }: Batch): object {
       frames: framesMessage(tables.frames),
       stacks: stacksMessage(tables.stacks),
       locks: tables.locks.map(lockMessage),
+      calls: tables.calls.map(callMessage),
     },
     samples: samples.map(samplesMessage),
   };
@@ -69,6 +71,11 @@ function batchMessage({ tables, samples }: Batch): object {
 
 function processMessage(row: ProcessRow): object {
   return { ...row, startTimeNs: toFixed64(row.startTimeNs, `start time of process ${row.pid}`) };
+}
+
+/** An argument of somebody's call: whatever it is, it must not end the capture. */
+function callMessage(row: CallRow): object {
+  return { ...row, fd: row.fd | 0 };
 }
 
 function lockMessage(row: LockRow): object {

@@ -154,7 +154,7 @@ message Call {
   double time_ns = 1;
   uint32 thread = 2;
   sint32 syscall = 3;
-  sint32 fd = 4;
+  sint32 fd = 4; // -1: none
   sint32 endpoint = 5; // -1: not known
   double result = 6;
   double duration_ns = 7;

@@ -1,0 +1,140 @@
+// Whether the owner of a user lock can have been off the CPU for half of a wait for it: by all of its own waits and its CPU
+// time, as far as they were recorded. A capture has sums of the whole recording, so what is found is the most that it can
+// have been. Only what speaks against it counts: recording more sources takes no finding away for want of samples.
+import { OFFCPU_STATES } from "../capture/binding.js";
+import type { Profile, WeightTable } from "../model/profile.js";
+import { syscallName } from "../model/syscalls.js";
+import { conditionLocks } from "./futex-conditions.js";
+
+const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
+export const FUTEX_CALL = /^futex(?:_|$)/;
+/** Threads that take turns to wait for events do so with a lock held. */
+export const EVENTS_CALL = /^(?:epoll_p?wait2?|p?poll|p?select6?|accept4?)$/;
+/** Of a sum of samples: 95 of 100 lie so many standard deviations around it. */
+const DEVIATIONS = 1.96;
+/** Of something that no sample has seen there are with 95 % no more than three times what one sample stands for. */
+const UNSEEN = 3;
+
+type Rows = ReadonlyMap<number, readonly number[]>;
+
+export class LockOwnerTime {
+  readonly #profile: Profile;
+  readonly #owners: WeightTable;
+  readonly #conditions: ReadonlySet<number>;
+  readonly #tables = new Map<WeightTable["source"], { table: WeightTable; rows: Rows }>();
+
+  constructor(profile: Profile, owners: WeightTable) {
+    this.#profile = profile;
+    this.#owners = owners;
+    this.#conditions = conditionLocks(profile);
+    const threads = new Set(owners.thread.subarray(0, owners.count));
+    for (const table of profile.weights)
+      if (table.source === "cpu" || table.source === "offcpu" || table.source === "futex")
+        this.#tables.set(table.source, { table, rows: rowsOf(table, threads) });
+  }
+
+  /** @param row of the table of owners: a wait whose owner's longest own wait meanwhile is known */
+  sleptMeanwhile(row: number): boolean {
+    const { durationNs, facts } = this.#profile;
+    const thread = this.#owners.thread[row]!;
+    const waitNs = this.#owners.maxNs[row]!;
+    const half = waitNs / 2;
+    const ran = facts.sources.includes("cpu") ? this.#sum("cpu", thread).weightNs : undefined;
+    if (ran !== undefined) {
+      const slackNs = (UNSEEN * 1e9) / Math.max(1, facts.frequencyHz);
+      if (ran + slackNs <= waitNs - half) return true;
+      if (durationNs - ran + slackNs < half) return false;
+    }
+    const asFutexTells = this.#inFutexes(row);
+    if (asFutexTells !== undefined && asFutexTells >= half) return true;
+    if (!facts.sources.includes("offcpu")) return asFutexTells === undefined;
+    return this.#mostOffCpu(row, ran) >= half;
+  }
+
+  /** What waits for futexes alone say: their sum, undefined where the owner was off the CPU for something else. */
+  #inFutexes(row: number): number | undefined {
+    const { [row]: state } = this.#owners.state; // preempted on the way out of such a call it does not wait in it
+    if (state === PREEMPTED || !FUTEX_CALL.test(this.#call(this.#owners.syscall[row]!))) return undefined;
+    const thread = this.#owners.thread[row]!;
+    if (!this.#tables.get("futex")?.rows.has(thread)) return undefined;
+    return this.#sum("futex", thread).weightNs;
+  }
+
+  /** The most time that the owner can have been off the CPU with the lock held. */
+  #mostOffCpu(row: number, ran: number | undefined): number {
+    const { final, durationNs, threads } = this.#profile;
+    if (final === null) return Number.POSITIVE_INFINITY; // how short a wait is sampled was at the end of the capture
+    const thread = this.#owners.thread[row]!;
+    const seen = this.#seenUnder(row);
+    const kinds = this.#sum("offcpu", thread, (table, other) => {
+      const { [other]: state } = table.state;
+      const { [other]: syscall } = table.syscall;
+      if (state === PREEMPTED || seen.has(`${state} ${syscall}`)) return true;
+      const call = this.#call(syscall!);
+      return !FUTEX_CALL.test(call) && !EVENTS_CALL.test(call); // that is how threads idle
+    });
+    const locks = this.#sum(
+      "futex",
+      thread,
+      (table, other) =>
+        !this.#conditions.has(table.lock![other]!) &&
+        !seen.has(`${table.state[other]} ${table.syscall[other]}`),
+    );
+    // A sleeper that was woken and has no CPU yet is in no sample: the run queue knows it, of the process as a whole.
+    const process = threads[thread]?.process;
+    let queuedNs = 0;
+    for (const each of final.runQueue)
+      if (each.process === process || each.process === -1) queuedNs += each.sumNs;
+    if (ran !== undefined) {
+      const leftNs = durationNs - ran - this.#sum("offcpu", thread).weightNs;
+      queuedNs = Math.min(queuedNs, Math.max(0, leftNs));
+    }
+    return (
+      kinds.weightNs +
+      locks.weightNs +
+      queuedNs +
+      DEVIATIONS * Math.sqrt(kinds.varianceNs2 + locks.varianceNs2) +
+      UNSEEN * final.offcpuThresholdMaxNs
+    );
+  }
+
+  /** What this owner was seen off the CPU for while others waited for this lock. */
+  #seenUnder(row: number): ReadonlySet<string> {
+    const { thread, lock, state, syscall, count } = this.#owners;
+    const seen = new Set<string>();
+    for (let other = 0; other < count; other++)
+      if (thread[other] === thread[row] && lock![other] === lock![row])
+        seen.add(`${state[other]} ${syscall[other]}`);
+    return seen;
+  }
+
+  #sum(
+    source: "cpu" | "offcpu" | "futex",
+    thread: number,
+    counts: (table: WeightTable, row: number) => boolean = () => true,
+  ): { weightNs: number; varianceNs2: number } {
+    const sum = { weightNs: 0, varianceNs2: 0 };
+    const known = this.#tables.get(source);
+    for (const row of known?.rows.get(thread) ?? []) {
+      if (!counts(known!.table, row)) continue;
+      sum.weightNs += known!.table.weightNs[row]!;
+      sum.varianceNs2 += known!.table.varianceNs2[row]!;
+    }
+    return sum;
+  }
+
+  #call(syscall: number): string {
+    return syscall < 0 ? "" : (syscallName(this.#profile.facts.host.arch, syscall) ?? "");
+  }
+}
+
+function rowsOf({ thread, count }: WeightTable, wanted: ReadonlySet<number>): Rows {
+  const rows = new Map<number, number[]>();
+  for (let row = 0; row < count; row++) {
+    if (!wanted.has(thread[row]!)) continue;
+    const known = rows.get(thread[row]!);
+    if (known === undefined) rows.set(thread[row]!, [row]);
+    else known.push(row);
+  }
+  return rows;
+}
