@@ -1,4 +1,4 @@
-// Kinds of frames: what each is called and how it is coloured. The colours themselves stand in style.css.
+// Kinds of frames: what each is called and how it is coloured. The colours themselves stand in style/page.css.
 import type { FrameKind } from "../src/capture/binding.js";
 
 export const KIND_LABELS: Readonly<Record<FrameKind, string>> = {

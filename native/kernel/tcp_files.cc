@@ -88,7 +88,10 @@ void ReadConnections(const std::string& path, TcpState* out) {
     c.inode = inode;
     c.queue = queue;
     if (state == kListen) {
-      if (queue && out->queues.size() < kMaxCloseWait) out->queues.push_back(c);
+      if (queue && out->queues.size() >= kMaxCloseWait)
+        out->left_out++;
+      else if (queue)
+        out->queues.push_back(c);
       // the port is at the same place in both kinds of address
       out->listening.insert(ntohs(reinterpret_cast<const sockaddr_in&>(c.own).sin_port));
       continue;

@@ -64,8 +64,8 @@ void Session::CollectTcpState() {
   final_.listen_drops = risen(now.listen_drops, tcp_start_.listen_drops);
   final_.close_wait_at_end = now.close_wait.size();
   final_.losses.push_back({"sockets.close_wait_cut", now.left_out,
-                           "connections in CLOSE-WAIT beyond the first 65,536, and network namespaces beyond the first "
-                           "256, which were not looked at"});
+                           "connections in CLOSE-WAIT and listening sockets with waiting connections beyond the first "
+                           "65,536 each, and network namespaces beyond the first 256, which were not looked at"});
   std::set<uint64_t> before;
   for (const TcpConnection& c : tcp_start_.close_wait) before.insert(c.inode);
   now.close_wait.erase(std::remove_if(now.close_wait.begin(), now.close_wait.end(),

@@ -139,6 +139,10 @@ export class ProfileBuilder {
     const known = (thread: number): boolean => thread < knownThreads && threads[thread] !== undefined;
     const sockets = this.#sockets.build(merger, { known, unknown: unknownThread }, this.#invalid);
     notes.push(...sockets.notes);
+    if (sockets.spinsLeftOut > 0)
+      notes.push(
+        `${sockets.spinsLeftOut} stacks of calls that found nothing to do are not kept, the last ones are. All calls are in the totals.`,
+      );
     lastTimeNs = Math.max(lastTimeNs, sockets.lastTimeNs);
     const { endpoints } = sockets;
     const final = this.#final && checkedTotals(this.#final, { processes, endpoints }, this.#invalid);

@@ -33,6 +33,8 @@ export interface BuiltSocketRows {
   /** When the last of them was, ns since the start; 0 for none. */
   readonly lastTimeNs: number;
   readonly notes: readonly string[];
+  /** Calls that found nothing to do and are not in `spins`, because there are too many. */
+  readonly spinsLeftOut: number;
 }
 
 export class SocketRows {
@@ -43,6 +45,7 @@ export class SocketRows {
   #spins: CallRow[] = [];
   #counts: SocketCountRow[] = [];
   #leftOut = 0;
+  #spinsLeftOut = 0;
 
   constructor(maxCalls = MAX_CALLS, maxSpins = MAX_SPINS) {
     this.#maxCalls = maxCalls;
@@ -60,12 +63,13 @@ export class SocketRows {
       else invalid.add("calls");
     }
     if (this.#calls.length > 2 * this.#maxCalls) this.#keepLongest();
-    if (this.#spins.length > 2 * this.#maxSpins) this.#spins = this.#spins.slice(-this.#maxSpins);
+    if (this.#spins.length > 2 * this.#maxSpins) this.#keepLast();
     for (const row of socketCounts) this.#counts.push(row);
   }
 
   build(merger: StackMerger, threads: ThreadLookup, invalid: InvalidCounts): BuiltSocketRows {
     if (this.#calls.length > this.#maxCalls) this.#keepLongest();
+    if (this.#spins.length > this.#maxSpins) this.#keepLast();
     const built = ({ stack, ...row }: CallRow): SocketCall => {
       const merged = merger.find(stack, variantOf(row.flags));
       if (!merged.known) invalid.add("stacks");
@@ -81,7 +85,7 @@ export class SocketRows {
       };
     };
     const calls = this.#calls.map(built);
-    const spins = this.#spins.slice(-this.#maxSpins).map(built);
+    const spins = this.#spins.map(built);
     const times = [...calls, ...spins, ...this.#counts].map(({ timeNs }) => timeNs);
     return {
       endpoints: Array.from(this.#endpoints),
@@ -95,7 +99,13 @@ export class SocketRows {
               `${this.#leftOut} slow socket calls are not listed one by one: the ${this.#maxCalls} longest are. All are in the totals.`,
             ]
           : [],
+      spinsLeftOut: this.#spinsLeftOut,
     };
+  }
+
+  #keepLast(): void {
+    this.#spinsLeftOut += this.#spins.length - this.#maxSpins;
+    this.#spins = this.#spins.slice(-this.#maxSpins);
   }
 
   /** Unfinished calls stay whatever their length: they are what nobody can see elsewhere. */

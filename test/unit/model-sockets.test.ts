@@ -53,6 +53,7 @@ test("calls that found nothing to do are apart from slow ones, with their stack;
   const built = rows.build(merger, { known: () => true, unknown: () => 0 }, invalid);
   expect(built.spins.map(({ fd }) => fd)).toEqual([6, 7]);
   expect([built.calls, built.notes]).toEqual([[], []]);
+  expect(built.spinsLeftOut).toBe(5);
 });
 
 test("a recording without sockets has none", () => {
