@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The exact tables of this CPU for socket calls: by process and call, by process and endpoint, and the busiest
- * descriptors. The functions are verified by the kernel once, on their own.
+ * descriptors. No function calls: each return costs some 15 ns where the kernel guards it against speculation.
  */
 #ifndef LOWFLAME_CALL_TABLES_H
 #define LOWFLAME_CALL_TABLES_H
 
+#include "random.bpf.h"
 #include "tables.bpf.h"
 
 #define EAGAIN 11
 
-struct call_result {
-  __u64 ns, busy_ns, blocked_ns, waiting_ns, bytes, now, start_ns, turn_ns;
-  __u32 nr, error, call, tgid, fd, queue, queue_limit, pad;
-};
+/* From here on what is in memory is read anew: to the verifier unknown numbers, so that ways that meet again are one.
+ */
+static __always_inline void lf_forget(void) {
+  asm volatile("" ::: "memory");
+}
 
 static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
 #pragma clang loop unroll(full)
@@ -27,7 +29,7 @@ static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
   row->error_other++;
 }
 
-__noinline int lf_add_call(struct lf_call_area* area, struct call_result* c) {
+static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call_result* c) {
   if (!area || !c) return 0;
   __u64 start_ns = c->start_ns;
   __u32 tgid = c->tgid;
@@ -53,7 +55,7 @@ __noinline int lf_add_call(struct lf_call_area* area, struct call_result* c) {
     area->counter[LF_CALLS_TABLE_FULL]++;
     row = &area->call[LF_CALL_ROWS];
   }
-  __u32 bucket = lf_bucket(c->ns), busy = c->ns == c->busy_ns ? bucket : lf_bucket(c->busy_ns);
+  __u32 bucket = c->bucket, busy = c->busy_bucket;
 
   row->count++;
   row->bytes += c->bytes;
@@ -70,7 +72,7 @@ __noinline int lf_add_call(struct lf_call_area* area, struct call_result* c) {
   return 0;
 }
 
-__noinline int lf_add_endpoint(struct lf_call_area* area, struct call_result* c) {
+static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_call_result* c) {
   if (!area || !c) return 0;
   __u64 start_ns = c->start_ns;
   __u32 tgid = c->tgid;
@@ -103,7 +105,7 @@ __noinline int lf_add_endpoint(struct lf_call_area* area, struct call_result* c)
   }
   /* without a call: an answer that nobody waits for any more */
   if (c->call) {
-    __u32 bucket = lf_bucket(c->ns);
+    __u32 bucket = c->bucket;
 
     row->count++;
     if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
@@ -132,24 +134,44 @@ __noinline int lf_add_endpoint(struct lf_call_area* area, struct call_result* c)
 }
 
 #define SPIN_AGAIN 512
+#define FD_WINDOW_NS 100000000ULL
+#define FD_CALLS_A_WINDOW 2000
+#define FD_ONE_IN 8
+
+/* How many calls this one stands for among its descriptors', 0 = it is left out: on a CPU that makes very many, few
+ * tell which descriptors are the busiest. */
+static __always_inline __u64 descriptor_weight(struct lf_call_area* area, __u64 now) {
+  if (now - area->fd_window_ns >= FD_WINDOW_NS) {
+    area->fd_window_ns = now;
+    area->fd_calls = 0;
+  }
+  if (++area->fd_calls <= FD_CALLS_A_WINDOW) return 1;
+  return lf_random(&area->random) >> 24 & (FD_ONE_IN - 1) ? 0 : FD_ONE_IN;
+}
 
 /*
  * Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements" (2005), in sets of four.
  * Returns 1 for a call whose stack may tell why nearly every call on the descriptor finds nothing to do: one at each
  * power of two.
  */
-__noinline int lf_add_descriptor(struct lf_call_area* area, struct call_result* c) {
+static __always_inline int lf_add_descriptor(struct lf_call_area* area, struct lf_call_result* c) {
   if (!area || !c) return 0;
+  __u64 weight = descriptor_weight(area, c->now);
+
+  if (!weight) return 0;
   __u64 start_ns = c->start_ns, key = ((__u64)c->tgid << 32 | c->fd) + 1;
   __u32 at = lf_hash(key ^ start_ns) & (LF_FD_ROWS - 4);
   struct lf_fd_row *row = NULL, *least = NULL;
 
 #pragma clang loop unroll(full)
   for (int i = 0; i < 4; i++) {
+    if (row) break;
     struct lf_fd_row* t = &area->fd[(at + i) & (LF_FD_ROWS - 1)];
 
-    if (t->key == key && t->start_time_ns == start_ns) row = t;
-    if (!least || t->count < least->count) least = t;
+    if (t->key == key && t->start_time_ns == start_ns)
+      row = t;
+    else if (!least || t->count < least->count)
+      least = t;
   }
   if (!row) {
     row = least;
@@ -162,11 +184,13 @@ __noinline int lf_add_descriptor(struct lf_call_area* area, struct call_result* 
   }
   /* a descriptor comes again with another socket behind it: the last is told */
   row->end = area->end;
-  row->count++;
+  row->count += weight;
   if (c->error != EAGAIN) return 0;
-  __u64 again = ++row->again;
+  __u64 before = row->again, again = before + weight;
 
-  return again >= SPIN_AGAIN && !(again & (again - 1)) && again > row->count - row->count / 8;
+  row->again = again;
+  /* the highest bit is another one */
+  return again >= SPIN_AGAIN && (before ^ again) > before && again > row->count - row->count / 8;
 }
 
 #endif

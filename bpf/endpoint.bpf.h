@@ -158,7 +158,7 @@ __noinline int lf_unix_end(struct lf_call_area* area) {
 }
 
 /* Who is at the other end of area->socket, into area->end and area->name. */
-__noinline int lf_endpoint_of(struct lf_call_area* area) {
+static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
   if (!area) return 0;
   struct sock* sk = (struct sock*)area->socket;
   struct lf_endpoint* e = &area->end;

@@ -129,7 +129,8 @@ struct lf_turn {
 #define LF_GAVE_UP_SENDS 8 /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
 
-/* A descriptor; the least used gives way, so the busiest are there and their counts are at least that. */
+/* A descriptor; the least used gives way, so the busiest are there and their counts are at least that (at very many
+ * calls a second, one in eight stands for eight: then an estimate). */
 struct lf_fd_row {
   __u64 key; /* tgid << 32 | fd, +1 */
   __u64 start_time_ns;
@@ -172,15 +173,29 @@ enum lf_call_counter {
 #define LF_FD_ROWS 512
 #define LF_TCP_ROWS 512
 
+/* What the tables are told of a call. In memory, where the verifier takes the fields for unknown numbers: as variables
+ * it would go through the program again for each way in which they can come about. */
+struct lf_call_result {
+  __u64 ns, busy_ns, blocked_ns, waiting_ns, bytes, now, start_ns, turn_ns;
+  __u32 nr, error, call, tgid, fd, queue, queue_limit;
+  __u32 bucket, busy_bucket; /* of ns and busy_ns */
+  __u32 pad;
+};
+
 struct lf_call_area {
   __u64 counter[LF_CALLS_COUNTERS];       /* of the program at the exit */
   __u64 enter_counter[LF_CALLS_COUNTERS]; /* of that at the entry: one writer each */
   __u64 uring_requests;
   __u64 window_ns;
   __u64 window_stacks;
+  __u64 fd_window_ns;
+  __u64 fd_calls; /* in this window */
+  __u64 random;
   struct lf_record_call scratch;
-  __u64 socket;         /* of the call that ends */
-  __u64 closing_socket; /* of the close that begins */
+  struct lf_call_result result;   /* of the call that ends */
+  struct lf_call_result given_up; /* of the close that begins: all 0 but for who waited, and how long */
+  __u64 socket;                   /* of the call that ends */
+  __u64 closing_socket;           /* of the close that begins */
   struct lf_endpoint end;
   char name[LF_UNIX_PATH + 4];
   __u32 name_length;

@@ -185,7 +185,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   add_ended(area);
   __u64 one_in = lock_one_in(area, now);
 
-  if (lock_random(area) & (one_in - 1)) return 0;
+  if (lf_random(&area->random) >> 24 & (one_in - 1)) return 0;
   struct lf_record_lock* r = &area->begin_scratch;
   /* unique among the waits in flight: a count of this CPU's and the CPU itself; never 0 */
   __u64 seq = ++area->seq << 12 | (cpu & 0xfff);

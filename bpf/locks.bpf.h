@@ -3,6 +3,7 @@
 #ifndef LOWFLAME_LOCKS_H
 #define LOWFLAME_LOCKS_H
 
+#include "random.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
 #include "tables.bpf.h"
@@ -131,18 +132,6 @@ static __always_inline struct lf_lock_wait* lock_claim(struct lf_lock_set* set, 
     if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key)) return &set->way[i];
   }
   return NULL;
-}
-
-/* Marsaglia's xorshift64, seeded by the kernel once a CPU: no helper call. */
-static __always_inline __u64 lock_random(struct lf_lock_area* area) {
-  __u64 x = area->random;
-
-  if (!x) x = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  area->random = x;
-  return x >> 24;
 }
 
 /*

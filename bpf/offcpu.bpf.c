@@ -19,6 +19,7 @@
 #include "calls.bpf.h"
 #include "futex.bpf.h"
 #include "offcpu.bpf.h"
+#include "random.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
 #include "states.bpf.h"
@@ -90,18 +91,10 @@ static __always_inline void note_futex(struct lf_record_stack* r, const struct l
   r->h.futex_owner = owner;
 }
 
-/* Chance of a wait of `ns` at threshold `t`, drawn. Marsaglia's xorshift64, seeded by the kernel once a CPU: no helper
- * call. */
+/* Chance of a wait of `ns` at threshold `t`, drawn. */
 static __always_inline bool drawn(struct lf_off_area* area, __u64 ns, __u64 t) {
   if (ns >= t) return true;
-  __u64 x = area->random;
-
-  if (!x) x = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  area->random = x;
-  return (x >> 32) * (t >> 8) < ns << 24;
+  return (lf_random(&area->random) >> 32) * (t >> 8) < ns << 24;
 }
 
 SEC("?tp_btf/sched_switch")

@@ -208,7 +208,7 @@ static __always_inline __u64 address_of(__u32 nr, __u64 second, __u64 fifth) {
 }
 
 static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, struct task_struct* task,
-                                      const struct lf_call_slot* slot, const struct call_result* c, long result,
+                                      const struct lf_call_slot* slot, const struct lf_call_result* c, long result,
                                       bool has_end, __u16 flags) {
   __u64 now = c->now;
 
@@ -287,67 +287,77 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
 
   slot->enter_ns = 0;
   if (!area || !since) return 0;
-  struct call_result c = {};
+  struct lf_call_result* c = &area->result;
 
-  c.nr = slot->nr;
-  c.call = call;
-  c.ns = now - begin;
-  c.blocked_ns = slot->blocked_ns < c.ns ? slot->blocked_ns : c.ns;
-  c.waiting_ns = task->sched_info.run_delay - slot->run_delay_ns;
-  if (c.waiting_ns > c.ns - c.blocked_ns) c.waiting_ns = c.ns - c.blocked_ns;
-  c.busy_ns = c.ns - c.blocked_ns - c.waiting_ns;
-  if (result < 0) c.error = -result;
-  c.now = now;
-  c.start_ns = task->group_leader->start_time;
-  c.tgid = task->tgid;
-  c.fd = slot->fd;
+  c->nr = slot->nr;
+  c->call = call;
+  c->ns = now - begin;
+  c->blocked_ns = slot->blocked_ns < c->ns ? slot->blocked_ns : c->ns;
+  c->waiting_ns = task->sched_info.run_delay - slot->run_delay_ns;
+  if (c->waiting_ns > c->ns - c->blocked_ns) c->waiting_ns = c->ns - c->blocked_ns;
+  c->busy_ns = c->ns - c->blocked_ns - c->waiting_ns;
+  c->error = result < 0 ? -result : 0;
+  c->bytes = c->turn_ns = c->queue = c->queue_limit = 0;
+  c->now = now;
+  c->start_ns = task->group_leader->start_time;
+  c->tgid = task->tgid;
+  c->fd = slot->fd;
   __u64 first = regs->di, second = regs->si, fifth = regs->r8;
 
   if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT))
-    c.bytes = c.nr == SYS_SENDMMSG || c.nr == SYS_RECVMMSG ? (__u32)lf_message_bytes(second, result) : (__u64)result;
+    c->bytes = c->nr == SYS_SENDMMSG || c->nr == SYS_RECVMMSG ? (__u32)lf_message_bytes(second, result) : (__u64)result;
+  c->bucket = lf_bucket(c->ns);
+  if (c->busy_ns != c->ns)
+    c->busy_bucket = lf_bucket(c->busy_ns);
+  else
+    c->busy_bucket = c->bucket;
+  lf_forget();
   area->counter[LF_CALLS_SEEN]++;
-  lf_add_call(area, &c);
+  lf_add_call(area, c);
   if (class == LF_CALL_IDLE || class == LF_CALL_CLOSE || class == LF_CALL_OPEN) return 0;
-  if (class == LF_CALL_SPLICE && c.fd == (__u32)first) c.call = LF_CALL_SPLICE | LF_CALL_IN;
+  if (class == LF_CALL_SPLICE && c->fd == (__u32)first) c->call = LF_CALL_SPLICE | LF_CALL_IN;
   bool spins = false;
-  struct sock* sk = lf_socket_of(task, class == LF_CALL_ACCEPT && result >= 0 ? (__u32)result : c.fd);
+  struct sock* sk = lf_socket_of(task, class == LF_CALL_ACCEPT && result >= 0 ? (__u32)result : c->fd);
 
   if (sk) {
     area->socket = (__u64)sk;
     lf_endpoint_of(area);
+    lf_forget();
     if (area->end.role == LF_END_LOCAL) {
-      lf_datagram_end(area, address_of(c.nr, second, fifth));
+      lf_datagram_end(area, address_of(c->nr, second, fifth));
       /* a socket that could not be connected has no other end any more: it was to be this one */
-      if (c.nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM) area->end.role = LF_END_REMOTE;
+      if (c->nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM) area->end.role = LF_END_REMOTE;
     }
     __u16 role = area->end.role;
-    bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c.call & LF_CALL_OUT;
+    bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c->call & LF_CALL_OUT;
 
-    if (c.bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED)) {
-      struct turn t = {.key = turn_key(*(volatile __u64*)&area->socket, c.tgid),
+    if (c->bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED)) {
+      struct turn t = {.key = turn_key(*(volatile __u64*)&area->socket, c->tgid),
                        .now = now,
                        .end = opened ? &area->end : NULL,
-                       .start_ns = c.start_ns,
-                       .tgid = c.tgid,
+                       .start_ns = c->start_ns,
+                       .tgid = c->tgid,
                        .question = opened == out};
 
-      c.turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], &t);
+      c->turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], &t);
     }
     if (class == LF_CALL_ACCEPT && result >= 0) {
-      struct sock* listener = lf_socket_of(task, c.fd);
+      struct sock* listener = lf_socket_of(task, c->fd);
 
       if (listener) {
         /* this one has just left the queue */
-        c.queue = LF_GET(sock, listener, sk_ack_backlog) + 1;
-        c.queue_limit = LF_GET(sock, listener, sk_max_ack_backlog);
+        c->queue = LF_GET(sock, listener, sk_ack_backlog) + 1;
+        c->queue_limit = LF_GET(sock, listener, sk_max_ack_backlog);
       }
     }
-    lf_add_endpoint(area, &c);
-    spins = lf_add_descriptor(area, &c);
+    lf_forget();
+    lf_add_endpoint(area, c);
+    lf_forget();
+    spins = lf_add_descriptor(area, c);
   }
-  bool slow = c.busy_ns >= settings.call_busy_limit_ns || c.blocked_ns >= settings.call_blocked_limit_ns;
+  bool slow = c->busy_ns >= settings.call_busy_limit_ns || c->blocked_ns >= settings.call_blocked_limit_ns;
 
-  if (slow || spins) send_call(ctx, area, cpu, task, slot, &c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  if (slow || spins) send_call(ctx, area, cpu, task, slot, c, result, sk != NULL, slow ? 0 : LF_SPINS);
   return 0;
 }
 

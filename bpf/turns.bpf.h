@@ -46,13 +46,17 @@ struct turn {
 static __always_inline __u64 turn_of(__u64* replaced, const struct turn* w) {
   struct lf_turn *own = NULL, *idle = NULL;
 
+  /* most sockets are at the first place: the others are lines of memory that nobody else needs just now */
 #pragma clang loop unroll(full)
   for (__u32 i = 0; i < TURN_PROBES; i++) {
+    if (own) break;
     struct lf_turn* t = turn_line(w->key, i);
 
     if (!t) return 0;
-    if (!own && t->key == w->key) own = t;
-    if (!idle && !t->since_ns) idle = t;
+    if (t->key == w->key)
+      own = t;
+    else if (!idle && !t->since_ns)
+      idle = t;
   }
   if (w->question) {
     if (own && own->since_ns) {
@@ -94,14 +98,14 @@ static __always_inline void gave_up(struct lf_call_area* area, __u64 key, __u64 
     t->since_ns = 0;
     /* a unix name is not in the line */
     if (ns < LF_GAVE_UP_NS || !t->end.role || t->end.family == AF_UNIX || t->sends > LF_GAVE_UP_SENDS) return;
-    struct call_result c = {};
+    struct lf_call_result* c = &area->given_up;
 
     area->end = t->end;
     area->name_length = 0;
-    c.turn_ns = ns;
-    c.tgid = t->tgid;
-    c.start_ns = t->start_time_ns;
-    lf_add_endpoint(area, &c);
+    c->turn_ns = ns;
+    c->tgid = t->tgid;
+    c->start_ns = t->start_time_ns;
+    lf_add_endpoint(area, c);
     return;
   }
 }

@@ -233,6 +233,10 @@ test("a descriptor on which nearly every call finds nothing: with process, endpo
   const { profile, final } = recorded;
   const spun = final.descriptorTotals.find((t) => pidOf(recorded, t.process) === program.pid && t.again > 0)!;
   expect(spun.again / spun.count).toBeGreaterThan(0.99);
+  // far more than 20,000 calls a second: from there on one in eight stands for eight
+  const calls = final.endpointTotals.find((t) => t.endpoint === spun.endpoint && t.process === spun.process)!;
+  expect(calls.count / 2.5).toBeGreaterThan(20_000);
+  expect(Math.abs(spun.count / calls.count - 1)).toBeLessThan(0.05);
   expect(nameOf(recorded, spun.endpoint)).toMatch(/^remote 127\.0\.0\.1 \d+$/);
   const finding = analyze(profile).find((f) => f.rule === "eagain-spin");
   expect(finding?.culprit).toContain(`tcp-life (pid ${program.pid})`);
