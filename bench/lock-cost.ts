@@ -2,6 +2,7 @@
 // Two figures, in the same interleaved rounds: time in BPF programs a wait, over programs that do nothing on the same
 // hooks; and how many writes are left, beside the programs that do nothing. lowflame's own figure for the latter comes from
 // short slices of one load, since which CPU a thread happens to run on makes more difference than lowflame does.
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,8 +27,12 @@ export interface LockCost {
   readonly waitsPerSecond: Spread;
   readonly floorNs: Spread;
   readonly rows: readonly Row[];
-  /** Share of writes that lowflame costs, beside its own programs paused: they return at once; by bytes a write. */
-  readonly lost: readonly { readonly bytes: number; readonly lost: Estimate }[];
+  /** By load: share of writes lost to an observer, beside its own programs paused: they return at once. */
+  readonly loads: readonly (Load & {
+    readonly waitsPerSecond: number;
+    readonly lowflame: Estimate;
+    readonly conventional?: Estimate;
+  })[];
   readonly failures: readonly string[];
 }
 
@@ -41,22 +46,39 @@ interface Round {
 const NOOP = "no-op programs";
 
 const SLICE_MS = 250;
-/** How long a writer holds the mutex goes by them: a byte, a page, all that a pipe takes. */
-const WRITE_BYTES = [1, 4096, 65_536];
+/** How long a writer holds the mutex goes by the bytes; who has to wait, and how, by the threads. */
+interface Load {
+  readonly threads: number;
+  readonly bytes: number;
+}
+const LOADS: readonly Load[] = [
+  { threads: 2, bytes: 1 },
+  { threads: 4, bytes: 1 },
+  { threads: 2, bytes: 4096 },
+  { threads: 4, bytes: 4096 },
+  { threads: 8, bytes: 16_384 },
+];
 
-/** Writes lost to lowflame, slice by slice, in one run of the load and one recording. */
-async function measureSlices(options: BenchOptions, dir: string, bytes: number): Promise<Estimate> {
-  const observer = lowflame("locks");
-  const program = await startProgram("lock-contention", {
-    args: ["--mode", "0", "--ms", "3600000", "--bytes", String(bytes)],
+const startLoad = ({ threads, bytes }: Load) =>
+  startProgram("lock-contention", {
+    args: ["--mode", "0", "--ms", "3600000", "--bytes", String(bytes), "--threads", String(threads)],
   });
+
+/** Writes lost to an observer, slice by slice, in one run of the load and of the observer. */
+async function measureSlices(
+  options: BenchOptions,
+  dir: string,
+  observer: Observer,
+  load: Load,
+): Promise<Estimate> {
+  const program = await startLoad(load);
   const running = await startObserver(observer, { pids: [], dir });
   try {
     const pause = new Pause(running, observer);
     const lost: number[] = [];
     pause.on();
     let before = await writesASecond(program.pid);
-    for (let pair = 0; pair < (options.quick ? 20 : 120) && !options.stopping(); pair++) {
+    for (let pair = 0; pair < (options.quick ? 20 : 80) && !options.stopping(); pair++) {
       pause.off();
       const during = await writesASecond(program.pid);
       pause.on();
@@ -68,6 +90,25 @@ async function measureSlices(options: BenchOptions, dir: string, bytes: number):
     return estimate(lost);
   } finally {
     await running.stop();
+    await program.stop();
+  }
+}
+
+/** Waits a second under a load, by the kernel's tracepoint. */
+async function waitsASecond(load: Load): Promise<number> {
+  const program = await startLoad(load);
+  try {
+    await setTimeout(500);
+    // prints to stderr: count, unit, event, ...
+    const { stderr } = spawnSync(
+      "perf",
+      ["stat", "-a", "-x", ",", "-e", "lock:contention_begin", "sleep", "2"],
+      {
+        encoding: "utf8",
+      },
+    );
+    return Number(stderr.split(",")[0]) / 2;
+  } finally {
     await program.stop();
   }
 }
@@ -101,7 +142,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
   const results = new Map<string, Round[]>();
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const statistics = await enableStatistics(loader);
-  const lost: { bytes: number; lost: Estimate }[] = [];
+  const loads: LockCost["loads"][number][] = [];
   try {
     for (let round = 0; round < rounds && !(round > 0 && options.stopping()); round++) {
       for (let i = 0; i < observers.length; i++) {
@@ -119,10 +160,22 @@ async function run(options: BenchOptions): Promise<LockCost> {
     }
     if (lowflameIsBuilt()) {
       await statistics.stop();
-      for (const bytes of WRITE_BYTES) {
+      for (const load of LOADS) {
         if (options.stopping()) break;
-        lost.push({ bytes, lost: await measureSlices(options, dir, bytes) });
-        options.say(`writes of ${bytes} bytes: ${(100 * lost.at(-1)!.lost.mean).toFixed(1)} % lost`);
+        const own = await measureSlices(options, dir, lowflame("locks"), load);
+        let conventional: Estimate | undefined;
+        try {
+          conventional = await measureSlices(options, dir, peers.bpftraceLockStacks, load);
+        } catch (error) {
+          failures.set(peers.bpftraceLockStacks.name, (error as Error).message.split("\n")[0]!);
+        }
+        loads.push({
+          ...load,
+          waitsPerSecond: await waitsASecond(load),
+          lowflame: own,
+          ...(conventional && { conventional }),
+        });
+        options.say(`${load.threads} threads, ${load.bytes} bytes: ${times(own)}`);
       }
     }
   } finally {
@@ -148,7 +201,7 @@ async function run(options: BenchOptions): Promise<LockCost> {
           slowdown: spread(mine.map((r, i) => floor(i).writes / r.writes)),
         };
       }),
-    lost,
+    loads,
     failures: [...failures].map(([name, reason]) => `${name} (${reason})`),
   };
 }
@@ -181,21 +234,34 @@ function render(data: LockCost): string {
       ["observer (coverage)", "ns a wait, over the floor", "time a write takes, beside no-op programs"],
       data.rows.map((r) => [`${r.name} (${r.covers})`, show(r.nsPerWait, 0), `${show(r.slowdown, 2)} x`]),
     ),
-    ...(data.lost.length === 0
+    ...(data.loads.length === 0
       ? []
       : [
-          `lowflame in ${data.lost[0]!.lost.count} slices of ${SLICE_MS} ms, each between two in which its programs return at once:`,
+          `In ${data.loads[0]!.lowflame.count} slices of ${SLICE_MS} ms, each between two in which the observer's programs return at ` +
+            "once, how many times as long a write takes:",
           table(
-            ["bytes of a write", "writes lost", "time a write takes"],
-            data.lost.map(({ bytes, lost }) => [
-              String(bytes),
-              `${(100 * lost.mean).toFixed(1)} ± ${(100 * lost.halfWidth95).toFixed(1)} %`,
-              `${(1 / (1 - lost.mean)).toFixed(2)} x`,
+            [
+              "threads",
+              "bytes of a write",
+              "waits a second",
+              "under lowflame",
+              `under ${peers.bpftraceLockStacks.name}`,
+            ],
+            data.loads.map((l) => [
+              String(l.threads),
+              String(l.bytes),
+              l.waitsPerSecond.toFixed(0),
+              times(l.lowflame),
+              l.conventional ? times(l.conventional) : "",
             ]),
           ),
         ]),
     ...data.failures.map((f) => `Not measured: ${f}.`),
   ].join("\n\n");
 }
+
+/** A loss of throughput as a factor of time, with its 95 % confidence interval. */
+const times = ({ mean, halfWidth95 }: Estimate): string =>
+  `${(1 / (1 - mean)).toFixed(2)} (${(1 / (1 - mean + halfWidth95)).toFixed(2)} to ${(1 / Math.max(0.01, 1 - mean - halfWidth95)).toFixed(2)}) x`;
 
 export const lockCost: Part<LockCost> = { name: "lock-cost", run, render };

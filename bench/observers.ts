@@ -65,21 +65,27 @@ const OFF_CPU = `tracepoint:sched:sched_switch {
 const LOCKS = `tracepoint:lock:contention_begin /!@at[tid]/ { @at[tid] = nsecs; @lock[tid] = args->lock_addr; }
 tracepoint:lock:contention_end /@at[tid]/ { $ns = nsecs - @at[tid]; @sum[@lock[tid], pid] = sum($ns);
   @ns[@lock[tid], pid] = hist($ns); delete(@at[tid]); delete(@lock[tid]); }`;
-const LOCK_STACKS = LOCKS.replace("@sum[@lock[tid], pid]", "@sum[@lock[tid], pid, kstack]");
+const LOCK_STACKS = `BEGIN { @on[0] = 1; }
+${LOCKS.replace("/!@at[tid]/", "/@on[0] && !@at[tid]/").replace("@sum[@lock[tid], pid]", "@sum[@lock[tid], pid, kstack]")}`;
 
 /**
- * What lowflame records with all its sources, as far as bpftrace can: CPU stacks, off-CPU sums, waits for kernel locks by lock
- * and process, latency of the calls (futex among them) by process, call and descriptor. `@on` switches all of it.
+ * What lowflame records with all its sources, as far as bpftrace can: CPU stacks, off-CPU time by stack, waits for kernel locks by
+ * lock, process and stack, latency of the calls (futex among them) by process, call and descriptor, with errors and bytes, and
+ * the life of TCP connections. Of short waits lowflame takes some stacks, which a script cannot. `@on` switches all of it.
  */
 const ALL_CALLS = [...CALLS, "futex", "close", "sendmsg", "recvmsg", "shutdown", "setsockopt"];
 const EVERYTHING = `BEGIN { @on[0] = 1; }
 profile:hz:99 /@on[0]/ { @cpu[kstack, ustack, comm] = count(); }
 tracepoint:sched:sched_switch /@on[0]/ {
-  @off[args->prev_pid] = nsecs;
-  if (@off[args->next_pid]) { @sum[args->next_comm] = sum(nsecs - @off[args->next_pid]); delete(@off[args->next_pid]); } }
+  @off[args->prev_pid] = nsecs; @kernel[args->prev_pid] = kstack; @user[args->prev_pid] = ustack;
+  if (@off[args->next_pid]) {
+    @sum[args->next_comm, @kernel[args->next_pid], @user[args->next_pid]] = sum(nsecs - @off[args->next_pid]);
+    delete(@off[args->next_pid]); delete(@kernel[args->next_pid]); delete(@user[args->next_pid]); } }
 tracepoint:lock:contention_begin /@on[0]/ { @at[tid] = nsecs; @lock[tid] = args->lock_addr; }
 tracepoint:lock:contention_end /@on[0] && @at[tid]/ { $ns = nsecs - @at[tid]; @waited[@lock[tid], pid] = hist($ns);
-  delete(@at[tid]); delete(@lock[tid]); }
+  @stacks[@lock[tid], pid, kstack] = sum($ns); delete(@at[tid]); delete(@lock[tid]); }
+tracepoint:sock:inet_sock_set_state /@on[0]/ { @life[args->protocol, args->newstate, args->dport] = count(); }
+tracepoint:tcp:tcp_retransmit_skb /@on[0]/ { @again[args->dport] = count(); }
 ${ALL_CALLS.filter((c) => !/epoll|futex/.test(c))
   .map((c) => `tracepoint:syscalls:sys_enter_${c}`)
   .join(",")} /@on[0]/ {
@@ -142,6 +148,7 @@ export const peers = {
     name: "bpftrace on contention_begin/end, with kernel stacks",
     covers: "whole machine, by lock, process and stack",
     command: bpftrace(LOCK_STACKS),
+    gate: "AT_on",
   },
   klockstat: {
     name: "libbpf-tools klockstat",
