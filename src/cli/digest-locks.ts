@@ -1,4 +1,4 @@
-// Kernel locks and user locks in a few rows: those that were waited for longest, without lowflame's own waits. Pure.
+// Kernel locks and user locks as rows, those that were waited for longest first, without lowflame's own waits. Pure.
 import {
   type LockSummary,
   lockSummaries,
@@ -8,9 +8,7 @@ import {
 } from "../analysis/lock-summary.js";
 import type { Profile } from "../model/profile.js";
 import type { FutexJson, LockJson, LocksJson, UserLockJson } from "./json.js";
-
-/** Names of each list of a row. */
-const NAMES = 10;
+import { histogramJson } from "./json-histogram.js";
 
 /**
  * @param limit number of locks
@@ -65,7 +63,8 @@ function lockJson(profile: Profile, summary: LockSummary): LockJson {
     address: row === undefined ? null : `0x${row.address.toString(16)}`,
     waits: count,
     ...{ sumNs, p50Ns, p99Ns, maxNs },
-    waiters: summary.waiters.slice(0, NAMES).map((waiter) => {
+    histogram: histogramJson(summary.buckets),
+    waiters: summary.waiters.map((waiter) => {
       const process = profile.processes[waiter.process];
       return {
         pid: process?.pid ?? null,
@@ -74,8 +73,6 @@ function lockJson(profile: Profile, summary: LockSummary): LockJson {
         sumNs: waiter.sumNs,
       };
     }),
-    callers: callers.slice(0, NAMES),
-    owners: owners.slice(0, NAMES),
-    ...{ samples, relativeError },
+    ...{ callers, owners, samples, relativeError },
   };
 }

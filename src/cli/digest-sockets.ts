@@ -1,4 +1,4 @@
-// Socket calls, ends of sockets and answers in a few rows, without lowflame's own. Pure.
+// Socket calls, ends of sockets and answers as rows, without lowflame's own. Pure.
 import { notSelf } from "../analysis/lock-summary.js";
 import { isAsked, isServed, type ProgramAnswers, programAnswers } from "../analysis/socket-answers.js";
 import { type CallSeen, slowCalls, unfinishedCalls } from "../analysis/socket-calls.js";
@@ -34,6 +34,10 @@ import type {
   SpinningJson,
   TcpJson,
 } from "./json.js";
+import { histogramJson } from "./json-histogram.js";
+
+/** Single calls at most, whatever the limit is: their number grows with the length of the recording, and each has a stack. */
+const MOST_CALLS = 2_000;
 
 /**
  * @param limit rows of each list
@@ -72,9 +76,9 @@ export function digestSockets(profile: Profile, limit: number): SocketsJson | nu
       .slice(0, limit)
       .map((row) => spinningJson(profile, row)),
     slowCount: slow.length,
-    slow: slow.slice(0, limit).map((call) => seenJson(profile, call)),
+    slow: slow.slice(0, Math.min(limit, MOST_CALLS)).map((call) => seenJson(profile, call)),
     unfinishedCount: unfinished.length,
-    unfinished: unfinished.slice(0, limit).map((call) => seenJson(profile, call)),
+    unfinished: unfinished.slice(0, Math.min(limit, MOST_CALLS)).map((call) => seenJson(profile, call)),
     idleCount: open.length - unfinished.length,
     tcpCount: tcp.length,
     tcp: tcp.slice(0, limit).map(tcpJson),
@@ -86,12 +90,15 @@ export function digestSockets(profile: Profile, limit: number): SocketsJson | nu
 
 function timesJson(row: SocketOwner & SocketTimes): SocketTimesJson {
   const { pid, comm, count, totalNs, busyNs, blockedNs, waitingNs, p50Ns, p99Ns, maxNs } = row;
-  return { pid, process: comm, calls: count, totalNs, busyNs, blockedNs, waitingNs, p50Ns, p99Ns, maxNs };
+  return {
+    ...{ pid, process: comm, calls: count, totalNs, busyNs, blockedNs, waitingNs, p50Ns, p99Ns, maxNs },
+    histogram: histogramJson(row.buckets),
+  };
 }
 
 function callJson(row: CallSummary): SocketCallJson {
   const { call, bytes, errors, byError } = row;
-  return { ...timesJson(row), call, bytes, errors, byError };
+  return { ...timesJson(row), call, bytes, errors, byError, busyHistogram: histogramJson(row.busyBuckets) };
 }
 
 function endJson(row: EndpointSummary): SocketEndJson {
@@ -103,12 +110,13 @@ function endJson(row: EndpointSummary): SocketEndJson {
   };
 }
 
-const answersJson = ({ turns, turnSumNs, turnP50Ns, turnP99Ns, turnMaxNs }: Turns): AnswersJson => ({
-  answers: turns,
-  sumNs: turnSumNs,
-  p50Ns: turnP50Ns,
-  p99Ns: turnP99Ns,
-  maxNs: turnMaxNs,
+const answersJson = (row: Turns): AnswersJson => ({
+  answers: row.turns,
+  sumNs: row.turnSumNs,
+  p50Ns: row.turnP50Ns,
+  p99Ns: row.turnP99Ns,
+  maxNs: row.turnMaxNs,
+  histogram: histogramJson(row.turnBuckets),
 });
 
 function programJson(
@@ -131,15 +139,16 @@ function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined): AskedJson
 function connectJson(row: TcpSummary): AskedJson["connect"] {
   const { connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs, retransmits } = row;
   const times = { p50Ns: connectP50Ns, p99Ns: connectP99Ns, maxNs: connectMaxNs };
-  return { connects, connectsFailed, timed: timedConnects(row), ...times, retransmits };
+  const histogram = histogramJson(row.connectBuckets);
+  return { connects, connectsFailed, timed: timedConnects(row), ...times, histogram, retransmits };
 }
 
-/** Histograms and sums stay out: percentiles tell enough. */
 function tcpJson(row: TcpSummary): TcpJson {
   const { name, role, owners, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs } = row;
   const { accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit } = row;
   return {
     ...{ name, role, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs },
+    connectHistogram: histogramJson(row.connectBuckets),
     ...{ accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit },
     usedBy: owners.map(({ comm, pid, processes }) => ({
       ...{ process: comm, pid: processes > 1 ? null : pid, processes },

@@ -1,4 +1,4 @@
-// The profile in a few rows: what the summary prints and `--json` gives. Pure.
+// The profile in rows: what the summary prints and `--json` gives. Pure.
 import { OFFCPU_STATES } from "../capture/binding.js";
 import { percentile } from "../model/histogram.js";
 import { ownCost } from "../model/own-cost.js";
@@ -36,14 +36,17 @@ const INTERRUPTIBLE = OFFCPU_STATES.indexOf("interruptible");
 const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
 const DEAD = OFFCPU_STATES.indexOf("dead");
 
-/** @param limit rows of each list */
-export function digest(profile: Profile, limit = 10): Digest {
+/**
+ * @param limit rows of each list
+ * @param whole the same for locks and sockets, of which `--json` has all that the recording holds
+ */
+export function digest(profile: Profile, limit = 10, whole = limit): Digest {
   return {
     cpu: digestCpu(profile, limit),
     offcpu: digestOffCpu(profile, limit),
-    locks: digestLocks(profile, limit),
-    futex: digestFutex(profile, limit),
-    sockets: digestSockets(profile, limit),
+    locks: digestLocks(profile, whole),
+    futex: digestFutex(profile, whole),
+    sockets: digestSockets(profile, whole),
     cost: digestCost(profile),
   };
 }

@@ -1,5 +1,6 @@
 // The part of what `--json` prints that is about sockets; json.ts hands it on.
 import type { EndpointRole, TcpCounters } from "../capture/binding.js";
+import type { BucketJson } from "./json-histogram.js";
 
 /** Whose calls a row counts, and where their time went. */
 export interface SocketTimesJson {
@@ -15,6 +16,8 @@ export interface SocketTimesJson {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly maxNs: number;
+  /** Of the lengths of these calls. */
+  readonly histogram: readonly BucketJson[];
 }
 
 export interface SocketCallJson extends SocketTimesJson {
@@ -22,6 +25,8 @@ export interface SocketCallJson extends SocketTimesJson {
   readonly bytes: number;
   readonly errors: number;
   readonly byError: readonly SocketErrorJson[];
+  /** Of the part of each call that it was busy in the kernel. */
+  readonly busyHistogram: readonly BucketJson[];
 }
 
 export interface SocketErrorJson {
@@ -36,6 +41,7 @@ export interface AnswersJson {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly maxNs: number;
+  readonly histogram: readonly BucketJson[];
 }
 
 export interface SocketEndJson extends SocketTimesJson {
@@ -66,6 +72,7 @@ export interface AskedJson extends AnswersJson {
     readonly p50Ns: number;
     readonly p99Ns: number;
     readonly maxNs: number;
+    readonly histogram: readonly BucketJson[];
     readonly retransmits: number;
   } | null;
 }
@@ -136,6 +143,7 @@ export interface TcpJson {
   readonly connectP50Ns: number;
   readonly connectP99Ns: number;
   readonly connectMaxNs: number;
+  readonly connectHistogram: readonly BucketJson[];
   readonly accepted: number;
   readonly closes: number;
   readonly resetsSent: number;

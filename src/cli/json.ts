@@ -4,6 +4,7 @@ import type { Finding } from "../analysis/finding.js";
 import type { FrameKind, LockKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
 import type { CsvTable } from "../export/csv-tables.js";
 import type { FormatName } from "../export/index.js";
+import type { BucketJson } from "./json-histogram.js";
 import type { SocketsJson } from "./json-sockets.js";
 
 export * from "./json-sockets.js";
@@ -80,6 +81,9 @@ export interface LockJson {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly maxNs: number;
+  /** Of the lengths of all its waits; empty when the capture was cut. */
+  readonly histogram: readonly BucketJson[];
+  /** Every process that waited for it, longest sum first. */
   readonly waiters: readonly LockWaiterJson[];
   readonly callers: readonly { readonly name: string; readonly share: number }[];
   readonly owners: readonly { readonly name: string; readonly share: number }[];
@@ -95,6 +99,7 @@ export interface LocksJson {
   /** Sampled waits. */
   readonly samples: number;
   readonly lockCount: number;
+  /** All of them, longest sum first. */
   readonly locks: readonly LockJson[];
 }
 

@@ -42,7 +42,8 @@ export function resultJson(
       filters: facts.filters,
     },
     findings,
-    ...digest(profile, 20),
+    // Locks and sockets are whole: the tables of the BPF programs bound them.
+    ...digest(profile, 20, Number.POSITIVE_INFINITY),
     userStacks: profile.userStacks,
     losses: profile.final?.losses ?? [],
     notes: [...new Set([...profile.notes, ...start.notes, ...context.notes])],

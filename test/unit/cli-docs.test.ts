@@ -26,8 +26,8 @@ it("docs/cli.md has every option of record and every format", async () => {
   }
 });
 
-it("docs/json.md names every field of src/cli/json.ts and json-sockets.ts", () => {
-  const types = text("src/cli/json.ts") + text("src/cli/json-sockets.ts");
+it("docs/json.md names every field of src/cli/json.ts, json-sockets.ts and json-histogram.ts", () => {
+  const types = ["json", "json-sockets", "json-histogram"].map((file) => text(`src/cli/${file}.ts`)).join("");
   const fields = [...types.matchAll(/readonly (\w+)\??:/g)].map((match) => match[1]!);
   expect(fields.length).toBeGreaterThan(60);
   const docs = text("docs/json.md");
