@@ -175,7 +175,11 @@ function kernelLockName(
     return { name: `${what} (program ${map.program})`, bpfProgram: map.program };
   }
   const [plain] = kind.split(","); // "rwsem, write" -> "rwsem"
-  if (object) return { name: shown(`${plain} ${row.name}`) };
   const caller = sum.mainCaller;
+  // Any part of the kernel may allocate from kmalloc's caches: who wants such a lock tells which it is.
+  const cache = /^in a (kmalloc-\S+) object$/.exec(row.name)?.[1];
+  if (cache !== undefined && caller !== undefined && caller !== "[unknown]")
+    return { name: shown(`${plain} in ${caller} (${cache})`) };
+  if (object) return { name: shown(`${plain} ${row.name}`) };
   return { name: `${plain} ${caller === undefined ? `at 0x${row.address.toString(16)}` : `in ${caller}`}` };
 }

@@ -64,8 +64,11 @@ function rowLines(row: LockJson, tail: string, width: number, known: readonly st
   const who = [
     ...(caller && caller.name !== "[unknown]" ? [`wanted in ${caller.name} (${percent(caller.share)})`] : []),
     ...(owner ? [`held by ${owner.name} (${percent(owner.share)})`] : []),
-  ].join(", ");
-  const more = [who, known.join(", ")].filter((line) => line !== "");
+  ];
+  // What does not fit into one line takes two: cut in the middle it would name nobody.
+  const line = who.join(", ");
+  const lines = line.length <= width - INDENT ? [line] : who;
+  const more = [...lines, known.join(", ")].filter((text) => text !== "");
   return [
     `${times}  ${printable(row.name, Math.max(20, width - INDENT - tail.length))}${tail}`,
     ...more.map((line) => `${" ".repeat(INDENT)}${printable(line, Math.max(20, width - INDENT))}`),

@@ -135,6 +135,20 @@ describe("the summary of a lock", () => {
     expect(row!.bpfProgram).toBeUndefined();
   });
 
+  test("a cache that any part of the kernel allocates from tells nothing: who wants such a lock does", () => {
+    const name = (stack: readonly FakeFrame[]) => {
+      const capture = new FakeCapture();
+      const { process, thread } = capture.process(80, "app");
+      const lock = capture.lock({ kind: "mutex", name: "in a kmalloc-cg-192 object" });
+      capture.locks(thread, stack, { lock });
+      return lockSummaries(profileOf(capture, [total(lock, process, 4, 1e6)]))[0]!.name;
+    };
+    expect(name([...SEND, k("anon_pipe_write"), k("mutex_lock"), k("__mutex_lock.constprop.0")])).toBe(
+      "mutex in anon_pipe_write (kmalloc-cg-192)",
+    );
+    expect(name([k("mutex_lock")])).toBe("mutex in a kmalloc-cg-192 object");
+  });
+
   test("tells who held it, as a share of the sampled waiting: of the rest the owner could not be read", () => {
     const capture = new FakeCapture();
     const app = capture.process(80, "app");

@@ -191,6 +191,15 @@ describe("the summary", () => {
     for (const line of lines.slice(start, start + 12)) expect(line.length).toBeLessThanOrEqual(100);
   });
 
+  it("tells who wants and who holds a lock in two lines where one is too short, and cuts neither", () => {
+    const lines = summaryLines(lockProfile(), [], { ...context, width: 70 });
+    const at = lines.findIndex((line) => line.endsWith("lock, kind, waits")) + 1;
+    expect(lines.slice(at + 1, at + 3).map((line) => line.trim())).toEqual([
+      "wanted in ksys_mmap_pgoff (100.0 %)",
+      "held by app (pid 80) (50.0 %)",
+    ]);
+  });
+
   it("says when nobody waited for a kernel lock, and when the figures are estimates", () => {
     const nobody = buildProfile(new FakeCapture().events({ facts: { sources: ["locks"] } }));
     expect(text(nobody, [], context)).toContain("Kernel locks: nobody waited for one.");
