@@ -48,9 +48,11 @@ export class ChoiceTable<Row> {
     const place = columns.findIndex(({ title }) => title === sortBy);
     this.#table = new DataTable({
       caption,
-      columns: columns.map(({ title, numeric, format, draw }) => ({
+      columns: columns.map(({ title, numeric, minor, bars, format, draw }) => ({
         title,
         numeric,
+        ...(minor && { minor }),
+        ...(bars && { bars }),
         ...(format && { format }),
         ...(draw && { draw: (cells: readonly Cell[]) => draw(rowOf(cells)) }),
       })),

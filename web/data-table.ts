@@ -1,5 +1,6 @@
-// Tables: sortable by their column heads, drawn in portions, saying how much of them is shown.
-import { button, el } from "./dom.js";
+// Tables: sortable by their column heads, drawn in portions, saying how much of them is shown. Texts wrap to two lines, and
+// their tooltips have them whole.
+import { button, el, wrapping } from "./dom.js";
 import { plainNumber, visible } from "./text.js";
 
 export type Cell = string | number;
@@ -11,6 +12,10 @@ export interface Column {
   readonly format?: (cell: Cell) => string;
   /** A drawing in place of text; the cell is what the column is sorted by. */
   readonly draw?: (row: readonly Cell[]) => HTMLElement;
+  /** Left out where the window is narrow: what it says also stands below the table when a row is chosen. */
+  readonly minor?: boolean;
+  /** Below each number a bar: how much it is of the column's largest. */
+  readonly bars?: boolean;
 }
 
 export interface TableOptions {
@@ -46,7 +51,7 @@ export class DataTable {
     this.#heads = options.columns.map((column, index) =>
       el(
         "th",
-        { scope: "col", class: column.numeric ? "number" : undefined },
+        { scope: "col", class: classOf(column) },
         button(column.title, () => this.#sortBy(index), { class: "head" }),
       ),
     );
@@ -109,8 +114,13 @@ export class DataTable {
       else head.setAttribute("aria-sort", this.#sort.descending ? "descending" : "ascending");
     });
     const rows = this.#sorted();
+    const shown = rows.slice(0, this.#shown);
+    const largest = this.options.columns.map(({ bars }, index) =>
+      bars ? rows.reduce((most, row) => Math.max(most, Number(row[index])), 0) : 0,
+    );
     this.#drawn = [];
-    this.#body.replaceChildren(...rows.slice(0, this.#shown).map((row) => this.#row(row)));
+    this.#body.replaceChildren(...shown.map((row) => this.#row(row, largest)));
+    this.#setWidths(shown);
     this.markChosen();
     this.#status.replaceChildren();
     if (rows.length === 0) this.#status.append(this.options.empty);
@@ -125,29 +135,41 @@ export class DataTable {
     }
   }
 
-  #row(row: readonly Cell[]): HTMLTableRowElement {
+  /** Tells the style sheet how long texts are: their columns are never narrower than that, up to a limit. */
+  #setWidths(rows: readonly (readonly Cell[])[]): void {
+    this.#heads.forEach((head, index) => {
+      const { numeric, draw } = this.options.columns[index]!;
+      if (numeric || draw) return;
+      const longest = rows.reduce((most, row) => Math.max(most, String(row[index] ?? "").length), 0);
+      head.style.setProperty("--longest", String(longest));
+    });
+  }
+
+  #row(row: readonly Cell[], largest: readonly number[]): HTMLTableRowElement {
     const { columns, onRow, isChosen, rowHint } = this.options;
     const cells = columns.map((column, index) => {
       const cell = row[index] ?? "";
-      if (column.draw) return el("td", { class: column.numeric ? "number" : undefined }, column.draw(row));
-      const numeric = column.numeric || typeof cell === "number";
+      if (column.draw) return el("td", { class: classOf(column) }, column.draw(row));
       const text = column.format
         ? column.format(cell)
         : typeof cell === "number"
           ? plainNumber(cell)
           : visible(cell);
-      return el(
-        "td",
-        { class: numeric ? "number" : undefined, title: text.length > 80 ? text : undefined },
-        text,
-      );
+      if (!column.numeric && typeof cell !== "number")
+        return el("td", { class: classOf(column), title: text }, wrapping(text));
+      const element = el("td", { class: classOf({ ...column, numeric: true }) }, text);
+      if (largest[index]! > 0)
+        element.style.setProperty("--bar", `${(100 * Number(cell)) / largest[index]!}%`);
+      return element;
     });
     const element = el("tr", { class: isChosen && "choice" }, ...cells);
     if (onRow && cells[0]) {
       // With rows to choose from the click goes on to the whole row, which listens for it.
       const act = isChosen ? () => {} : () => onRow(row);
-      const action = button(cells[0].textContent ?? "", act, { class: "link", title: rowHint });
-      cells[0].replaceChildren(action);
+      const name = cells[0].textContent ?? "";
+      const action = button("", act, { class: "link", title: rowHint && `${name}\n${rowHint}` });
+      action.append(...cells[0].childNodes);
+      cells[0].append(action);
       if (isChosen) {
         element.addEventListener("click", () => onRow(row));
         this.#drawn.push({ row, element, action });
@@ -156,3 +178,7 @@ export class DataTable {
     return element;
   }
 }
+
+/** Classes of the cells of a column. */
+const classOf = ({ numeric, minor, bars, draw }: Column): string =>
+  [numeric ? "number" : draw ? "drawn" : "text", minor ? "minor" : "", bars ? "bars" : ""].join(" ").trim();

@@ -18,6 +18,13 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Text that wraps where a name has a joint, so that `anon_pipe_write` does not end a line with "wr". */
+export function wrapping(text: string): HTMLElement {
+  const parts = text.split(/(?<=[_/]|::)(?=[^_/:])/);
+  const between = parts.flatMap((part, index): Child[] => (index === 0 ? [part] : [el("wbr"), part]));
+  return el("span", { class: "clamp" }, ...between);
+}
+
 /** A push button. */
 export function button(label: string, action: () => void, attributes: Attributes = {}): HTMLButtonElement {
   const element = el("button", { type: "button", ...attributes }, label);

@@ -138,6 +138,10 @@ function waitersText({ timeouts, threads, atOnce }: ReportLock): string {
   return given + (threads > 0 ? ` ${seen} seen waiting${most}.` : "");
 }
 
+/** Percentiles; "" in a cut capture, which does not know them. */
+const percentiles = ({ p50Ns, p99Ns }: ReportLock): string =>
+  p99Ns > 0 ? `, p50 ${duration(p50Ns)}, p99 ${duration(p99Ns)}` : "";
+
 /** What is known of one lock. */
 function detailOf(lock: ReportLock): HTMLElement[] {
   const sampled =
@@ -148,7 +152,7 @@ function detailOf(lock: ReportLock): HTMLElement[] {
     el(
       "p",
       {},
-      `${lock.kind}: ${plainNumber(lock.waits)} waits, ${duration(lock.sumNs)} together, the longest ${duration(lock.maxNs)}.${waitersText(lock)} ${sampled}`,
+      `${lock.kind}: ${plainNumber(lock.waits)} waits, ${duration(lock.sumNs)} together${percentiles(lock)}, the longest ${duration(lock.maxNs)}.${waitersText(lock)} ${sampled}`,
     ),
     el(
       "div",

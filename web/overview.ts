@@ -47,7 +47,7 @@ function linkText(finding: Finding, report: ReportDocument): string | undefined 
   return tab && `Show it in the ${tab.title} graph`;
 }
 
-function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
+function findingCard(finding: Finding, report: ReportDocument, open: boolean): HTMLElement {
   const text = linkText(finding, report);
   const link =
     text && finding.tab
@@ -103,27 +103,37 @@ function findingCard(finding: Finding, report: ReportDocument): HTMLElement {
       : null,
     link,
   ];
-  // what is merely worth knowing takes one line, so that the graph stays in sight
   return el(
     "article",
     { class: `finding ${finding.severity}`, "data-rule": finding.rule },
-    ...(finding.severity === "info"
-      ? [el("details", {}, el("summary", {}, title), ...body)]
-      : [title, ...body]),
+    el("details", { open }, el("summary", {}, title), ...body),
   );
 }
 
-/** The findings, gravest first. */
+/** Gravest first. */
+const bySeverity = (findings: readonly Finding[]): Finding[] =>
+  findings.toSorted((a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity]);
+
+/** The tab of the gravest finding, unless that is merely worth knowing or has none. */
+export function gravestTab(report: ReportDocument): string | undefined {
+  const [gravest] = bySeverity(report.findings);
+  return gravest?.severity === "info" ? undefined : gravest?.tab;
+}
+
+/**
+ * The findings, gravest first: of all the title, which names the culprit, of the first the whole text. So all of them and
+ * the graph are in sight at once.
+ */
 export function findingsSection(report: ReportDocument): HTMLElement {
-  const findings = report.findings.toSorted(
-    (a, b) => SEVERITY_ORDER[a.severity] - SEVERITY_ORDER[b.severity],
-  );
+  const findings = bySeverity(report.findings);
   return el(
     "section",
     { class: "findings", "aria-labelledby": "findings-title" },
     el("h2", { id: "findings-title" }, findings.length > 0 ? `Findings (${findings.length})` : "Findings"),
     ...(findings.length > 0
-      ? findings.map((finding) => findingCard(finding, report))
+      ? findings.map((finding, place) =>
+          findingCard(finding, report, place === 0 && finding.severity !== "info"),
+        )
       : [el("p", { class: "quiet" }, "None of lowflame's rules found anything wrong in this recording.")]),
   );
 }

@@ -5,7 +5,7 @@ import type { ReportDocument, ReportSource } from "../src/export/html/document.j
 import { el } from "./dom.js";
 import { functionNames } from "./labels.js";
 import { LockPanel } from "./lock-panel.js";
-import { findingsSection, headerSection, honestySection } from "./overview.js";
+import { findingsSection, gravestTab, headerSection, honestySection } from "./overview.js";
 import { placeIn } from "./place.js";
 import { SocketPanel } from "./socket-panel.js";
 import { SOCKETS_TAB, SOCKETS_TITLE } from "./socket-words.js";
@@ -84,7 +84,8 @@ export function mount(root: HTMLElement, report: ReportDocument): MountedPage {
     },
     { signal },
   );
-  if (described[0]) tabs.activate(described[0].id);
+  const first = described.find(({ id }) => id === gravestTab(report)) ?? described[0];
+  if (first) tabs.activate(first.id);
   go(location.hash);
 
   return {

@@ -25,7 +25,8 @@ const known = (cell: Cell): string => (Number(cell) < 0 ? "–" : duration(Numbe
 const number = (cell: Cell): string => (Number(cell) < 0 ? "–" : plainNumber(Number(cell)));
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
-const bytes = (cell: Cell): string => {
+/** "12 B", "1.5 MiB". */
+export const bytes = (cell: Cell): string => {
   const value = Number(cell);
   const unit = value < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(value) / 10));
   return `${unit === 0 ? value : (value / 1024 ** unit).toFixed(1)} ${UNITS[unit]}`;
@@ -47,7 +48,7 @@ const SPLIT: RowColumn<Pick<SocketTimes, "busyNs" | "blockedNs" | "waitingNs">> 
   draw: splitBar,
 };
 const TIMES: readonly RowColumn<SocketTimes>[] = [
-  { title: "Total", numeric: true, format: time, cell: ({ totalNs }) => totalNs },
+  { title: "Total", numeric: true, bars: true, format: time, cell: ({ totalNs }) => totalNs },
   { title: "p50", numeric: true, format: time, cell: ({ p50Ns }) => p50Ns },
   { title: "p99", numeric: true, format: time, cell: ({ p99Ns }) => p99Ns },
   { title: "Longest", numeric: true, format: time, cell: ({ maxNs }) => maxNs },
@@ -68,15 +69,16 @@ const hasAnswers = (row: EndpointSummary): boolean => isAsked(row) || isServed(r
 
 export const ENDPOINT_COLUMNS: readonly RowColumn<EndpointSummary>[] = [
   { title: "Other end", numeric: false, cell: ({ name }) => name },
-  { title: "Kind", numeric: false, cell: ({ protocol }) => protocol },
+  { title: "Kind", numeric: false, minor: true, cell: ({ protocol }) => protocol },
   PROCESS,
   { title: "Calls", numeric: true, cell: ({ count }) => count },
-  { title: "Out", numeric: true, format: bytes, cell: ({ bytesOut }) => bytesOut },
-  { title: "In", numeric: true, format: bytes, cell: ({ bytesIn }) => bytesIn },
+  { title: "Out", numeric: true, minor: true, format: bytes, cell: ({ bytesOut }) => bytesOut },
+  { title: "In", numeric: true, minor: true, format: bytes, cell: ({ bytesIn }) => bytesIn },
   { title: "Errors", numeric: true, cell: ({ errors }) => errors },
   {
     title: "EAGAIN",
     numeric: true,
+    minor: true,
     format: share,
     cell: ({ again, count }) => (count > 0 ? again / count : 0),
   },
@@ -137,7 +139,7 @@ export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
   { title: "p50", numeric: true, format: time, cell: ({ turns }) => turns.turnP50Ns },
   { title: "p99", numeric: true, format: time, cell: ({ turns }) => turns.turnP99Ns },
   { title: "Longest", numeric: true, format: time, cell: ({ turns }) => turns.turnMaxNs },
-  { title: "Sum", numeric: true, format: time, cell: ({ turns }) => turns.turnSumNs },
+  { title: "Sum", numeric: true, bars: true, format: time, cell: ({ turns }) => turns.turnSumNs },
   {
     title: "To connect",
     numeric: true,
@@ -213,12 +215,12 @@ const SEEN: readonly RowColumn<CallSeen>[] = [
 
 export const SLOW_COLUMNS: readonly RowColumn<CallSeen>[] = [
   ...SEEN,
-  { title: "Took", numeric: true, format: time, cell: ({ durationNs }) => durationNs },
+  { title: "Took", numeric: true, bars: true, format: time, cell: ({ durationNs }) => durationNs },
   { title: "Began at", numeric: true, format: seconds, cell: ({ startNs }) => startNs },
   { title: "Returned", numeric: false, cell: ({ outcome }) => outcome },
 ];
 
 export const UNFINISHED_COLUMNS: readonly RowColumn<CallSeen>[] = [
   ...SEEN,
-  { title: "Age", numeric: true, format: time, cell: ({ durationNs }) => durationNs },
+  { title: "Age", numeric: true, bars: true, format: time, cell: ({ durationNs }) => durationNs },
 ];

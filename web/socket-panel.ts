@@ -16,6 +16,7 @@ import {
   ANSWER_COLUMNS,
   type AnswerRow,
   answerRows,
+  bytes,
   CALL_COLUMNS,
   ENDPOINT_COLUMNS,
   ERROR_COLUMNS,
@@ -264,7 +265,11 @@ function endpointDetail(row: EndpointSummary): HTMLElement[] {
       : "";
   return [
     el("p", { class: "choice-name" }, `${visible(row.name)}, ${visible(ownerText(row))}`),
-    el("p", {}, `${plainNumber(row.count)} calls, ${duration(row.totalNs)}: ${partsText(row)}.${answered}`),
+    el(
+      "p",
+      {},
+      `${visible(row.protocol)}: ${plainNumber(row.count)} calls, ${duration(row.totalNs)}: ${partsText(row)}. ${bytes(row.bytesOut)} out, ${bytes(row.bytesIn)} in; ${plainNumber(row.errors)} errors, ${plainNumber(row.again)} EAGAIN.${answered}`,
+    ),
     el(
       "div",
       { class: "lock-facts" },

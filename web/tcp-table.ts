@@ -24,7 +24,7 @@ const processes = ({ owners }: TcpSummary): string =>
 
 export const TCP_COLUMNS: readonly RowColumn<TcpSummary>[] = [
   { title: "End", numeric: false, cell: ({ name }) => name },
-  { title: "Role", numeric: false, cell: ({ role }) => role },
+  { title: "Role", numeric: false, minor: true, cell: ({ role }) => role },
   { title: "Processes", numeric: false, cell: processes },
   { title: "Connects", numeric: true, cell: ({ connects }) => connects },
   { title: "Failed", numeric: true, cell: ({ connectsFailed }) => connectsFailed },
@@ -39,7 +39,7 @@ export const TCP_COLUMNS: readonly RowColumn<TcpSummary>[] = [
     cell: fillOf,
     draw: (row) => el("span", {}, queueText(row)),
   },
-  { title: "Closed", numeric: true, cell: ({ closes }) => closes },
+  { title: "Closed", numeric: true, minor: true, cell: ({ closes }) => closes },
   { title: "Resets out", numeric: true, cell: ({ resetsSent }) => resetsSent },
   { title: "Resets in", numeric: true, cell: ({ resetsReceived }) => resetsReceived },
   { title: "Sent again", numeric: true, cell: ({ retransmits }) => retransmits },
@@ -83,6 +83,7 @@ export class TcpTable {
         ? []
         : [
             el("p", { class: "choice-name" }, visible(row.name)),
+            el("p", {}, `${row.role}: ${plainNumber(row.closes)} connections closed.`),
             el("div", { class: "lock-facts" }, waitHistogram(row.connectBuckets, CONNECTS)),
           ]),
     );

@@ -121,9 +121,21 @@ describe("the report page", () => {
     expect(await page.locator("g.frame.match").getAttribute("name")).toBe("memcpy");
   });
 
+  test("opens at the tab of the gravest finding, which alone is open; the others are a title", async () => {
+    const report = exampleDocument({ locks: true });
+    const findings = report.findings.map((finding) =>
+      finding.severity === "critical" ? { ...finding, tab: "locks" as const } : finding,
+    );
+    const page = await openReport({ ...report, findings });
+    expect(await page.getByRole("tab", { selected: true }).textContent()).toBe("Kernel locks");
+    expect(await page.locator(".finding.critical details[open]").count()).toBe(1);
+    expect(await page.locator(".finding details[open]").count()).toBe(1);
+  });
+
   test("the link of a finding opens its tab and searches, also the second time", async () => {
     const page = await openReport(exampleDocument());
     const link = page.locator("[data-rule=foreign-bpf] a.go");
+    await page.locator("[data-rule=foreign-bpf] summary").click();
     for (let time = 0; time < 2; time++) {
       await page.getByRole("tab", { name: "Off-CPU" }).click();
       await link.click();
@@ -143,6 +155,7 @@ describe("the report page", () => {
     await page.locator(".flame-scroll").focus();
     for (const key of ["Escape", "Home", "c"]) await page.keyboard.press(key);
     await expect.poll(clipboard).toMatch(/^ \d+$/);
+    await page.locator("[data-rule=foreign-bpf] summary").click();
     await page.locator("[data-rule=foreign-bpf] .next button").first().click();
     await expect.poll(clipboard).toBe("sudo bpftool prog show id 6121 --pretty");
   });

@@ -39,15 +39,19 @@ export interface ProxyPair extends Server {
  * An nginx that proxies to another nginx over kept-alive upstream connections; the URL is the proxy's. Its own count of
  * requests is at /status.
  * @param proxyWorkers worker processes of the proxy (default 2)
+ * @param others ports of this machine that the proxy asks in turn with the other nginx
  */
 export function startNginxProxy(
-  options: { proxyWorkers?: number; backendWorkers?: number } = {},
+  options: { proxyWorkers?: number; backendWorkers?: number; others?: readonly number[] } = {},
 ): Promise<ProxyPair> {
   return withFolder("nginx-proxy", async (dir) => {
     const backend = await startNginx({ workers: options.backendWorkers ?? 1 });
     try {
       const [port] = await freePorts(1);
-      const upstream = `upstream backend { server 127.0.0.1:${backend.port}; keepalive 64; keepalive_requests 1000000; }`;
+      const ends = [backend.port, ...(options.others ?? [])].map(
+        (end) => `server 127.0.0.1:${end} max_fails=0;`,
+      );
+      const upstream = `upstream backend { ${ends.join(" ")} keepalive 64; keepalive_requests 1000000; }`;
       const locations = `location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }
          location = /status { stub_status; }`;
       const proxy = await nginx(dir, "nginx proxy", port!, options.proxyWorkers ?? 2, upstream, locations);

@@ -51,21 +51,25 @@ test("cells name the first waiters and owners and count the rest; times stay num
       waits: 1000 - place,
       sumNs: 1e6,
     })),
-    callers: [],
-    owners: [{ name: "backup", share: 0.61 }],
+    callers: [{ name: "read_lock_of_tasks", share: 1 }],
+    owners: [
+      { name: "backup", share: 0.61 },
+      { name: "nginx", share: 0.2 },
+    ],
     samples: 9,
     relativeError: 0.1,
   };
   expect(lockCells(lock)).toEqual([
     "tasklist_lock",
     "rwlock, read",
+    "read_lock_of_tasks",
+    "backup 61.0 % and 1 more",
+    "nginx 1,000, node 999 and 2 more",
     1300,
     31e6,
     2500,
     64_000,
     1.9e6,
-    "nginx 1,000, node 999, haproxy 998 and 1 more",
-    "backup 61.0 %",
   ]);
 });
 
