@@ -23,15 +23,26 @@ uint32_t InnermostId(const std::string& status) {
   return last == std::string::npos ? 0 : static_cast<uint32_t>(strtoul(line.c_str() + last, nullptr, 10));
 }
 
+// "" if the thread is gone.
+std::string ThreadComm(uint32_t tgid, uint32_t tid) {
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/task/" + std::to_string(tid) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  return comm;
+}
+
 }  // namespace
 
-// The thread of a process that calls itself `inner_tid`; 0 if there is none. In a container the two differ.
-uint32_t Session::OuterThread(uint32_t tgid, uint32_t inner_tid) {
+// The thread of a process that calls itself `inner_tid`, id 0 if there is none. In a container the two differ. What was
+// known of a process that is gone stays: its last waits are read after its end.
+const Session::InnerThread& Session::OuterThread(uint32_t tgid, uint32_t inner_tid) {
   uint64_t now = MonotonicNs();
   auto key = std::make_pair(tgid, inner_tid);
   auto known = inner_threads_.find(key);
-  if (known != inner_threads_.end() && now - known->second.asked_ns < kAskAgainNs) return known->second.tid;
-  if (inner_threads_.size() >= kMaxInnerThreads) inner_threads_.clear();
+  if (known != inner_threads_.end() && now - known->second.asked_ns < kAskAgainNs) return known->second;
+  if (inner_threads_.size() >= kMaxInnerThreads) {
+    inner_threads_.clear();
+    known = inner_threads_.end();
+  }
   const std::string tasks = "/proc/" + std::to_string(tgid) + "/task/";
   uint32_t found = 0;
   // in the same namespace, as nearly always, one file tells
@@ -45,9 +56,11 @@ uint32_t Session::OuterThread(uint32_t tgid, uint32_t inner_tid) {
       break;
     }
     closedir(dir);
+  } else if (known != inner_threads_.end()) {
+    return known->second;
   }
-  inner_threads_[key] = {now, found};
-  return found;
+  std::string comm = found ? ThreadComm(tgid, found) : "";
+  return inner_threads_[key] = {now, comm.empty() ? 0 : found, comm};
 }
 
 // As lf_futex_owner in bpf/futex.bpf.h, of a thread that waits since before the recording: its process's memory tells.
@@ -88,13 +101,11 @@ void Session::NoteFutex(const lf_record& r, uint32_t process, Sample* wait) {
   wait->futex = true;
   wait->lock = FutexId(r.syscall_arg0, r.futex_kind, r.tgid);
   if (!r.futex_owner) return;
-  uint32_t owner = OuterThread(r.tgid, r.futex_owner);
-  if (!owner || owner == r.tid) return;
-  std::string comm = ReadSmallFile("/proc/" + std::to_string(r.tgid) + "/task/" + std::to_string(owner) + "/comm");
-  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
-  if (comm.empty()) return;
+  const InnerThread& owner = OuterThread(r.tgid, r.futex_owner);
+  if (!owner.tid || owner.tid == r.tid) return;
   wait->owned = true;
-  wait->owner_thread = interner_->Thread(owner, process, comm.c_str());
+  std::string comm = ThreadComm(r.tgid, owner.tid);
+  wait->owner_thread = interner_->Thread(owner.tid, process, comm.empty() ? owner.comm.c_str() : comm.c_str());
   wait->owner_stack = 0;
 }
 

@@ -220,7 +220,8 @@ class Session {
   uint32_t OwnerInMemory(uint32_t tgid, uint64_t address, uint32_t kind);
   void ChargeFutexWaiter(const lf_record& r, int64_t process, uint32_t lock);
   uint32_t FutexId(uint64_t address, uint32_t kind, uint32_t tgid);
-  uint32_t OuterThread(uint32_t tgid, uint32_t inner_tid);
+  struct InnerThread;
+  const InnerThread& OuterThread(uint32_t tgid, uint32_t inner_tid);
   void CollectFutexes();
   // sockets.cc
   void LoadSockets();
@@ -293,6 +294,7 @@ class Session {
   struct InnerThread {
     uint64_t asked_ns;
     uint32_t tid;
+    std::string comm;
   };
   // by process and thread id as the process knows it
   std::map<std::pair<uint32_t, uint32_t>, InnerThread> inner_threads_;

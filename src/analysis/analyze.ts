@@ -6,6 +6,7 @@ import { foreignBpf } from "./rules/foreign-bpf.js";
 import { userLockFindings } from "./rules/futex.js";
 import { kernelWork } from "./rules/kernel-work.js";
 import { lockHeldAsleep } from "./rules/lock-held-asleep.js";
+import { lockHeldRunning } from "./rules/lock-held-running.js";
 import { lockFindings } from "./rules/locks.js";
 import { losses, truncatedStacks } from "./rules/losses.js";
 import { runQueue } from "./rules/run-queue.js";
@@ -28,6 +29,7 @@ const RULES: readonly Rule[] = [
   lockFindings,
   userLockFindings,
   lockHeldAsleep,
+  lockHeldRunning,
   slowEnds,
   connectFindings,
   listenOverflow,

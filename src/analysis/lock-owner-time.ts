@@ -13,7 +13,7 @@ export const EVENTS_CALL = /^(?:epoll_p?wait2?|p?poll|p?select6?|accept4?)$/;
 /** Of a sum of samples: 95 of 100 lie so many standard deviations around it. */
 const DEVIATIONS = 1.96;
 /** Of something that no sample has seen there are with 95 % no more than three times what one sample stands for. */
-const UNSEEN = 3;
+export const UNSEEN = 3;
 
 type Rows = ReadonlyMap<number, readonly number[]>;
 

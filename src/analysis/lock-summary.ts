@@ -159,7 +159,8 @@ function summary(
   return { lock, kind, contention: !conditions.has(lock), ...named, atOnce, ...figures };
 }
 
-const futexName = (row: { readonly name: string; readonly address: bigint }): string =>
+/** What a futex is called: what the capture says of it, or its address. */
+export const futexName = (row: { readonly name: string; readonly address: bigint }): string =>
   row.name === "" ? `futex 0x${row.address.toString(16)}` : shown(row.name);
 
 function kernelLockName(

@@ -67,6 +67,11 @@ export const LOCK_CONTENTION = { warning: 0.05, critical: 0.2, maxFindings: 5 } 
 export const HELD_ASLEEP = { warning: 100e6, critical: 1e9, maxFindings: 5 } as const;
 
 /**
+ * The same where the owner runs. Fewer CPU samples than these, of a time of which half must be seen on a CPU, are chance.
+ */
+export const HELD_RUNNING = { warning: 100e6, critical: 1e9, minSamples: 5, maxFindings: 5 } as const;
+
+/**
  * Some programs park a thread at a mutex that another one holds while there is nothing to do (redis its I/O threads, where it has any): one
  * waiter, who waits long and seldom. Below this many waits a second, and never two at a time, a user lock is taken for that.
  */

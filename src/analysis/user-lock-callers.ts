@@ -3,7 +3,7 @@
 
 import { isThreadEntry } from "../model/entry-points.js";
 import type { Profile } from "../model/profile.js";
-import { firstOutside, functionsWhere } from "./cpu-time.js";
+import { firstOutside, functionsWhere, Tally } from "./cpu-time.js";
 import type { LockCaller } from "./lock-callers.js";
 import { shown } from "./text.js";
 import { isLockingText, meaningOf, type WaitMeaning } from "./user-lock-names.js";
@@ -28,6 +28,18 @@ export function userLockCallers(profile: Profile): (node: number) => LockCaller 
     }
     return caller;
   };
+}
+
+/** The function that most of the sampled waiting for one futex comes from; undefined where no stack tells. */
+export function mainUserLockCaller(profile: Profile, lock: number): string | undefined {
+  const waits = profile.weights.find(({ source }) => source === "futex");
+  const callers = new Tally();
+  const callerOf = userLockCallers(profile);
+  for (let row = 0; waits?.lock !== undefined && row < waits.count; row++)
+    if (waits.lock[row] === lock && waits.node[row] !== 0)
+      callers.add(callerOf(waits.node[row]!).name, waits.weightNs[row]!);
+  const [first] = callers.top(1);
+  return first === undefined || first.name === "[unknown]" ? undefined : first.name;
 }
 
 /** By node: what the innermost function on its path that tells it says; a condition takes its mutex again by a lock. */

@@ -8,8 +8,9 @@ import { FrameTable } from "./frame-table.js";
 import { FrameTree } from "./frame-tree.js";
 import { FunctionInterner } from "./function-table.js";
 import { InvalidCounts } from "./invalid.js";
+import { LockHolds } from "./lock-holds.js";
 import { lockScales, scaleLocks } from "./lock-scale.js";
-import { NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
+import { type HeldLock, NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
 import { SocketRows } from "./socket-rows.js";
 import { checkedTotals } from "./socket-totals.js";
 import { StackMerger } from "./stack-merge.js";
@@ -29,6 +30,7 @@ export class ProfileBuilder {
   readonly #invalid = new InvalidCounts();
   readonly #weights = new Map<SampleSource, WeightAccumulator>();
   readonly #overlap = new WaitOverlap();
+  readonly #holds = new LockHolds();
   readonly #sockets = new SocketRows();
   readonly #notes: string[] = [];
   readonly #maxRows: number;
@@ -64,7 +66,9 @@ export class ProfileBuilder {
         this.#frames.addNames(tables.names, this.#invalid);
         this.#accounts.addLocks(tables.locks, this.#invalid);
         this.#sockets.add(tables, this.#invalid);
+        const futexes = this.#facts?.sources.includes("futex") === true;
         for (const columns of samples) {
+          if (futexes) this.#holds.addColumns(columns);
           this.#source(columns.source).addColumns(columns, this.#invalid);
           if (columns.source === "futex") this.#overlap.addColumns(columns);
         }
@@ -137,6 +141,11 @@ export class ProfileBuilder {
 
     if (this.#final !== null) this.#scaleLocks(weights, this.#final.lockTotals);
     const known = (thread: number): boolean => thread < knownThreads && threads[thread] !== undefined;
+    const heldLocks = this.#heldLocks(merger, (lock, thread) => locks[lock] !== undefined && known(thread));
+    if (this.#holds.leftOut > 0)
+      notes.push(
+        `${this.#holds.leftOut} samples came too late to be looked through for threads that hold a user lock while they run. All are in the totals.`,
+      );
     const sockets = this.#sockets.build(merger, { known, unknown: unknownThread }, this.#invalid);
     notes.push(...sockets.notes);
     if (sockets.spinsLeftOut > 0)
@@ -166,6 +175,7 @@ export class ProfileBuilder {
       threads,
       locks,
       waitersAtOnce: this.#overlap.mostAtOnce(),
+      heldLocks,
       endpoints,
       calls: sockets.calls,
       spins: sockets.spins,
@@ -176,6 +186,22 @@ export class ProfileBuilder {
       userStacks,
       notes,
     };
+  }
+
+  #heldLocks(merger: StackMerger, known: (lock: number, thread: number) => boolean): HeldLock[] {
+    return this.#holds
+      .holds(this.#facts?.sources.includes("cpu") === true)
+      .filter(({ lock, thread }) => known(lock, thread))
+      .map(({ lengthNs, waitedNs, cpu, ...rest }) => ({
+        ...rest,
+        lengthNs: ns(lengthNs),
+        waitedNs: ns(waitedNs),
+        cpu:
+          cpu?.map(({ stack, variant, weightNs }) => ({
+            node: merger.find(stack, variant).node,
+            weightNs,
+          })) ?? null,
+      }));
   }
 
   /** Waits to the exact totals of their lock, and with the same factors the owners that go with them. */

@@ -89,6 +89,24 @@ export interface WeightTable {
 /** A socket call, slow, unfinished, or one of many that found nothing to do: as it was captured, with its stack as a node of the profile's tree. */
 export type SocketCall = Omit<CallRow, "stack"> & { readonly node: number };
 
+/** A time in which one thread had a user lock that others waited for: `LockHold` of lock-holds.ts, with its CPU time. */
+export interface HeldLock {
+  /** Index into Profile.locks. */
+  readonly lock: number;
+  /** The owner: index into Profile.threads. */
+  readonly thread: number;
+  /** As far as others waited, ns: from the first sampled wait that found this owner to the end of the first. */
+  readonly lengthNs: Nanoseconds;
+  /** Threads that waited together, as far as their waits were sampled. */
+  readonly waiters: number;
+  /** Waiting of these in that time, ns. */
+  readonly waitedNs: Nanoseconds;
+  /** Whether no sampled wait of the owner's own lies in that time. */
+  readonly neverOffCpu: boolean;
+  /** Sampled CPU time of the owner in that time, by node of the tree; null where it was not recorded or not kept. */
+  readonly cpu: readonly { readonly node: number; readonly weightNs: number }[] | null;
+}
+
 export interface Profile {
   readonly facts: RecordingFacts;
   readonly start: StartFacts;
@@ -105,6 +123,8 @@ export interface Profile {
    * not in it, so there may have been more.
    */
   readonly waitersAtOnce: ReadonlyMap<number, number>;
+  /** Times of 50 ms and longer in which others waited for a user lock whose owner is known. Empty without `futex`. */
+  readonly heldLocks: readonly HeldLock[];
   /** Other ends of sockets, by id; index = id. */
   readonly endpoints: readonly (EndpointRow | undefined)[];
   /** Slow socket calls and unfinished ones, by their end. */

@@ -6,8 +6,8 @@ import { analyze } from "../../src/analysis/analyze.js";
 import type { Finding } from "../../src/analysis/finding.js";
 import { LOCK_KINDS, SOURCES } from "../../src/capture/binding.js";
 import { startProgram } from "../support/programs.js";
-import { recordWhile, sleep } from "../support/record.js";
-import { startNginxProxy, startRedis } from "../support/servers.js";
+import { recordWhile, sleep, sum } from "../support/record.js";
+import { startHaproxy, startNginx, startNginxProxy, startRedis } from "../support/servers.js";
 import { runWrk } from "../support/wrk.js";
 
 const run = promisify(execFile);
@@ -17,6 +17,7 @@ const LOCK_RULES = [
   "user-lock-contention",
   "user-lock-convoy",
   "lock-held-asleep",
+  "lock-held-running",
   "spinlock-share",
   "optimistic-spin",
 ];
@@ -38,6 +39,52 @@ test("a convoy at a mutex whose owner sleeps: which lock, who holds it, on what 
   expect(inversion.title).toContain(`pid ${holderTid}`);
   expect(inversion.title).toMatch(/nanosleep/);
   for (const finding of findings) expect(finding.next.length, finding.rule).toBeGreaterThan(0);
+});
+
+for (const waiters of [3, 1])
+  test(`a mutex held for 300 ms of computing while ${waiters} wait: which lock, who holds it, and what it runs`, async () => {
+    const program = await startProgram("lock-convoy", {
+      args: ["--holds", "3", "--ms", "300", "--waiters", String(waiters), "--compute"],
+      hold: true,
+      // on a busy machine it would be off the CPU for most of the time
+      wrap: ["chrt", "-f", "1"],
+    });
+    const { profile } = await recordWhile({ sources }, async () => {
+      program.go();
+      await program.result(30_000);
+    });
+    const { holderTid, waitedNs } = await program.result();
+    const held = analyze(profile).filter((f) => f.rule.startsWith("lock-held"));
+    expect(held.map((f) => f.rule)).toEqual(["lock-held-running"]);
+    const [finding] = held;
+    expect(finding!.title).toContain(`(pid ${holderTid}) ran for 3`);
+    expect(finding!.title).toContain(waiters === 1 ? "another thread waited" : "3 other threads waited");
+    // the C library's own functions have no frame pointers, so that the innermost caller may be missing
+    expect(finding!.detail).toMatch(/The lock is wanted in wait/);
+    expect(finding!.detail).toContain("main > compute_with_the_mutex");
+    expect(finding!.contributors[0]).toMatchObject({ name: "compute_with_the_mutex" });
+    expect(finding!.contributors[0]!.share).toBeGreaterThan(0.9);
+    expect(finding).toMatchObject({ tab: "cpu", search: "=compute_with_the_mutex" });
+    const waited = profile.heldLocks.filter(({ lengthNs }) => lengthNs >= 100e6);
+    expect(sum(waited, (hold) => hold.waitedNs) / waitedNs).toBeGreaterThan(0.9);
+    expect(sum(waited, (hold) => hold.waitedNs) / waitedNs).toBeLessThanOrEqual(1.01);
+  });
+
+test("the same where CPU time is not recorded: the owner has no waits of its own", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--holds", "3", "--ms", "300", "--waiters", "3", "--compute"],
+    hold: true,
+    wrap: ["chrt", "-f", "1"],
+  });
+  const { profile } = await recordWhile({ sources: ["offcpu", "futex"] }, async () => {
+    program.go();
+    await program.result(30_000);
+  });
+  const { holderTid } = await program.result();
+  const held = analyze(profile).filter((f) => f.rule.startsWith("lock-held"));
+  expect(held.map((f) => f.rule)).toEqual(["lock-held-running"]);
+  expect(held[0]!.title).toContain(`(pid ${holderTid}) ran for 3`);
+  expect(held[0]!.next.join(" ")).toContain("--what cpu,offcpu,futex");
 });
 
 test("a quiet pool of threads that wait for work is no contention", async () => {
@@ -72,6 +119,38 @@ test("nginx proxying at full load, and a healthy redis: no contention alert", as
       ]);
     });
     expect(locksOnly(analyze(profile)).map((f) => `${f.title} ${f.detail}`)).toEqual([]);
+  } finally {
+    await redis.stop();
+  }
+});
+
+test("a healthy haproxy, and redis whose main thread parks its I/O threads at mutexes: nobody runs with a lock held", async () => {
+  const nginx = await startNginx();
+  const haproxy = await startHaproxy(nginx.port);
+  try {
+    const load = runWrk(haproxy.url, { seconds: 4, connections: 64 });
+    await sleep(500);
+    const { profile } = await recordWhile({ sources, filters: { pids: haproxy.pids() } }, () => sleep(2500));
+    expect((await load).requests).toBeGreaterThan(1000);
+    expect(locksOnly(analyze(profile)).map((f) => `${f.title} ${f.detail}`)).toEqual([]);
+  } finally {
+    await haproxy.stop();
+    await nginx.stop();
+  }
+  const redis = await startRedis({ ioThreads: 3 });
+  try {
+    const { profile } = await recordWhile({ sources, filters: { pids: redis.pids() } }, async () => {
+      // one client that sends many at once: the main thread computes, and wants no help
+      const load = ["-p", String(redis.port), "-t", "set", "-n", "600000", "-c", "1", "-P", "64", "-q"];
+      await run("redis-benchmark", load);
+    });
+    // parked for long, by an owner that runs: what would be told if nobody knew better
+    expect(profile.heldLocks.some(({ lengthNs }) => lengthNs >= 100e6)).toBe(true);
+    expect(
+      analyze(profile)
+        .filter(({ rule }) => rule === "lock-held-running")
+        .map(({ title }) => title),
+    ).toEqual([]);
   } finally {
     await redis.stop();
   }

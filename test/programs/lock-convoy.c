@@ -1,7 +1,8 @@
-// A convoy at a user lock: one thread holds a mutex while it sleeps, all others wait for it; again and again. Prints
-// how many waits there were, how long they were together, and who held the lock.
+// A convoy at a user lock: one thread holds a mutex while it sleeps (or computes), all others wait for it; again and
+// again. Prints how many waits there were, how long they were together, and who held the lock.
 //
-//   lock-convoy [--waiters 7] [--holds 3] [--ms 200] [--hold]     --holds 1 --ms 60000 = still held when a test ends
+//   lock-convoy [--waiters 7] [--holds 3] [--ms 200] [--compute] [--hold]     --holds 1 --ms 60000 = still held when a
+//   test ends
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/prctl.h>
@@ -35,10 +36,16 @@ NOINLINE void sleep_with_the_mutex(uint64_t ns) {
   nanosleep(&t, NULL);
 }
 
+NOINLINE void compute_with_the_mutex(uint64_t ns) {
+  uint64_t seed = 1;
+  for (uint64_t until = thread_cpu_ns() + ns; thread_cpu_ns() < until;) seed = busy_work(seed);
+}
+
 int main(int argc, char** argv) {
   waiters = option(argc, argv, "--waiters", 7);
   holds = option(argc, argv, "--holds", 3);
   uint64_t length_ns = option(argc, argv, "--ms", 200) * NS_PER_MS, held_ns = 0;
+  int compute = flag(argc, argv, "--compute");
   sem_init(&go, 0, 0);
   sem_init(&done, 0, 0);
   pthread_attr_t attributes;
@@ -58,7 +65,10 @@ int main(int argc, char** argv) {
     pthread_mutex_lock(&mutex);
     uint64_t from = monotonic_ns();
     for (uint64_t w = 0; w < waiters; w++) sem_post(&go);
-    sleep_with_the_mutex(length_ns);
+    if (compute)
+      compute_with_the_mutex(length_ns);
+    else
+      sleep_with_the_mutex(length_ns);
     held_ns += monotonic_ns() - from;
     pthread_mutex_unlock(&mutex);
     for (uint64_t w = 0; w < waiters; w++) sem_wait(&done);

@@ -9,10 +9,10 @@ import type { Finding } from "../finding.js";
 import { conditionLocks } from "../futex-conditions.js";
 import { plainName, WAIT_TEXT } from "../kernel-names.js";
 import { EVENTS_CALL, FUTEX_CALL, LockOwnerTime } from "../lock-owner-time.js";
-import { ownerName } from "../lock-summary.js";
+import { futexName, ownerName } from "../lock-summary.js";
 import { graded, percent, shown, time } from "../text.js";
 import { HELD_ASLEEP } from "../thresholds.js";
-import { userLockCallers } from "../user-lock-callers.js";
+import { mainUserLockCaller } from "../user-lock-callers.js";
 
 const RUNNING = OFFCPU_STATES.indexOf("none");
 const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
@@ -53,10 +53,10 @@ function finding(profile: Profile, owners: WeightTable, { lock, row, waitedNs }:
   const owner = shown(ownerName(profile, owners.thread[row]!));
   const thread = profile.threads[owners.thread[row]!]!;
   const pid = profile.processes[thread.process]?.pid ?? 0;
-  const name = shown(profile.locks[lock]!.name || `futex 0x${profile.locks[lock]!.address.toString(16)}`);
+  const name = futexName(profile.locks[lock]!);
   const what = whatFor(profile, owners, row);
   const { places, asleepNs, allNs } = ownersTime(profile, owners, lock);
-  const caller = mainCaller(profile, lock);
+  const caller = mainUserLockCaller(profile, lock);
   const call = callOf(profile, owners, row);
   const place = shown(searchName(profile, owners, row));
   const events = EVENTS_CALL.test(call ?? "")
@@ -114,7 +114,7 @@ function otherLock(profile: Profile, owners: WeightTable, row: number): string |
     if (best < 0 || waits.maxNs[other]! > waits.maxNs[best]!) best = other;
   }
   const lock = best < 0 ? undefined : profile.locks[waits!.lock![best]!];
-  return lock === undefined ? undefined : shown(lock.name || `futex 0x${lock.address.toString(16)}`);
+  return lock === undefined ? undefined : futexName(lock);
 }
 
 /** First kernel function outside the scheduler's and the lock's own text. */
@@ -142,15 +142,4 @@ function ownersTime(profile: Profile, owners: WeightTable, lock: number) {
     if (owners.state[row] !== RUNNING) places.add(whatFor(profile, owners, row), owners.weightNs[row]!);
   }
   return { places, asleepNs: places.total, allNs: Math.max(allNs, 1) };
-}
-
-function mainCaller(profile: Profile, lock: number): string | undefined {
-  const waits = profile.weights.find(({ source }) => source === "futex");
-  const callers = new Tally();
-  const callerOf = userLockCallers(profile);
-  for (let row = 0; waits?.lock !== undefined && row < waits.count; row++)
-    if (waits.lock[row] === lock && waits.node[row] !== 0)
-      callers.add(callerOf(waits.node[row]!).name, waits.weightNs[row]!);
-  const [first] = callers.top(1);
-  return first === undefined || first.name === "[unknown]" ? undefined : first.name;
 }

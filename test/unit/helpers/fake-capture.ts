@@ -66,13 +66,13 @@ export interface FakeSampleOptions {
   readonly state?: OffCpuState;
   readonly syscall?: number;
   readonly flags?: number;
+  /** When it was taken, or when the wait ended, ns since the start; default 1 ms after the sample before. */
+  readonly at?: number;
 }
 
 /** The same for a wait for a lock; `lock` is what `FakeCapture.lock` gave. */
 export interface FakeLockOptions extends FakeSampleOptions {
   readonly lock: number;
-  /** When the wait ended, ns since the start; default 1 ms after the sample before. */
-  readonly at?: number;
 }
 
 interface PendingSample {
