@@ -89,7 +89,8 @@ struct lf_task {
   __u64 queued_ns;    /* how long it has been runnable by now, without a CPU; 0 = it is not */
   __u64 delay_ns;     /* run delay that no switch has accounted yet */
   __u32 last_cpu;
-  __u32 pad;
+  __u32
+      gone_on; /* it has run since it was noted: there is no stack of the wait, and neither system call nor registers */
   __u64 user_ip, user_sp, user_bp;
 };
 
@@ -138,23 +139,25 @@ struct lf_sleeper {
   __u32 tid;
   __u32 tgid;
   __u32 state;
-  __u32 pad;
+  __u32 runs; /* as in lf_slot */
 };
 
 /* --- thread slots -------------------------------------------------------------------------------------------- */
 /* One cache line a thread; written by that thread alone, except for the claim (compare and swap, once a thread life).
  */
 struct lf_slot {
-  __u64 key;          /* tid and start time folded: see slots.bpf.h; 0 = free */
-  __u64 off_ns;       /* when it left the CPU, 0 = it runs, LF_OFF_BEFORE = before the recording */
-  __u64 run_delay_ns; /* task->sched_info.run_delay at the last look */
-  __u32 state;
-  __u32 seq;               /* fallback: number of the stack record sent ahead; 0 = none */
-  __u64 probability;       /* fallback: of the stack sent ahead, in 1/2^32 */
+  __u64 key;               /* tid and start time folded: see slots.bpf.h; 0 = free */
+  __u64 off_ns;            /* when it left the CPU, 0 = it runs, LF_OFF_BEFORE = before the recording */
+  __u64 run_delay_ns;      /* task->sched_info.run_delay at the last look */
   __u64 last_wait_ns;      /* fallback: length of the previous wait, predicts the next */
-  __u32 futex_owner;       /* of the futex that it waits for: thread id as its process knows it, 0 = unknown */
-  __u32 futex_kind;        /* of the wait that began, 0 = none */
+  __u64 futex_address;     /* of the futex that it waits for */
   __u64 futex_deadline_ns; /* 0 = none */
+  __u32 futex_owner;       /* thread id as its process knows it, 0 = unknown */
+  __u32 runs;              /* low half of task->sched_info.pcount when it left: another now, and it has run since */
+  __u32 seq;               /* fallback: number of the stack record sent ahead; 0 = none */
+  __u16 probability;       /* fallback: of the stack sent ahead, in 1/256 */
+  __u8 state;
+  __u8 futex_kind; /* of the wait that began, 0 = none */
 };
 #define LF_OFF_BEFORE 1
 #define LF_SLOT_WAYS 4

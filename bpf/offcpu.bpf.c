@@ -58,12 +58,14 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
   account_delay(area, prev, slot, counted);
   slot->state = state;
   slot->off_ns = now;
+  slot->runs = prev->sched_info.pcount;
   if (settings.want_futex) {
     struct lf_futex f = {};
 
     if (state == LF_STATE_INTERRUPTIBLE) lf_futex_of(prev, true, &f);
     slot->futex_owner = f.kind ? lf_futex_owner(&f, ((struct pt_regs*)bpf_task_pt_regs(prev))->sp) : 0;
     slot->futex_kind = f.kind;
+    slot->futex_address = f.address;
     slot->futex_deadline_ns = f.kind ? lf_futex_deadline(&f, now) : 0;
   }
   return slot;
@@ -76,10 +78,14 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
 static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, bool is_current,
                                               const struct lf_slot* slot, bool before, __u64 now, __u64 wait,
                                               struct lf_futex* f) {
-  if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE || (!before && !slot->futex_kind)) return;
-  lf_futex_of(task, is_current, f);
+  if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE) return;
+  if (before) {
+    lf_futex_of(task, is_current, f);
+  } else {
+    f->kind = slot->futex_kind;
+    f->address = slot->futex_address;
+  }
   if (!f->kind) return;
-  if (!before) f->kind = slot->futex_kind;
   bool timed_out = !before && slot->futex_deadline_ns && now >= slot->futex_deadline_ns;
 
   lf_futex_add(area, f, task->tgid, task->group_leader->start_time, wait, timed_out);
@@ -193,7 +199,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
 
 /* --- kernels without sched_exit_tp ----------------------------------------------------------------------------- */
 
-#define PROBABILITY_ONE (1ULL << 32)
+#define PROBABILITY_ONE 256
 #define PROBABILITY_MIN (PROBABILITY_ONE / 32)
 
 /*
@@ -207,15 +213,14 @@ static __always_inline void send_stacks_ahead(void* ctx, struct lf_off_area* are
   __u64 p = PROBABILITY_ONE;
 
   if (predicted < t) {
-    /* in steps of 1/256 to stay clear of overflow */
-    __u64 unit = t >> 8;
+    __u64 unit = t / PROBABILITY_ONE;
 
-    p = unit ? (predicted / unit) << 24 : PROBABILITY_ONE;
+    p = unit ? predicted / unit : PROBABILITY_ONE;
     if (p < PROBABILITY_MIN) p = PROBABILITY_MIN;
     if (p > PROBABILITY_ONE) p = PROBABILITY_ONE;
   }
   slot->seq = 0;
-  if (p < PROBABILITY_ONE && bpf_get_prandom_u32() >= p) return;
+  if (p < PROBABILITY_ONE && (bpf_get_prandom_u32() & (PROBABILITY_ONE - 1)) >= p) return;
   struct lf_record_stack* r = &area->scratch;
   /* unique among the waits in flight: a count of this CPU's and the CPU itself; never 0 */
   __u32 seq = (__u32)++area->seq << 12 | (cpu & 0xfff) | 1u << 31;
@@ -289,9 +294,9 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
     begin_record(r, LF_RECORD_WAIT_END, cpu, now, next);
     r->h.seq = slot->seq;
     /* a wait over the threshold is always there, so it weighs itself */
-    __u64 scale = slot->probability >> 16;
+    __u64 p = slot->probability;
 
-    r->h.weight_ns = wait >= t || !scale ? wait : (wait << 16) / scale;
+    r->h.weight_ns = wait >= t || !p ? wait : wait * PROBABILITY_ONE / p;
     slot->seq = 0;
   } else if (wait >= t) {
     begin_record(r, LF_RECORD_WAIT, cpu, now, next);

@@ -101,6 +101,7 @@ int lf_sleepers(struct bpf_iter__task* ctx) {
   struct lf_sleeper s = {};
 
   if (!task || !task->pid || task->exit_state || task->on_cpu || !lf_task_wanted(task, false)) return 0;
+  s.runs = task->sched_info.pcount;
   s.slot_key = lf_slot_key(task);
   /* with what it has waited for a CPU by now: that was before the recording */
   s.run_delay_ns = task->sched_info.run_delay + (task->__state ? 0 : queued_until_now(task));
@@ -133,6 +134,24 @@ int lf_run_queues(struct bpf_iter__task* ctx) {
   return 0;
 }
 
+/*
+ * The futex that a thread waits for: as its slot has it, or, of a wait that is older than the recording, as its
+ * registers tell. Never half of one and half of the other: by now it may be in another wait.
+ */
+static __always_inline void note_futex(struct lf_record* r, struct task_struct* task, const struct lf_slot* slot) {
+  struct lf_futex f;
+
+  if (slot && slot->off_ns != LF_OFF_BEFORE) {
+    r->futex_kind = slot->futex_kind;
+    r->futex_owner = slot->futex_owner;
+    if (slot->futex_kind) r->syscall_arg0 = slot->futex_address;
+    return;
+  }
+  lf_futex_of(task, false, &f);
+  r->futex_kind = f.kind;
+  if (f.kind) r->syscall_arg0 = f.address;
+}
+
 SEC("?iter/task")
 int lf_tasks(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
@@ -148,6 +167,8 @@ int lf_tasks(struct bpf_iter__task* ctx) {
 
   /* woken and run since: its wait is over and was charged; or it had no slot when it left: counted then */
   if (slot ? !slot->off_ns : lf_set_was_full(task)) return 0;
+  __u32 runs = slot ? slot->runs : task->sched_info.pcount;
+
   t->h.kind = LF_RECORD_TASK;
   t->h.flags = LF_IN_PROGRESS;
   t->h.futex_kind = 0;
@@ -168,14 +189,7 @@ int lf_tasks(struct bpf_iter__task* ctx) {
   t->user_bp = 0;
   lf_fill_identity(&t->h, task);
   lf_fill_syscall(&t->h, task);
-  if (settings.want_futex && t->h.state == LF_STATE_INTERRUPTIBLE) {
-    struct lf_futex f;
-
-    lf_futex_of(task, false, &f);
-    t->h.futex_kind = slot && slot->futex_kind ? slot->futex_kind : f.kind;
-    if (f.kind) t->h.syscall_arg0 = f.address;
-    t->h.futex_owner = slot ? slot->futex_owner : 0;
-  }
+  if (settings.want_futex && t->h.state == LF_STATE_INTERRUPTIBLE) note_futex(&t->h, task, slot);
   if (!(task->flags & PF_KTHREAD)) {
     struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
 
@@ -189,6 +203,15 @@ int lf_tasks(struct bpf_iter__task* ctx) {
   if (n >= LF_STACK_BYTES) t->h.flags |= LF_KERNEL_TRUNCATED;
   t->h.kernel_frames = n / 8;
   t->h.user_frames = 0;
+  /* last, since it may have woken meanwhile */
+  t->gone_on = task->on_cpu || (__u32)task->sched_info.pcount != runs;
+  if (t->gone_on) {
+    t->h.kernel_frames = 0;
+    t->h.syscall = -1;
+    t->user_ip = 0;
+    t->queued_ns = 0;
+    if (!slot || slot->off_ns == LF_OFF_BEFORE) t->h.futex_kind = 0;
+  }
   /* fixed size: a reader that takes whole records needs no state */
   bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
   return 0;

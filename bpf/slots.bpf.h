@@ -73,7 +73,9 @@ static __always_inline void lf_slot_free(struct lf_slot* slot) {
   slot->last_wait_ns = 0;
   slot->futex_owner = 0;
   slot->futex_kind = 0;
+  slot->futex_address = 0;
   slot->futex_deadline_ns = 0;
+  slot->runs = 0;
   /* the key last: from here on another thread may claim it */
   *(volatile __u64*)&slot->key = 0;
 }

@@ -200,6 +200,10 @@ void Session::Collect() {
          "waits whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE], "waits whose user stack could not be read");
     loss("offcpu.stack_ahead_orphaned", ahead_.orphaned(), "stacks sent ahead whose wait was lost, or the reverse");
+    loss(
+        "offcpu.gone_on", gone_on_,
+        "threads that were off the CPU at the end and had gone on when they were looked at; their last wait is counted "
+        "without its stack");
     loss("offcpu.tasks_cut", tasks_cut_, "lists of sleeping threads that were cut for their length");
   }
   if (lock_object_) CollectLocks();

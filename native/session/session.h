@@ -328,7 +328,7 @@ class Session {
   std::map<int64_t, RunQueueRow> in_progress_run_queue_;
   std::vector<std::string> wanted_cgroups_;
   std::set<int> unwanted_cpus_;
-  uint64_t slotless_sleepers_ = 0;
+  uint64_t slotless_sleepers_ = 0, gone_on_ = 0;
 };
 
 }  // namespace lowflame

@@ -89,7 +89,8 @@ void Session::NoteSleepers() {
       slot.key = s.slot_key;
       slot.off_ns = LF_OFF_BEFORE;
       slot.run_delay_ns = s.run_delay_ns;
-      slot.state = s.state;
+      slot.state = static_cast<__u8>(s.state);
+      slot.runs = s.runs;
       bpf_map_update_elem(slots, &index, &set, BPF_ANY);
       noted = true;
       break;
@@ -145,7 +146,9 @@ void Session::ChargeSleepers() {
       if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
       frames.insert(frames.end(), user.begin(), user.end());
     }
-    if (r.futex_kind && !r.futex_owner) r.futex_owner = OwnerInMemory(r.tgid, r.syscall_arg0, r.futex_kind);
+    gone_on_ += t.task.gone_on;
+    if (r.futex_kind && !r.futex_owner && !t.task.gone_on)
+      r.futex_owner = OwnerInMemory(r.tgid, r.syscall_arg0, r.futex_kind);
     Sample wait = MakeWait(&r, frames.data(), LF_IN_PROGRESS);
     EmitWait(wait);
     int64_t process = interner_->FindProcess(r.tgid, r.start_time_ns);

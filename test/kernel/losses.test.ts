@@ -12,6 +12,7 @@ import { loss, recordEvents, recordWhile, rowsOf, sleep, sum, whileStopped } fro
 const FORCED_ELSEWHERE: Record<string, string> = {
   "locks.slot_collision": "locks.test.ts",
   "futex.table_full": "futex.test.ts",
+  "offcpu.gone_on": "futex.test.ts",
 };
 /** Counters that are only shown: what it would take. */
 const NOT_FORCED: Record<string, string> = {

@@ -48,6 +48,8 @@ export interface Results {
     readonly holderTid: number;
     readonly forms: readonly { name: string; address: number; count: number; waitedNs: number }[];
   };
+  /** Runs until it is stopped; its ready line has the addresses. */
+  "futex-turns": { readonly lock: number; readonly condition: number };
   "lock-convoy": {
     readonly waits: number;
     readonly waitedNs: number;
