@@ -161,8 +161,12 @@ struct sched_entity {
 struct thread_info {
   __u32 cpu;
 };
+struct thread_struct {
+  unsigned long sp;
+};
 struct task_struct {
   struct thread_info thread_info;
+  struct thread_struct thread;
   unsigned int flags;
   unsigned int __state;
   unsigned int on_cpu; /* int, u8 in 7.2: only of an unsigned field does libbpf fit the width of a load */

@@ -12,6 +12,7 @@
 
 #define LF_MAX_FRAMES 127 /* of each half; the kernel's own limit (kernel.perf_event_max_stack) */
 #define LF_COMM_LEN 16
+#define LF_SCHED_WORDS 8
 #define LF_MAX_COMMS 16
 #define LF_MAX_CGROUPS 16
 #define LF_MAX_CPUS 4096
@@ -92,6 +93,12 @@ struct lf_task {
   __u32
       gone_on; /* it has run since it was noted: there is no stack of the wait, and neither system call nor registers */
   __u64 user_ip, user_sp, user_bp;
+  /*
+   * What lies on its stack and points into the kernel's code of scheduling and locks, innermost first, 0 = no more: the
+   * kernel leaves those functions out of another thread's stack. Some may be left over from earlier calls.
+   */
+  __u64 sched_word[LF_SCHED_WORDS];
+  __u16 sched_at[LF_SCHED_WORDS]; /* how many words above the saved stack pointer */
 };
 
 /* Must match LOCK_KINDS in src/capture/binding.ts */
@@ -366,9 +373,10 @@ struct lf_settings {
   __u32 want_calls;
   __u32 call_sets; /* a power of two */
   __u64 call_busy_limit_ns, call_blocked_limit_ns;
-  __u64 wall_offset_ns; /* wall clock less CLOCK_MONOTONIC */
-  __u32 lock_sets;      /* a power of two */
-  __u64 lock_limit_ns;  /* a longer wait for a lock always has its stack */
+  __u64 wall_offset_ns;                   /* wall clock less CLOCK_MONOTONIC */
+  __u32 lock_sets;                        /* a power of two */
+  __u64 lock_limit_ns;                    /* a longer wait for a lock always has its stack */
+  __u64 sched_text_begin, sched_text_end; /* the kernel's code of scheduling and locks; 0 = not asked for */
 };
 
 #endif

@@ -19,6 +19,7 @@
 #include "events.h"
 #include "filter.bpf.h"
 #include "locks.bpf.h"
+#include "earlier-locks.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -164,6 +165,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
     wait = lock_find(set, key);
     /* a mutex tells twice: when it begins to spin and when it goes to sleep */
     if (wait && wait->lock == lock) return 0;
+    if (!wait && earlier_wait_goes_on(task, lock)) return 0;
     if (wait)
       area->begin_counter[LF_LOCKS_NESTED]++;
     else
@@ -219,6 +221,8 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
     if (slot && slot->lock == (__u64)lock_pointer) {
       slot->lock = 0;
       *(volatile __u64*)&slot->key = 0;
+    } else if ((slot = earlier_wait(task))) {
+      slot->key = 0;
     }
     return 0;
   }
@@ -245,8 +249,11 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
 
     slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
     if (!slot || slot->lock != lock) {
-      area->counter[LF_LOCKS_ORPHAN_END]++;
-      return 0;
+      slot = earlier_wait_ends(task, lock, lf_active_since());
+      if (!slot) {
+        area->counter[LF_LOCKS_ORPHAN_END]++;
+        return 0;
+      }
     }
     wait = slot;
   }

@@ -15,6 +15,10 @@
 #include "stack.bpf.h"
 #include "states.bpf.h"
 
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct lf_proc_area_map {
@@ -42,10 +46,14 @@ struct {
   __array(values, struct lf_proc_ring_map);
 } lf_proc_rings SEC(".maps");
 
+/* What is looked through of a sleeping thread's stack: the scheduler's frames and that of a lock's slow path fit in. */
+#define STACK_WORDS 128
+
 /* Scratch of the iterator: one reader at a time, the addon holds a lock. */
 struct lf_task_scratch {
   struct lf_task task;
   __u64 frames[LF_MAX_FRAMES + 1];
+  __u64 words[STACK_WORDS];
 };
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -152,6 +160,42 @@ static __always_inline void note_futex(struct lf_record* r, struct task_struct* 
   if (f.kind) r->syscall_arg0 = f.address;
 }
 
+struct lf_word_search {
+  struct lf_task_scratch* s;
+  __u32 found;
+};
+
+/* Of bpf_loop, which the verifier looks at once: all the ways through a loop are too many for it. */
+static long look_at_word(__u32 at, void* context) {
+  struct lf_word_search* search = context;
+  struct lf_task_scratch* s = search->s;
+  __u32 n = search->found;
+
+  if (at >= STACK_WORDS || n >= LF_SCHED_WORDS) return 1;
+  __u64 word = s->words[at];
+
+  if (word < settings.sched_text_begin || word >= settings.sched_text_end) return 0;
+  s->task.sched_word[n] = word;
+  s->task.sched_at[n] = at;
+  search->found = n + 1;
+  return 0;
+}
+
+static __always_inline void note_sched_words(struct lf_task_scratch* s, struct task_struct* task) {
+  struct lf_word_search search = {.s = s};
+  void* sp = (void*)task->thread.sp;
+  __u32 words = STACK_WORDS;
+
+  __builtin_memset(s->task.sched_word, 0, sizeof(s->task.sched_word));
+  if (!settings.sched_text_end) return;
+  if (bpf_probe_read_kernel(s->words, sizeof(s->words), sp)) {
+    /* a shallow stack ends before, and above it there may be nothing */
+    words /= 2;
+    if (bpf_probe_read_kernel(s->words, sizeof(s->words) / 2, sp)) return;
+  }
+  bpf_loop(words, look_at_word, &search, 0);
+}
+
 SEC("?iter/task")
 int lf_tasks(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
@@ -203,6 +247,7 @@ int lf_tasks(struct bpf_iter__task* ctx) {
   if (n >= LF_STACK_BYTES) t->h.flags |= LF_KERNEL_TRUNCATED;
   t->h.kernel_frames = n / 8;
   t->h.user_frames = 0;
+  note_sched_words(s, task);
   /* last, since it may have woken meanwhile */
   t->gone_on = task->on_cpu || (__u32)task->sched_info.pcount != runs;
   if (t->gone_on) {
@@ -213,6 +258,6 @@ int lf_tasks(struct bpf_iter__task* ctx) {
     if (!slot || slot->off_ns == LF_OFF_BEFORE) t->h.futex_kind = 0;
   }
   /* fixed size: a reader that takes whole records needs no state */
-  bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
+  bpf_seq_write(ctx->meta->seq, s, offsetof(struct lf_task_scratch, words));
   return 0;
 }

@@ -93,10 +93,15 @@ OwnUsage ReadOwnUsage() {
   return {ns(u.ru_utime), ns(u.ru_stime), static_cast<uint64_t>(u.ru_maxrss) * 1024};
 }
 
-std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view>& names) {
-  std::vector<KernelRange> ranges(names.size());
+namespace {
+
+// Calls `matches` with the name of each function of the kernel proper; gives the range of each for which it
+// returns an index, with that index.
+template <class Matches>
+std::vector<std::pair<size_t, KernelRange>> RangesOfFunctions(Matches matches) {
+  std::vector<std::pair<size_t, KernelRange>> found;
   FILE* f = fopen("/proc/kallsyms", "re");
-  if (!f) return ranges;
+  if (!f) return found;
   std::vector<uint64_t> text;
   char line[768];
   while (fgets(line, sizeof(line), f)) {
@@ -106,15 +111,36 @@ std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view
     if (strchr(line, '[')) break;  // modules follow
     if (type != 't' && type != 'T' && type != 'w' && type != 'W') continue;
     text.push_back(address);
-    for (size_t i = 0; i < names.size(); i++)
-      if (names[i] == name) ranges[i].begin = address;
+    const int index = matches(std::string_view(name));
+    if (index >= 0 && address) found.push_back({static_cast<size_t>(index), {address, 0}});
   }
   fclose(f);
   std::sort(text.begin(), text.end());
-  for (KernelRange& r : ranges) {
+  for (auto& [index, r] : found) {
     auto next = std::upper_bound(text.begin(), text.end(), r.begin);
-    if (r.begin && next != text.end()) r.end = *next;
+    if (next != text.end()) r.end = *next;
   }
+  return found;
+}
+
+int IndexOf(const std::vector<std::string_view>& names, std::string_view name) {
+  auto it = std::find(names.begin(), names.end(), name);
+  return it == names.end() ? -1 : static_cast<int>(it - names.begin());
+}
+
+}  // namespace
+
+std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view>& names) {
+  std::vector<KernelRange> ranges(names.size());
+  for (const auto& [index, range] : RangesOfFunctions([&](std::string_view name) { return IndexOf(names, name); }))
+    ranges[index] = range;
+  return ranges;
+}
+
+std::vector<std::vector<KernelRange>> KernelFunctionClones(const std::vector<std::string_view>& names) {
+  std::vector<std::vector<KernelRange>> ranges(names.size());
+  auto matches = [&](std::string_view name) { return IndexOf(names, name.substr(0, name.find('.'))); };
+  for (const auto& [index, range] : RangesOfFunctions(matches)) ranges[index].push_back(range);
   return ranges;
 }
 

@@ -35,6 +35,8 @@ struct KernelRange {
   bool contains(uint64_t a) const { return a >= begin && a < end; }
 };
 std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view>& names);
+// Of each name the function so called and those that the compiler made of it ("NAME.constprop.0"), in the order asked.
+std::vector<std::vector<KernelRange>> KernelFunctionClones(const std::vector<std::string_view>& names);
 
 std::string ReadSmallFile(const std::string& path);
 

@@ -199,6 +199,8 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.wall_offset_ns = config.wall_offset_ns;
       s.lock_sets = std::max(1u, config.lock_sets);
       s.lock_limit_ns = config.lock_limit_ns;
+      s.sched_text_begin = config.sched_text_begin;
+      s.sched_text_end = config.sched_text_end;
       s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
       s.user_stack_in_chain = config.user_stack_in_chain;
       memcpy(copy.data(), &s, sizeof(s));
@@ -265,6 +267,15 @@ void Object::AddCpu(int cpu, uint32_t ring_bytes) {
   }();
   cpus_.push_back(std::move(part));
   if (added) ThrowLoad(-added, "the ring of a CPU");
+}
+
+int Object::AddHash(const char* outer, uint32_t key_bytes, uint32_t value_bytes, uint32_t entries) {
+  UniqueFd map(bpf_map_create(BPF_MAP_TYPE_HASH, "lf_hash", key_bytes, value_bytes, entries, nullptr));
+  uint32_t first = 0;
+  int fd = map.get();
+  if (!map || bpf_map_update_elem(MapFd(outer), &first, &fd, BPF_ANY)) ThrowLoad(errno, outer);
+  hashes_.emplace_back(outer, std::move(map));
+  return fd;
 }
 
 void* Object::AreaAt(int cpu) const {
@@ -374,6 +385,7 @@ std::vector<MapInfo> Object::Maps() const {
     add(p.area.get(), std::string(areas_map_) + "[" + std::to_string(p.cpu) + "]", true);
     add(p.ring.get(), std::string(rings_map_) + "[" + std::to_string(p.cpu) + "]", true);
   }
+  for (const auto& [outer, map] : hashes_) add(map.get(), outer + "[0]", true);
   return rows;
 }
 

@@ -36,7 +36,10 @@ void Session::Deactivate() {
   if (off_object_) ChargeSleepers();
   EmitHeldWaits(true);
   if (call_object_) ChargeCalls();
-  if (lock_object_) ChargeLockWaiters();
+  if (lock_object_) {
+    ChargeLockWaiters();
+    ChargeEarlierLockWaits();
+  }
   Collect();
   for (Object* o : Objects()) o->Detach();
   for (auto& [cpu, state] : cpus_) state.ring.reset();

@@ -138,13 +138,7 @@ void Session::ChargeCalls() {
       call.nr = static_cast<__u32>(r.syscall);
       call.fd = static_cast<__u32>(r.syscall_arg0);
     }
-    std::vector<uint64_t> frames(t.frames, t.frames + r.kernel_frames);
-    if (t.task.user_ip) {
-      std::vector<uint64_t> user =
-          WalkUserStack(static_cast<pid_t>(r.tgid), t.task.user_ip, t.task.user_sp, t.task.user_bp, LF_MAX_FRAMES);
-      r.user_frames = static_cast<uint16_t>(user.size());
-      frames.insert(frames.end(), user.begin(), user.end());
-    }
+    const std::vector<uint64_t> frames = BothStacks(&t);
     r.futex_kind = 0;
     Sample wait = MakeWait(&r, frames.data(), LF_IN_PROGRESS);
     CallRow row{};

@@ -143,6 +143,11 @@ void Session::Load() {
   object_config_.want_offcpu = config_.offcpu;
   object_config_.want_futex = config_.futex;
   object_config_.wall_offset_ns = WallNs() - MonotonicNs();
+  if (config_.locks) {
+    lock_paths_.Read();
+    object_config_.sched_text_begin = lock_paths_.text().begin;
+    object_config_.sched_text_end = lock_paths_.text().end;
+  }
   if (switches) programs.push_back("lf_sleepers");
   if (switches || config_.locks) programs.push_back("lf_tasks");
   if (config_.locks) programs.push_back("lf_run_queues");
@@ -267,6 +272,7 @@ StartFacts Session::Activate() {
 
   if (config_.sockets) tcp_start_ = ReadTcpState();
   if (off_object_) NoteSleepers();
+  if (lock_object_) NoteEarlierLockWaits();
   start_.start_wall_ns = WallNs();
   start_.start_monotonic_ns = MonotonicNs();
   for (auto& [cpu, state] : cpus_) {
@@ -276,6 +282,7 @@ StartFacts Session::Activate() {
   for (Object* o : Objects()) o->Activate(start_.start_monotonic_ns);
   for (auto& [cpu, state] : cpus_)
     if (state.ring) state.ring->Enable();
+  if (lock_object_) DropEndedLockWaits();
   step_ = Step::kActive;
   drain_thread_ = std::thread([this] { DrainLoop(); });
   return start_;

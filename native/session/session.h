@@ -22,9 +22,11 @@
 #include "../kernel/tcp_files.h"
 #include "interner.h"
 #include "lock_names.h"
+#include "lock_paths.h"
 #include "owner_waits.h"
 #include "stacks_ahead.h"
 #include "symbol_thread.h"
+#include "task_record.h"
 
 namespace lowflame {
 
@@ -212,6 +214,16 @@ class Session {
   // As lf_bucket in bpf/tables.bpf.h: two an octave from 1,024 ns.
   static size_t BucketOf(uint64_t ns);
   void CollectLocks();
+  // earlier_lock_waits.cc
+  struct EarlierLockWait {
+    TaskRecord task;  // as it was before the activation
+    LockPaths::Wait wait;
+  };
+  std::map<uint64_t, EarlierLockWait> LockWaitsByStack();
+  void NoteEarlierLockWaits();
+  void DropEndedLockWaits();
+  void ChargeEarlierLockWaits();
+  uint32_t LockIdByCallSite(const LockPaths::Wait& wait);
   void EmitWithOwner(Source waits, Source owners, const Sample& sample);
   void EmitWait(const Sample& sample);
   void EmitHeldWaits(bool all);
@@ -286,6 +298,9 @@ class Session {
   StacksAhead ahead_, lock_ahead_;
   OwnerWaits owner_waits_;
   LockNames lock_names_;
+  LockPaths lock_paths_;
+  std::map<uint64_t, EarlierLockWait> earlier_lock_waits_;  // by key of the thread, as in lf_lock_wait
+  int earlier_locks_ = -1;                                  // the map of them, the object's; -1 = there are none
   // by address, kind, and process where the lock is one's own
   std::map<std::tuple<uint64_t, uint32_t, uint32_t, uint32_t>, uint32_t> lock_ids_;
   std::vector<LockRow> locks_to_name_;

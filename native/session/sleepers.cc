@@ -138,14 +138,7 @@ void Session::ChargeSleepers() {
       if (r.state != LF_STATE_PREEMPTED) r.duration_ns -= queued;
     }
     r.weight_ns = r.duration_ns;
-    std::vector<uint64_t> frames(t.frames, t.frames + r.kernel_frames);
-    if (t.task.user_ip) {
-      std::vector<uint64_t> user =
-          WalkUserStack(static_cast<pid_t>(r.tgid), t.task.user_ip, t.task.user_sp, t.task.user_bp, LF_MAX_FRAMES);
-      r.user_frames = static_cast<uint16_t>(user.size());
-      if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
-      frames.insert(frames.end(), user.begin(), user.end());
-    }
+    const std::vector<uint64_t> frames = BothStacks(&t);
     gone_on_ += t.task.gone_on;
     if (r.futex_kind && !r.futex_owner && !t.task.gone_on)
       r.futex_owner = OwnerInMemory(r.tgid, r.syscall_arg0, r.futex_kind);

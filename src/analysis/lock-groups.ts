@@ -42,7 +42,9 @@ export function lockGroups(profile: Profile, summaries: readonly LockSummary[]):
     if (row === undefined) continue;
     // The address of a futex is its process's own: forked workers have different locks at the same one.
     const space = row.kind >= FIRST_FUTEX_KIND ? `process ${summary.waiters[0]?.process}` : "kernel";
-    const key = summary.bpfProgram === undefined ? `${space} 0x${row.address.toString(16)}` : summary.name;
+    // without an address all that is known is in the name
+    const named = summary.bpfProgram !== undefined || row.address === 0n;
+    const key = named ? summary.name : `${space} 0x${row.address.toString(16)}`;
     const members = groups.get(key);
     if (members === undefined) groups.set(key, [summary]);
     else members.push(summary);

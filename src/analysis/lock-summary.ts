@@ -169,13 +169,18 @@ function kernelLockName(
   sum: LockSum,
 ): { name: string; bpfProgram?: string } {
   const object = row.name.startsWith("in a"); // only which kind of object it lies in: a map's callers know more
+  const [plain] = kind.split(","); // "rwsem, write" -> "rwsem"
+  // waited for since before the recording: the stack tells the kind and who wants it, nothing tells which lock it is
+  if (row.address === 0n) {
+    const wanted = sum.mainCaller === undefined ? plain : `${plain} in ${sum.mainCaller}`;
+    return { name: `${wanted}, address not known` };
+  }
   if (row.name !== "" && !object) return { name: shown(row.name) };
   const map = sum.mapLock;
   if (map !== undefined) {
     const what = map.lock === "bucket" ? "bucket lock of a BPF hash map" : "free-list lock of a BPF map";
     return { name: `${what} (program ${map.program})`, bpfProgram: map.program };
   }
-  const [plain] = kind.split(","); // "rwsem, write" -> "rwsem"
   const caller = sum.mainCaller;
   // Any part of the kernel may allocate from kmalloc's caches: who wants such a lock tells which it is.
   const cache = /^in a (kmalloc-\S+) object$/.exec(row.name)?.[1];

@@ -116,6 +116,7 @@ export interface LockRow {
   readonly id: number;
   /** Index into LOCK_KINDS. */
   readonly kind: number;
+  /** 0: not known, since the wait began before the recording and did not end in it. */
   readonly address: bigint;
   /**
    * What the kernel tells of it: the symbol of a static lock ("tasklist_lock"), "mmap_lock of nginx (pid 80)", "run queue

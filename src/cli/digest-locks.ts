@@ -60,7 +60,7 @@ function lockJson(profile: Profile, summary: LockSummary): LockJson {
   return {
     name,
     kind: row === undefined ? null : summary.kind,
-    address: row === undefined ? null : `0x${row.address.toString(16)}`,
+    address: row === undefined || row.address === 0n ? null : `0x${row.address.toString(16)}`,
     waits: count,
     ...{ sumNs, p50Ns, p99Ns, maxNs },
     histogram: histogramJson(summary.buckets),

@@ -3,7 +3,11 @@
 // that last as long as it, less what the waiters need to start. Prints how many waits there were and how long they
 // held.
 //
-//   held-mutex [--holds 13] [--ms 20] [--waiters 5] [--hold]     --holds 1 --ms 60000 = still held when a test ends
+// With --inode it is a file in memory instead of a pipe, and the lock the rwsem of its inode, held for writing. With
+// --until-told a hold ends at a line on standard input instead of after --ms.
+//
+//   held-mutex [--holds 13] [--ms 20] [--waiters 5] [--inode] [--until-told] [--hold]
+//   --holds 1 --ms 60000 = still held when a test ends
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -16,7 +20,7 @@
 
 #define PAGE 4096
 
-static int pipe_fds[2], fault_fd;
+static int pipe_fds[2], fault_fd, in_file, until_told;
 static char* pages;
 static uint64_t holds, length_ns, waiters, held_ns;
 static sem_t go, done;
@@ -27,7 +31,7 @@ NOINLINE void* hold_the_mutex(void* arg) {
     if (write(pipe_fds[1], pages + i * PAGE, PAGE) != PAGE) abort();
     for (uint64_t w = 0; w < waiters; w++) sem_wait(&done);
     /* emptied by the same thread: a reader would wait for the mutex, too */
-    for (uint64_t left = PAGE + waiters; left > 0;) {
+    for (uint64_t left = in_file ? 0 : PAGE + waiters; left > 0;) {
       static char block[16 * PAGE];
       ssize_t n = read(pipe_fds[0], block, sizeof block);
       if (n <= 0) abort();
@@ -62,7 +66,10 @@ static void* answer_faults(void* arg) {
     uint64_t from = monotonic_ns();
     for (uint64_t w = 0; w < waiters; w++) sem_post(&go);
     struct timespec t = to_timespec(length_ns);
-    nanosleep(&t, NULL);
+    if (until_told)
+      wait_for_line();
+    else
+      nanosleep(&t, NULL);
     held_ns += monotonic_ns() - from;
     struct uffdio_copy copy = {
         .dst = message.arg.pagefault.address & ~(uint64_t)(PAGE - 1), .src = (uint64_t)zero, .len = PAGE};
@@ -76,7 +83,10 @@ int main(int argc, char** argv) {
   length_ns = option(argc, argv, "--ms", 20) * NS_PER_MS;
   waiters = option(argc, argv, "--waiters", 5);
   pthread_t threads[1024], holder, handler;
-  if (waiters > 1000 || pipe(pipe_fds)) return 2;
+  until_told = flag(argc, argv, "--until-told");
+  in_file = flag(argc, argv, "--inode");
+  if (waiters > 1000 || (!in_file && pipe(pipe_fds))) return 2;
+  if (in_file && (pipe_fds[1] = memfd_create("held", MFD_CLOEXEC)) < 0) return 2;
   pages = mmap(NULL, holds * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   fault_fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
   struct uffdio_api api = {.api = UFFD_API};

@@ -73,15 +73,19 @@ static inline int flag(int argc, char** argv, const char* name) {
   return 0;
 }
 
-// Says "ready"; with --hold, goes on only after a line on standard input. End of input means that the test is gone.
-static inline void ready(int argc, char** argv) {
-  printf("{\"event\":\"ready\",\"pid\":%d,\"monotonicNs\":%llu}\n", getpid(), (unsigned long long)monotonic_ns());
-  fflush(stdout);
-  if (!flag(argc, argv, "--hold")) return;
+// A line on standard input. End of input means that the test is gone.
+static inline void wait_for_line(void) {
   int c;
   do c = getchar();
   while (c != '\n' && c != EOF);
   if (c == EOF) exit(3);
+}
+
+// Says "ready"; with --hold, goes on only after a line on standard input.
+static inline void ready(int argc, char** argv) {
+  printf("{\"event\":\"ready\",\"pid\":%d,\"monotonicNs\":%llu}\n", getpid(), (unsigned long long)monotonic_ns());
+  fflush(stdout);
+  if (flag(argc, argv, "--hold")) wait_for_line();
 }
 
 // Next number of a fixed pseudo-random row (xorshift64): the programs vary their slices so that nothing they do keeps

@@ -1,7 +1,9 @@
 // What is said of each kernel lock: exact totals, who wanted it, who held it, and how sure the samples are.
 import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
+import { lockGroups } from "../../src/analysis/lock-groups.js";
 import { lockSummaries, notSelf } from "../../src/analysis/lock-summary.js";
+import { digestLocks } from "../../src/cli/digest-locks.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { b, FakeCapture, type FakeFrame, k } from "./helpers/fake-capture.js";
 import { facts, MAP, profileOf, RWSEM, total } from "./helpers/lock-totals.js";
@@ -96,6 +98,33 @@ describe("the summary of a lock", () => {
       profileOf(capture, [total(seen, process, 9, 1e6), total(unseen, process, 1, 1e6)]),
     );
     expect(rows.map(({ name }) => name)).toEqual(["rwsem in [unknown]", "spin lock at 0xffff8881deadbe00"]);
+  });
+
+  test("says that the address is not known of what was waited for since before the recording, by caller", () => {
+    const capture = new FakeCapture();
+    const { process, thread } = capture.process(80, "app");
+    const unknown = { address: 0n, name: "address not known" };
+    const [pipe, file, unseen] = [
+      capture.lock(unknown),
+      capture.lock({ ...unknown, kind: "rwsem, write" }),
+      capture.lock({ ...unknown, kind: "percpu rwsem, read" }),
+    ];
+    capture.locks(thread, [k("pipe_write"), k("__mutex_lock.constprop.0")], { lock: pipe });
+    capture.locks(thread, [k("shmem_file_write_iter"), k("rwsem_down_write_slowpath")], { lock: file });
+    const profile = profileOf(
+      capture,
+      [pipe, file, unseen].map((lock, i) => total(lock!, process, 1, (3 - i) * 1e9)),
+    );
+    const rows = lockSummaries(profile);
+    const names = [
+      "mutex in pipe_write, address not known",
+      "rwsem in shmem_file_write_iter, address not known",
+      "percpu rwsem, address not known",
+    ];
+    expect(rows.map(({ name }) => name)).toEqual(names);
+    // locks that only have in common that nobody knows them are not one
+    expect(lockGroups(profile, rows).map(({ name }) => name)).toEqual(names);
+    expect(digestLocks(profile, 9)!.locks.map(({ address }) => address)).toEqual([null, null, null]);
   });
 
   const PROGRAM = [...SEND, k("trace_call_bpf"), b("bpf_prog_6deef7357e7b4530_count_calls")];
