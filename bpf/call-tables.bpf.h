@@ -6,16 +6,11 @@
 #ifndef LOWFLAME_CALL_TABLES_H
 #define LOWFLAME_CALL_TABLES_H
 
+#include "answers.bpf.h"
 #include "random.bpf.h"
 #include "tables.bpf.h"
 
 #define EAGAIN 11
-
-/* From here on what is in memory is read anew: to the verifier unknown numbers, so that ways that meet again are one.
- */
-static __always_inline void lf_forget(void) {
-  asm volatile("" ::: "memory");
-}
 
 static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
 #pragma clang loop unroll(full)
@@ -116,14 +111,7 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
     if (c->ns > row->max_ns) row->max_ns = c->ns;
     if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   }
-  if (c->turn_ns) {
-    __u32 turn = lf_bucket(c->turn_ns);
-
-    row->turns++;
-    row->turn_ns += c->turn_ns;
-    if (c->turn_ns > row->turn_max_ns) row->turn_max_ns = c->turn_ns;
-    if (turn < LF_RUNQ_BUCKETS) row->turn_bucket[turn]++;
-  }
+  if (c->answer.part_ns) lf_add_answer(row, &c->answer);
   if (c->queue > row->queue_max) row->queue_max = c->queue;
   if (c->queue_limit) row->queue_limit = c->queue_limit;
   if (c->error == EAGAIN)

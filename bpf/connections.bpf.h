@@ -10,7 +10,6 @@
 #include "endpoint.bpf.h"
 #include "turns.bpf.h"
 
-#define IPPROTO_TCP 6
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
@@ -93,12 +92,12 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_call_area* area = call_area(cpu);
 
   if (!area) return 0;
-  __u64* replaced = &area->tcp_counter[LF_CALLS_TURN_REPLACED];
+  struct lf_answer answer = {};
 
   if (to == TCP_SYN_SENT) {
     struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .question = true};
 
-    turn_of(replaced, &t);
+    turn_of(area->tcp_counter, &t, &answer);
     return 0;
   }
   /* a socket that never was a connection */
@@ -109,11 +108,11 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_tcp_row* row = connection_row(area, &end);
 
   if (from == TCP_SYN_SENT) {
-    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns()};
-    __u64 ns = turn_of(replaced, &t);
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .once = true};
 
+    turn_of(area->tcp_counter, &t, &answer);
     if (to == TCP_ESTABLISHED)
-      connection_opened(row, ns);
+      connection_opened(row, answer.part_ns);
     else
       COUNT(row->connects_failed);
   } else if (to == TCP_ESTABLISHED) {

@@ -109,6 +109,11 @@ struct inet_sock {
   struct sock sk;
   __be16 inet_sport;
 };
+struct inet_connection_sock {
+  struct {
+    __u32 lrcvtime; /* jiffies when data last came, to be read */
+  } icsk_ack;
+};
 struct sockaddr_un {
   char sun_path[108];
 };

@@ -29,6 +29,7 @@ extern void* bpf_rdonly_cast(const void* obj__ign, __u32 btf_id__k) __ksym;
 #define SOCK_STREAM 1
 #define SOCK_SEQPACKET 5
 #define TCP_LISTEN 10
+#define IPPROTO_TCP 6
 
 /* The socket behind descriptor `fd` of `task`, or NULL. */
 static __always_inline struct sock* lf_socket_of(struct task_struct* task, __u32 fd) {

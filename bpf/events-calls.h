@@ -94,6 +94,14 @@ struct lf_endpoint_row {
   __u64 turn_ns;
   __u64 turn_max_ns;
   __u32 turn_bucket[LF_RUNQ_BUCKETS];
+  __u64 whole_ns; /* to the last bytes of the answer so far; as many as turns */
+  __u64 whole_max_ns;
+  __s32 whole_bucket[LF_RUNQ_BUCKETS]; /* an answer moves up as it grows, also on another CPU: only the sum means
+                                          anything */
+  __u64 pauses;                        /* later parts for which more than a tick was waited */
+  __u64 late; /* turns and later parts that had lain in the socket for at least late_ns in all */
+  __u64 late_ns;
+  __u64 late_max_ns;
   __u32 queue_max; /* of the listening socket, as accept found it */
   __u32 queue_limit;
   __u32 name_length;
@@ -113,20 +121,21 @@ struct lf_tcp_row {
 
 /*
  * When a socket last got the bytes that are to be answered: sent, where this side opened the connection, received where
- * the other side did. One cache line a socket, chosen by its address; who comes later takes it over, and that is
- * counted.
+ * the other side did. Then, when the answer last grew. One cache line a socket, chosen by its address; who comes later
+ * takes it over, and that is counted.
  */
 struct lf_turn {
   __u64 key;
-  __u64 since_ns; /* 0 = nothing is to be answered */
+  __u64 since_ns; /* of the question, or of the last bytes of its answer; 0 = there is none */
   /* who waits for it, and for whom; role 0 = nobody here does (the other side, or a connect) */
   struct lf_endpoint end;
   __u64 start_time_ns;
   __u32 tgid;
-  __u32 sends; /* since then */
-  __u64 pad;
+  __u32 sends;    /* since the question */
+  __u64 whole_ns; /* what the answer took to its last bytes; 0 = there are none yet */
 };
-#define LF_GAVE_UP_SENDS 8 /* who sends on and on without an answer wants none */
+#define LF_ANSWERED_NS 1000000000ULL /* an answer that has not grown for so long is most likely complete */
+#define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
 
 /* A descriptor; the least used gives way, so the busiest are there and their counts are at least that (at very many
@@ -163,6 +172,7 @@ enum lf_call_counter {
   LF_CALLS_USER_TRUNCATED,
   LF_CALLS_USER_UNREADABLE,
   LF_CALLS_TURN_REPLACED, /* another socket took the line before the answer came */
+  LF_CALLS_TURN_CUT,      /* or while more of it may have been on its way */
   LF_CALLS_TCP_FULL,      /* events of connections whose endpoint found no row */
   LF_CALLS_SEEN,          /* timed calls (not a loss) */
   LF_CALLS_COUNTERS,
@@ -173,10 +183,19 @@ enum lf_call_counter {
 #define LF_FD_ROWS 512
 #define LF_TCP_ROWS 512
 
+/* The first bytes of an answer, or some more of it. */
+struct lf_answer {
+  __u64 part_ns;               /* since the question, or since the bytes before; 0 = no answer */
+  __u64 whole_ns;              /* with the parts before; as long as part_ns for the first bytes */
+  __u64 late_ns;               /* for so long the bytes had lain in the socket, at least; in none of the other two */
+  __u32 bucket, bucket_before; /* of whole_ns, and of what it was before */
+};
+
 /* What the tables are told of a call. In memory, where the verifier takes the fields for unknown numbers: as variables
  * it would go through the program again for each way in which they can come about. */
 struct lf_call_result {
-  __u64 ns, busy_ns, blocked_ns, waiting_ns, bytes, now, start_ns, turn_ns;
+  __u64 ns, busy_ns, blocked_ns, waiting_ns, bytes, now, start_ns;
+  struct lf_answer answer;
   __u32 nr, error, call, tgid, fd, queue, queue_limit;
   __u32 bucket, busy_bucket; /* of ns and busy_ns */
   __u32 pad;

@@ -377,6 +377,7 @@ struct lf_settings {
   __u32 lock_sets;                        /* a power of two */
   __u64 lock_limit_ns;                    /* a longer wait for a lock always has its stack */
   __u64 sched_text_begin, sched_text_end; /* the kernel's code of scheduling and locks; 0 = not asked for */
+  __u64 tick_ns;                          /* of one jiffy */
 };
 
 #endif

@@ -297,7 +297,8 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   if (c->waiting_ns > c->ns - c->blocked_ns) c->waiting_ns = c->ns - c->blocked_ns;
   c->busy_ns = c->ns - c->blocked_ns - c->waiting_ns;
   c->error = result < 0 ? -result : 0;
-  c->bytes = c->turn_ns = c->queue = c->queue_limit = 0;
+  c->bytes = c->queue = c->queue_limit = 0;
+  c->answer.part_ns = c->answer.whole_ns = c->answer.late_ns = 0;
   c->now = now;
   c->start_ns = task->group_leader->start_time;
   c->tgid = task->tgid;
@@ -336,10 +337,12 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
                        .now = now,
                        .end = opened ? &area->end : NULL,
                        .start_ns = c->start_ns,
+                       .tcp = opened && area->end.protocol == IPPROTO_TCP ? area->socket : 0,
+                       .woken_ns = opened && c->blocked_ns ? c->waiting_ns : 0,
                        .tgid = c->tgid,
                        .question = opened == out};
 
-      c->turn_ns = turn_of(&area->counter[LF_CALLS_TURN_REPLACED], &t);
+      turn_of(area->counter, &t, &c->answer);
     }
     if (class == LF_CALL_ACCEPT && result >= 0) {
       struct sock* listener = lf_socket_of(task, c->fd);

@@ -141,6 +141,18 @@ export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
   { title: "Longest", numeric: true, format: time, cell: ({ turns }) => turns.turnMaxNs },
   { title: "Sum", numeric: true, bars: true, format: time, cell: ({ turns }) => turns.turnSumNs },
   {
+    title: "Whole p50",
+    numeric: true,
+    format: known,
+    cell: ({ turns }) => (turns.wholeBuckets.length > 0 ? turns.wholeP50Ns : -1),
+  },
+  {
+    title: "Unread",
+    numeric: true,
+    format: known,
+    cell: ({ turns, own }) => (own ? -1 : turns.lateSumNs),
+  },
+  {
     title: "To connect",
     numeric: true,
     format: known,

@@ -257,11 +257,24 @@ function callDetail(row: CallSummary): HTMLElement[] {
   ];
 }
 
+/** What the times to the first bytes do not hold. */
+function wholeText({ wholeBuckets, wholeP50Ns, wholeP99Ns, lateReads, lateSumNs }: EndpointSummary): string {
+  const whole =
+    wholeBuckets.length > 0
+      ? `; to the last bytes half of them took ${duration(wholeP50Ns)}, one in a hundred ${duration(wholeP99Ns)} or longer`
+      : "";
+  const unread =
+    lateReads > 0
+      ? `; ${plainNumber(lateReads)} times bytes of them lay unread, for ${duration(lateSumNs)} in all`
+      : "";
+  return whole + unread;
+}
+
 function endpointDetail(row: EndpointSummary): HTMLElement[] {
   const whose = row.role === "remote" || row.role === "path" ? "The other side" : visible(row.comm);
   const answered =
     row.turns > 0
-      ? ` ${whose} answered ${plainNumber(row.turns)} times, half of them within ${duration(row.turnP50Ns)}, one in a hundred after ${duration(row.turnP99Ns)} or later.`
+      ? ` ${whose} answered ${plainNumber(row.turns)} times, half of them within ${duration(row.turnP50Ns)}, one in a hundred after ${duration(row.turnP99Ns)} or later${wholeText(row)}.`
       : "";
   return [
     el("p", { class: "choice-name" }, `${visible(row.name)}, ${visible(ownerText(row))}`),

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "values.h"
+
 namespace lowflame {
 namespace {
 
@@ -53,21 +55,6 @@ Napi::String Text(Napi::Env env, const std::string& raw) {
     }
   }
   return Napi::String::New(env, out);
-}
-
-Napi::Number Num(Napi::Env env, double v) {
-  return Napi::Number::New(env, v);
-}
-Napi::Number Num(Napi::Env env, uint64_t v) {
-  return Napi::Number::New(env, static_cast<double>(v));
-}
-
-template <class Rows, class Make>
-Napi::Array ArrayOf(Napi::Env env, const Rows& rows, Make make) {
-  Napi::Array array = Napi::Array::New(env, rows.size());
-  uint32_t i = 0;
-  for (const auto& row : rows) array.Set(i++, make(row));
-  return array;
 }
 
 Napi::Value CpuTimesToJs(Napi::Env env, const std::vector<CpuTimes>& rows) {
@@ -184,96 +171,7 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
     row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
     return row;
   });
-  o["callTotals"] = ArrayOf(env, f.call_totals, [&](const CallTotal& t) {
-    Napi::Object row = Napi::Object::New(env);
-    row["process"] = Num(env, static_cast<double>(t.process));
-    row["syscall"] = Num(env, static_cast<double>(t.syscall));
-    row["count"] = Num(env, t.count);
-    row["bytes"] = Num(env, t.bytes);
-    row["errors"] = Num(env, t.errors);
-    row["busyNs"] = Num(env, t.busy_ns);
-    row["blockedNs"] = Num(env, t.blocked_ns);
-    row["waitingNs"] = Num(env, t.waiting_ns);
-    row["maxNs"] = Num(env, t.max_ns);
-    row["byError"] = ArrayOf(env, t.by_error, [&](const std::pair<const uint32_t, uint64_t>& e) {
-      Napi::Object error = Napi::Object::New(env);
-      error["errno"] = Num(env, static_cast<double>(e.first));
-      error["count"] = Num(env, e.second);
-      return error;
-    });
-    row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
-    row["busyBuckets"] = ArrayOf(env, t.busy_buckets, [&](uint64_t b) { return Num(env, b); });
-    return row;
-  });
-  o["endpointTotals"] = ArrayOf(env, f.endpoint_totals, [&](const EndpointTotal& t) {
-    Napi::Object row = Napi::Object::New(env);
-    row["process"] = Num(env, static_cast<double>(t.process));
-    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
-    row["count"] = Num(env, t.count);
-    row["bytesOut"] = Num(env, t.bytes_out);
-    row["bytesIn"] = Num(env, t.bytes_in);
-    row["errors"] = Num(env, t.errors);
-    row["again"] = Num(env, t.again);
-    row["busyNs"] = Num(env, t.busy_ns);
-    row["blockedNs"] = Num(env, t.blocked_ns);
-    row["waitingNs"] = Num(env, t.waiting_ns);
-    row["maxNs"] = Num(env, t.max_ns);
-    row["buckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
-    row["turns"] = Num(env, t.turns);
-    row["turnSumNs"] = Num(env, t.turn_ns);
-    row["turnMaxNs"] = Num(env, t.turn_max_ns);
-    row["turnBuckets"] = ArrayOf(env, t.turn_buckets, [&](uint64_t b) { return Num(env, b); });
-    row["queueMax"] = Num(env, static_cast<double>(t.queue_max));
-    row["queueLimit"] = Num(env, static_cast<double>(t.queue_limit));
-    return row;
-  });
-  o["tcpTotals"] = ArrayOf(env, f.tcp_totals, [&](const TcpTotal& t) {
-    Napi::Object row = Napi::Object::New(env);
-    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
-    row["connects"] = Num(env, t.connects);
-    row["connectsFailed"] = Num(env, t.connects_failed);
-    row["connectSumNs"] = Num(env, t.connect_ns);
-    row["connectMaxNs"] = Num(env, t.connect_max_ns);
-    row["connectBuckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
-    row["accepted"] = Num(env, t.accepted);
-    row["closes"] = Num(env, t.closes);
-    row["resetsSent"] = Num(env, t.resets_sent);
-    row["resetsReceived"] = Num(env, t.resets_received);
-    row["retransmits"] = Num(env, t.retransmits);
-    return row;
-  });
-  o["closeWaits"] = ArrayOf(env, f.close_waits, [&](const CloseWaitRow& c) {
-    Napi::Object row = Napi::Object::New(env);
-    row["process"] = Num(env, static_cast<double>(c.process));
-    row["endpoint"] = Num(env, static_cast<double>(c.endpoint));
-    row["count"] = Num(env, c.count);
-    row["fd"] = Num(env, static_cast<double>(c.fd));
-    return row;
-  });
-  o["listenQueues"] = ArrayOf(env, f.listen_queues, [&](const ListenQueueRow& q) {
-    Napi::Object row = Napi::Object::New(env);
-    row["process"] = Num(env, static_cast<double>(q.process));
-    row["endpoint"] = Num(env, static_cast<double>(q.endpoint));
-    row["length"] = Num(env, q.length);
-    return row;
-  });
-  if (f.tcp_counters) {
-    Napi::Object counters = Napi::Object::New(env);
-    counters["listenOverflows"] = Num(env, f.listen_overflows);
-    counters["listenDrops"] = Num(env, f.listen_drops);
-    counters["closeWaitAtEnd"] = Num(env, f.close_wait_at_end);
-    o["tcpCounters"] = counters;
-  }
-  o["descriptorTotals"] = ArrayOf(env, f.descriptor_totals, [&](const DescriptorTotal& t) {
-    Napi::Object row = Napi::Object::New(env);
-    row["process"] = Num(env, static_cast<double>(t.process));
-    row["fd"] = Num(env, static_cast<double>(t.fd));
-    row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
-    row["count"] = Num(env, t.count);
-    row["again"] = Num(env, t.again);
-    row["forNs"] = Num(env, t.for_ns);
-    return row;
-  });
+  AddSocketTotals(env, f, &o);
   o["otherPrograms"] = ArrayOf(env, f.other_programs, [&](const OtherProgram& p) {
     Napi::Object row = Napi::Object::New(env);
     row["id"] = Num(env, static_cast<double>(p.program.id));

@@ -197,6 +197,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       s.call_busy_limit_ns = config.call_busy_limit_ns;
       s.call_blocked_limit_ns = config.call_blocked_limit_ns;
       s.wall_offset_ns = config.wall_offset_ns;
+      s.tick_ns = config.tick_ns;
       s.lock_sets = std::max(1u, config.lock_sets);
       s.lock_limit_ns = config.lock_limit_ns;
       s.sched_text_begin = config.sched_text_begin;

@@ -33,6 +33,7 @@ struct ObjectConfig {
   uint32_t slot_sets = 0;
   bool want_offcpu = true, want_futex = false;
   uint64_t wall_offset_ns = 0;
+  uint64_t tick_ns = 0;
   uint32_t lock_sets = 0;
   bool want_calls = false;
   uint32_t call_sets = 0;

@@ -21,6 +21,13 @@ constexpr uint32_t kProcRingBytes = 64 * 1024, kTokenRingBytes = 4096;
 // A wait for a lock over this always has its stack.
 constexpr uint64_t kLockLimitNs = 1000000;
 
+// Of the clock that jiffies count: its resolution is one of them.
+uint64_t TickNs() {
+  timespec resolution{};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+  return static_cast<uint64_t>(resolution.tv_sec) * 1000000000 + static_cast<uint64_t>(resolution.tv_nsec);
+}
+
 uint32_t PowerOfTwoAtLeast(uint64_t n) {
   uint32_t p = 1;
   while (p < n && p < (1u << 30)) p <<= 1;
@@ -130,6 +137,7 @@ void Session::Configure(const SessionConfig& config) {
   object_config_.call_busy_limit_ns = config.slow_call_ns ? config.slow_call_ns : kSlowBusyNs;
   object_config_.call_blocked_limit_ns = config.slow_call_ns ? config.slow_call_ns : kSlowBlockedNs;
   object_config_.lock_limit_ns = kLockLimitNs;
+  object_config_.tick_ns = TickNs();
   object_config_.possible_cpus = PossibleCpus();
   step_ = Step::kConfigured;
 }

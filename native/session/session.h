@@ -92,9 +92,10 @@ struct CallTotal {
 struct EndpointTotal {
   int64_t process, endpoint;  // -1 = other
   uint64_t count, bytes_out, bytes_in, errors, again, busy_ns, blocked_ns, waiting_ns, max_ns, turns, turn_ns,
-      turn_max_ns;
+      turn_max_ns, whole_ns, whole_max_ns, pauses, late, late_ns, late_max_ns;
   uint32_t queue_max, queue_limit;
   std::vector<uint64_t> buckets, turn_buckets;
+  std::vector<int64_t> whole_buckets;  // below zero where a part of an answer found its row full on another CPU
 };
 
 struct DescriptorTotal {

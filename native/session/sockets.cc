@@ -36,7 +36,8 @@ std::string AddressText(const lf_endpoint& end, const char* name, uint32_t name_
   return text;
 }
 
-void AddBuckets(std::vector<uint64_t>* to, const __u32* from) {
+template <typename Sum, typename Count>
+void AddBuckets(std::vector<Sum>* to, const Count* from) {
   to->resize(LF_RUNQ_BUCKETS);
   for (size_t b = 0; b < LF_RUNQ_BUCKETS; b++) (*to)[b] += from[b];
 }
@@ -184,10 +185,17 @@ void Session::CollectCalls() {
       t.turns += r.turns;
       t.turn_ns += r.turn_ns;
       t.turn_max_ns = std::max<uint64_t>(t.turn_max_ns, r.turn_max_ns);
+      t.whole_ns += r.whole_ns;
+      t.whole_max_ns = std::max<uint64_t>(t.whole_max_ns, r.whole_max_ns);
+      t.pauses += r.pauses;
+      t.late += r.late;
+      t.late_ns += r.late_ns;
+      t.late_max_ns = std::max<uint64_t>(t.late_max_ns, r.late_max_ns);
       t.queue_max = std::max<uint32_t>(t.queue_max, r.queue_max);
       t.queue_limit = std::max<uint32_t>(t.queue_limit, r.queue_limit);
       AddBuckets(&t.buckets, r.bucket);
       AddBuckets(&t.turn_buckets, r.turn_bucket);
+      AddBuckets(&t.whole_buckets, r.whole_bucket);
     }
     for (const lf_fd_row& r : area->fd) {
       if (!r.count) continue;
@@ -207,7 +215,8 @@ void Session::CollectCalls() {
   const int lines = call_object_->MapFd("lf_turns");
   for (uint32_t i = 0; i < LF_TURNS; i++) {
     lf_turn line;
-    if (bpf_map_lookup_elem(lines, &i, &line) || !line.since_ns || line.end.role == LF_END_NONE) continue;
+    if (bpf_map_lookup_elem(lines, &i, &line) || !line.since_ns || line.whole_ns || line.end.role == LF_END_NONE)
+      continue;
     if (line.since_ns + LF_GAVE_UP_NS > final_.end_monotonic_ns || line.sends > LF_GAVE_UP_SENDS) continue;
     const uint64_t ns = final_.end_monotonic_ns - line.since_ns;
     const int64_t process = ProcessOfTotals(line.tgid, line.start_time_ns);
@@ -218,6 +227,9 @@ void Session::CollectCalls() {
     t.turn_ns += ns;
     t.turn_max_ns = std::max(t.turn_max_ns, ns);
     t.turn_buckets[BucketOf(ns)]++;
+    t.whole_ns += ns;
+    t.whole_max_ns = std::max(t.whole_max_ns, ns);
+    t.whole_buckets[BucketOf(ns)]++;
   }
   for (auto& [key, t] : calls) final_.call_totals.push_back(std::move(t));
   for (auto& [key, t] : ends) final_.endpoint_totals.push_back(std::move(t));
@@ -240,6 +252,8 @@ void Session::CollectCalls() {
   loss("sockets.endpoints_cut", endpoints_dropped_, "endpoints beyond the first 16,384, told without a name");
   loss("sockets.turns_replaced", sum[LF_CALLS_TURN_REPLACED],
        "answers and connects that were not timed: more sockets at once than the 8,192 lines of the table");
+  loss("sockets.turns_cut", sum[LF_CALLS_TURN_CUT],
+       "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
   loss("sockets.compat", sum[LF_CALLS_COMPAT], "system calls of 32-bit programs, which are not timed");
   loss("sockets.uring", uring, "requests of io_uring, which are not timed");
   loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");

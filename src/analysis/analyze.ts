@@ -15,6 +15,7 @@ import { closeWaits } from "./rules/sockets-close-wait.js";
 import { connectFindings } from "./rules/sockets-connect.js";
 import { contendedSocketCalls } from "./rules/sockets-contended.js";
 import { growingSockets } from "./rules/sockets-growing.js";
+import { lateReaders } from "./rules/sockets-late-reader.js";
 import { listenOverflow } from "./rules/sockets-listen-overflow.js";
 import { slowEnds } from "./rules/sockets-slow-end.js";
 import { socketSpin } from "./rules/sockets-spin.js";
@@ -31,6 +32,7 @@ const RULES: readonly Rule[] = [
   lockHeldAsleep,
   lockHeldRunning,
   slowEnds,
+  lateReaders,
   connectFindings,
   listenOverflow,
   closeWaits,

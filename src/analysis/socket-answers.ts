@@ -1,12 +1,11 @@
 // Who keeps whom waiting: how long the ends that a program asks take to answer, how long the program itself takes, and how
 // much of that is waiting for those. It tells a slow upstream from a slow proxy where no call ever blocks.
 import {
-  addBuckets,
   type EndpointSummary,
   endpointsByProgram,
   type SocketOwner,
   type Turns,
-  turnsOf,
+  turnsTogether,
 } from "./socket-sum.js";
 import type { TcpSummary } from "./tcp-sum.js";
 
@@ -19,10 +18,18 @@ export interface ProgramAnswers extends Pick<SocketOwner, "comm" | "self"> {
   readonly tcp: ReadonlyMap<number, TcpSummary>;
   /**
    * How much of the time of its own answers the ends that it asked took, with the time to connect to them, at most 1; null
-   * where one of the two is missing.
+   * where one of the two is missing. Their answers count to the first bytes, or to the last where it waits for these.
    */
   readonly upstreamShare: number | null;
+  /**
+   * Whether its own answers begin when those of the ends are complete, by the sums: then who is late with the rest of an
+   * answer keeps it waiting. Streams that it passes on as they come are not waited for.
+   */
+  readonly waitsForWhole: boolean;
 }
+
+/** Own answers that begin no earlier than this share of the time in which those of the ends are complete wait for them. */
+const HELD_BACK = 0.8;
 
 /** The ends of which EndpointTotal times the answers of the other side, and those where it times the process's own. */
 const ASKED = new Set(["remote", "path"]);
@@ -65,9 +72,15 @@ function answersOf(group: readonly EndpointSummary[], all: ReadonlyMap<number, T
       return row === undefined || endpoint < 0 ? [] : [[endpoint, row]];
     }),
   );
-  const waited = askedNs(asked) + connectingNs(comm, tcp);
+  const connecting = connectingNs(comm, tcp);
+  const first = askedNs(asked) + connecting;
+  const whole = asked.reduce((sum, row) => sum + row.wholeSumNs, 0) + connecting;
+  const waitsForWhole = served !== null && whole > first && served.turnSumNs >= whole * HELD_BACK;
+  const waited = waitsForWhole ? whole : first;
   const share = served === null || asked.length === 0 ? null : waited / Math.max(1, served.turnSumNs);
-  return { comm, self, asked, served, tcp, upstreamShare: share === null ? null : Math.min(1, share) };
+  const upstreamShare = share === null ? null : Math.min(1, share);
+  if (waitsForWhole) asked.sort((a, b) => b.wholeSumNs - a.wholeSumNs);
+  return { comm, self, asked, served, tcp, upstreamShare, waitsForWhole };
 }
 
 /** Time to connect to ends that no other program uses: of the others it is not known whose it was. */
@@ -75,15 +88,6 @@ function connectingNs(comm: string, tcp: ReadonlyMap<number, TcpSummary>): numbe
   const own = [...tcp.values()].filter(({ owners }) => owners.every((owner) => owner.comm === comm));
   return own.reduce((sum, { connectSumNs }) => sum + connectSumNs, 0);
 }
-
-/** Sum of turns. */
-export const turnsTogether = (rows: readonly Turns[]): Turns =>
-  turnsOf({
-    turns: rows.reduce((sum, row) => sum + row.turns, 0),
-    turnSumNs: rows.reduce((sum, row) => sum + row.turnSumNs, 0),
-    turnMaxNs: rows.reduce((most, row) => Math.max(most, row.turnMaxNs), 0),
-    turnBuckets: addBuckets(rows.map((row) => row.turnBuckets)),
-  });
 
 const askedNs = (asked: readonly Turns[]): number => asked.reduce((sum, row) => sum + row.turnSumNs, 0);
 const spent = ({ asked, served }: ProgramAnswers): number => Math.max(askedNs(asked), served?.turnSumNs ?? 0);

@@ -68,7 +68,21 @@ export interface Turns {
   readonly turnP50Ns: number;
   readonly turnP99Ns: number;
   readonly turnBuckets: readonly number[];
+  /** To the last bytes of the answers; zero and no buckets where that is not known. */
+  readonly wholeSumNs: number;
+  readonly wholeMaxNs: number;
+  readonly wholeP50Ns: number;
+  readonly wholeP99Ns: number;
+  readonly wholeBuckets: readonly number[];
+  /** Of answers that had begun: more than a tick of the kernel until they went on. */
+  readonly pauses: number;
+  /** Reads of answers that had lain in the socket, and for how long at least; in none of the times above. */
+  readonly lateReads: number;
+  readonly lateSumNs: number;
+  readonly lateMaxNs: number;
 }
+
+type Percentiles = "turnP50Ns" | "turnP99Ns" | "wholeP50Ns" | "wholeP99Ns";
 
 export interface EndpointSummary extends SocketOwner, SocketTimes, Turns, Queue {
   /** Index into Profile.endpoints; -1 for ends without a row of their own. */
@@ -129,12 +143,7 @@ export const endpointsTogether = (
             ...group[0]!,
             ...ownerTogether(group),
             ...timesTogether(group),
-            ...turnsOf({
-              turns: sum(group, (row) => row.turns),
-              turnSumNs: sum(group, (row) => row.turnSumNs),
-              turnMaxNs: most(group, (row) => row.turnMaxNs),
-              turnBuckets: addBuckets(group.map((row) => row.turnBuckets)),
-            }),
+            ...turnsTogether(group),
             bytesOut: sum(group, (row) => row.bytesOut),
             bytesIn: sum(group, (row) => row.bytesIn),
             errors: sum(group, (row) => row.errors),
@@ -161,14 +170,34 @@ export function timesOf(raw: Omit<SocketTimes, "totalNs" | "p50Ns" | "p99Ns">): 
   };
 }
 
-export function turnsOf(raw: Omit<Turns, "turnP50Ns" | "turnP99Ns">): Turns {
-  const { turns, turnSumNs, turnMaxNs, turnBuckets } = raw;
+export function turnsOf(raw: Omit<Turns, Percentiles>): Turns {
+  const { turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets } = raw;
+  const { pauses, lateReads, lateSumNs, lateMaxNs } = raw;
   return {
-    ...{ turns, turnSumNs, turnMaxNs, turnBuckets },
+    ...{ turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets },
     turnP50Ns: percentileOf(turnBuckets, turnMaxNs, 0.5),
     turnP99Ns: percentileOf(turnBuckets, turnMaxNs, 0.99),
+    wholeP50Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.5),
+    wholeP99Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.99),
+    ...{ pauses, lateReads, lateSumNs, lateMaxNs },
   };
 }
+
+/** Sum of turns. */
+export const turnsTogether = (rows: readonly Omit<Turns, Percentiles>[]): Turns =>
+  turnsOf({
+    turns: sum(rows, (row) => row.turns),
+    turnSumNs: sum(rows, (row) => row.turnSumNs),
+    turnMaxNs: most(rows, (row) => row.turnMaxNs),
+    turnBuckets: addBuckets(rows.map((row) => row.turnBuckets)),
+    wholeSumNs: sum(rows, (row) => row.wholeSumNs),
+    wholeMaxNs: most(rows, (row) => row.wholeMaxNs),
+    wholeBuckets: addBuckets(rows.map((row) => row.wholeBuckets)),
+    pauses: sum(rows, (row) => row.pauses),
+    lateReads: sum(rows, (row) => row.lateReads),
+    lateSumNs: sum(rows, (row) => row.lateSumNs),
+    lateMaxNs: most(rows, (row) => row.lateMaxNs),
+  });
 
 /** Value below which the fraction `p` of what is in a histogram lies, ns; 0 for an empty one. */
 export const percentileOf = (buckets: readonly number[], maxNs: number, p: number): number =>

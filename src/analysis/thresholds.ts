@@ -176,6 +176,17 @@ export const WAY = {
   retransmitsAnAnswer: { few: 0.01, many: 0.05 },
 } as const;
 
+/**
+ * Answers that had come and were not read. A program that serves many sockets reads each a little late; 20 ms are felt, and a
+ * fifth of the time is not chance. Twenty, since one long pause (a collection of garbage) meets some answers in any program.
+ */
+export const LATE_READER = {
+  least: 20,
+  share: 0.2,
+  meanNs: { warning: 20e6, critical: 500e6 },
+  maxFindings: 3,
+} as const;
+
 /** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
 export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 
@@ -189,6 +200,13 @@ export const SLOW_END = {
   times: 5,
   p50Ns: { warning: 20e6, critical: 500e6 },
   few: { minTurns: 5, times: 20, p50Ns: 1e9 },
+  /** The whole answer against its first bytes: less is no rest to speak of. */
+  restTimes: 2,
+  /**
+   * An answer that is passed on as it comes and has one pause or two is late with its rest. One with hardly any is long, one with
+   * more of them, or that takes longer than a page may, is more likely meant to be a stream: of events, of messages.
+   */
+  page: { pauses: { least: 0.5, most: 2 }, p50Ns: 5e9 },
   tailMinTurns: 200,
   tailTimes: 10,
   tailP99Ns: 100e6,

@@ -102,7 +102,7 @@ export interface EndpointTotal {
   readonly buckets: readonly number[];
   /**
    * Turnarounds: who keeps whom waiting. At an end that this side opened (remote, path) the time from a send to the first
-   * bytes received after it: how long *the other side* took to answer. At an accepted end (accepted, served path) the
+   * bytes that came after it: how long *the other side* took to answer. At an accepted end (accepted, served path) the
    * time from a receive to the first bytes sent after it: how long *this process* took. This answers "which upstream is
    * slow, or is it us?" where no call ever blocks. At a remote end a question that has no answer when its connection is closed
    * or the recording ends counts as one that took so long, from 1 s on. Buckets as above. Zero for other roles.
@@ -111,6 +111,20 @@ export interface EndpointTotal {
   readonly turnSumNs: Nanoseconds;
   readonly turnMaxNs: Nanoseconds;
   readonly turnBuckets: readonly number[];
+  /** The same to the last bytes before the next question: as many as `turns`. No buckets: not known (older captures). */
+  readonly wholeSumNs: Nanoseconds;
+  readonly wholeMaxNs: Nanoseconds;
+  readonly wholeBuckets: readonly number[];
+  /** How often an answer that had begun went on only after a tick of the kernel (1 to 10 ms) or more: many are a stream. */
+  readonly pauses: number;
+  /**
+   * Remote ends and paths: how often the first bytes of an answer, or more of it, had lain in the socket until this process read
+   * them, and for how long at least. That time is the process's own, and in none of the times above. TCP: known in ticks of
+   * the kernel (1 to 10 ms), less one. Others: only the wait for a CPU of a call that had blocked for them.
+   */
+  readonly lateReads: number;
+  readonly lateSumNs: Nanoseconds;
+  readonly lateMaxNs: Nanoseconds;
   /** Accepted ends only: most connections that waited in the queue of the listening socket as one was accepted; 0 = unknown. */
   readonly queueMax: number;
   /** Accepted ends only: how many that queue may hold (the backlog of listen, cut to net.core.somaxconn); 0 = unknown. */

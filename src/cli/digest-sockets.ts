@@ -110,17 +110,20 @@ function endJson(row: EndpointSummary): SocketEndJson {
   };
 }
 
-const answersJson = (row: Turns): AnswersJson => ({
-  answers: row.turns,
-  sumNs: row.turnSumNs,
-  p50Ns: row.turnP50Ns,
-  p99Ns: row.turnP99Ns,
-  maxNs: row.turnMaxNs,
-  histogram: histogramJson(row.turnBuckets),
-});
+function answersJson(row: Turns): AnswersJson {
+  const { turns, turnSumNs, turnP50Ns, turnP99Ns, turnMaxNs, lateReads, lateSumNs, lateMaxNs } = row;
+  const { pauses, wholeBuckets, wholeSumNs, wholeP50Ns, wholeP99Ns, wholeMaxNs } = row;
+  const whole = { sumNs: wholeSumNs, p50Ns: wholeP50Ns, p99Ns: wholeP99Ns, maxNs: wholeMaxNs, pauses };
+  return {
+    ...{ answers: turns, sumNs: turnSumNs, p50Ns: turnP50Ns, p99Ns: turnP99Ns, maxNs: turnMaxNs },
+    histogram: histogramJson(row.turnBuckets),
+    whole: wholeBuckets.length > 0 ? whole : null,
+    late: { reads: lateReads, sumNs: lateSumNs, maxNs: lateMaxNs },
+  };
+}
 
 function programJson(
-  { comm, served, asked, tcp, upstreamShare }: ProgramAnswers,
+  { comm, served, asked, tcp, upstreamShare, waitsForWhole }: ProgramAnswers,
   limit: number,
 ): SocketAnswersJson {
   return {
@@ -128,6 +131,7 @@ function programJson(
     served: served && answersJson(served),
     asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint))),
     upstreamShare,
+    waitsForWhole,
   };
 }
 

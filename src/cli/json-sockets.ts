@@ -42,6 +42,17 @@ export interface AnswersJson {
   readonly p99Ns: number;
   readonly maxNs: number;
   readonly histogram: readonly BucketJson[];
+  /** The same to the last bytes; null where that is not known. */
+  readonly whole: {
+    readonly sumNs: number;
+    readonly p50Ns: number;
+    readonly p99Ns: number;
+    readonly maxNs: number;
+    /** How often an answer that had begun went on only after a tick of the kernel (1 to 10 ms) or more. */
+    readonly pauses: number;
+  } | null;
+  /** How often bytes of an answer lay in the socket until they were read, and how long at least: in none of the times above. */
+  readonly late: { readonly reads: number; readonly sumNs: number; readonly maxNs: number };
 }
 
 export interface SocketEndJson extends SocketTimesJson {
@@ -86,6 +97,8 @@ export interface SocketAnswersJson {
   readonly asked: readonly AskedJson[];
   /** How much of the time of its own answers those take, connecting included; null where one of the two is missing. */
   readonly upstreamShare: number | null;
+  /** Whether its own answers begin only when those of the ends are complete: then these count whole in `upstreamShare`. */
+  readonly waitsForWhole: boolean;
 }
 
 /** One slow or unfinished call. */

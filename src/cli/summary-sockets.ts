@@ -21,6 +21,8 @@ const INDENT = 31;
 const LEAST_NAME = 20;
 /** "listening on [2001:db8::1]:443": longer ones are paths. */
 const LONGEST_WITH_PORT = 64;
+/** Less than this is not told beside the time of an answer. */
+const FELT_NS = 5e6;
 /** Younger calls are on their way; older ones are told. */
 const TOLD_FROM_NS = 1e9;
 /** What sockets that do not block say all the time. */
@@ -74,7 +76,7 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
   const { process, served, asked, upstreamShare } = program;
   const lines = asked
     .slice(0, ROWS)
-    .map((row) => answerLine(row, row.name, ` answers ${process}`, width, connectText(row)));
+    .map((row) => answerLine(row, row.name, ` answers ${process}`, width, restText(row), connectText(row)));
   if (asked.length > ROWS) lines.push(`${" ".repeat(INDENT)}and ${count(asked.length - ROWS)} other ends`);
   if (served === null) return lines;
   lines.push(answerLine(served, process, " answers those who ask it", width));
@@ -83,18 +85,36 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
 }
 
 /** Who takes the time of a program's answers, in words. */
-function blame({ process, asked }: SocketAnswersJson, share: number): string {
-  const [first] = asked;
-  const all = asked.reduce((sum, row) => sum + row.sumNs, 0);
+function blame({ process, asked, waitsForWhole }: SocketAnswersJson, share: number): string {
+  const took = (row: AskedJson): number => (waitsForWhole ? (row.whole?.sumNs ?? 0) : row.sumNs);
+  const first = asked.toSorted((a, b) => took(b) - took(a))[0];
+  const all = asked.reduce((sum, row) => sum + took(row), 0);
   if (share < 0.5 || first === undefined) return `${percent(1 - share)} of that is ${process}'s own time`;
-  const mostly = first.sumNs >= all / 2 && asked.length > 1 ? `, most for ${first.name}` : "";
-  return `${percent(share)} of that it waits for the above${mostly}`;
+  const mostly = took(first) >= all / 2 && asked.length > 1 ? `, most for ${first.name}` : "";
+  return `${percent(share)} of that it waits for the above${waitsForWhole ? ", to the end of their answers" : ""}${mostly}`;
 }
 
-function answerLine(row: AnswersJson, who: string, whom: string, width: number, more = ""): string {
+function answerLine(
+  row: AnswersJson,
+  who: string,
+  whom: string,
+  width: number,
+  rest = "",
+  more = "",
+): string {
   const answers = `, ${plural(row.answers, "answer")}`;
-  const rests = [`${whom}${answers}${more}`, `${whom}${answers}`, whom, answers, ""];
+  const late = rest === "" ? [] : [`${whom}${answers}${rest}`, `${whom}${rest}`, rest];
+  const rests = [`${whom}${answers}${rest}${more}`, ...late, `${whom}${answers}`, whom, answers, ""];
   return lineOf([row.p50Ns, row.p99Ns, row.maxNs], who, rests, width);
+}
+
+/** What the times to the first bytes do not hold, where it is as long as they are and is felt. */
+function restText({ p50Ns, sumNs, whole, late }: AskedJson): string {
+  const felt = (ns: number, beside: number): boolean => ns >= beside && ns >= FELT_NS;
+  const rest =
+    whole !== null && felt(whole.p50Ns - p50Ns, p50Ns) ? `, whole after ${duration(whole.p50Ns)}` : "";
+  const unread = late.reads > 0 && felt(late.sumNs / late.reads, 0) && felt(late.sumNs, sumNs);
+  return `${rest}${unread ? `, unread for ${duration(late.sumNs / late.reads)}` : ""}`;
 }
 
 /** What tells a slow way from a slow program: the kernel at the other end establishes a connection without its program. */

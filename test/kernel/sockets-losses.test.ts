@@ -55,6 +55,15 @@ test("a full table of connections: what finds no row is in the row other", async
   expect(sum([other], (t) => t.connects + t.connectsFailed + t.accepted)).toBeGreaterThan(0);
 });
 
+test("more connections at once than lines: answers that may go on are counted", async () => {
+  const program = await startProgram("tcp-life", { args: ["--crowd", "8000", "--ms", "50"], hold: true });
+  const { final } = await recordWhile({ sources: ["sockets"] }, async () => {
+    program.go();
+    await program.result(60_000);
+  });
+  expectLost(final, "sockets.turns_cut", 100);
+});
+
 test("slow calls beyond the rate, and beyond the ring, are counted; totals have them all", async () => {
   const all = { slowCallNs: ns(1), filters: { comms: ["socket-calls"] } };
   const rated = await recordCalls({ ...all, ringBytes: bytes(1 << 20) }, "--destinations", "20000");

@@ -2,11 +2,12 @@
 // left in CLOSE-WAIT; and a listening socket that nobody accepts from. Prints how many it made of each, and its ports.
 // With --loss it sends on a connection until the time is over, for a test that makes the network lose segments; with
 // --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does; with
-// --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s.
+// --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s; with
+// --crowd it asks and is answered on so many connections, and closes none.
 //
 //   tcp-life [--connects 23] [--refused 7] [--resets 5] [--close-wait 13] [--overflow 11] [--ms 300] [--loss 0] [--spin
 //   0]
-//            [--stuck 0] [--hang 0] [--port 0] [--hold]
+//            [--stuck 0] [--hang 0] [--crowd 0] [--port 0] [--hold]
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -104,6 +105,19 @@ int main(int argc, char** argv) {
     fflush(stdout);
     poll(NULL, 0, (int)ms);
     return 0;
+  }
+  uint64_t crowd = option(argc, argv, "--crowd", 0);
+  if (crowd) {
+    struct rlimit files;
+    must(!getrlimit(RLIMIT_NOFILE, &files), "RLIMIT_NOFILE");
+    files.rlim_cur = files.rlim_max;
+    must(!setrlimit(RLIMIT_NOFILE, &files), "RLIMIT_NOFILE");
+  }
+  for (uint64_t i = 0; i < crowd; i++) {
+    char c;
+    int fd = connected(listener, port, &other);
+    must(write(fd, "?", 1) == 1 && read(other, &c, 1) == 1, "question");
+    must(write(other, "!", 1) == 1 && read(fd, &c, 1) == 1, "answer");
   }
   for (uint64_t i = 0; i < connects; i++) {
     int fd = connected(listener, port, &other);

@@ -72,6 +72,22 @@ export function startNginxProxy(
   });
 }
 
+/**
+ * An nginx in front of HTTP servers on other ports of this machine, over kept-alive connections: /0 is answered by the first of
+ * them, /1 by the second, and so on.
+ */
+export function startNginxFront(ports: readonly number[]): Promise<Server> {
+  return withFolder("nginx-front", async (dir) => {
+    const [port] = await freePorts(1);
+    const upstreams = ports.map((end, n) => `upstream end${n} { server 127.0.0.1:${end}; keepalive 16; }`);
+    const locations = ports.map(
+      (_, n) =>
+        `location /${n} { proxy_pass http://end${n}; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
+    );
+    return nginx(dir, "nginx front", port!, 1, upstreams.join("\n"), locations.join("\n"));
+  });
+}
+
 function nginx(
   dir: string,
   name: string,

@@ -306,6 +306,13 @@ message EndpointTotal {
   repeated double turn_buckets = 16;
   double queue_max = 17;
   double queue_limit = 18; // 0: not known
+  double whole_sum_ns = 19;
+  double whole_max_ns = 20;
+  repeated double whole_buckets = 21; // empty: not known
+  double late_reads = 22;
+  double late_sum_ns = 23;
+  double late_max_ns = 24;
+  double pauses = 25;
 }
 message DescriptorTotal {
   sint32 process = 1;

@@ -86,9 +86,20 @@ export function endTotal(
     buckets: bucketsOf([[2_000, count]]),
     ...{ turns: countOf(turns), turnSumNs: ns(sumOf(turns)), turnMaxNs: ns(longestOf(turns)) },
     ...{ turnBuckets: bucketsOf(turns), queueMax: 0, queueLimit: 0 },
+    ...wholes(turns),
+    ...{ pauses: 0, lateReads: 0, lateSumNs: ns(0), lateMaxNs: ns(0) },
     ...over,
   };
 }
+
+/** Times to the last bytes of answers. */
+export const wholes = (
+  lengths: Lengths,
+): Pick<EndpointTotal, "wholeSumNs" | "wholeMaxNs" | "wholeBuckets"> => ({
+  wholeSumNs: ns(sumOf(lengths)),
+  wholeMaxNs: ns(longestOf(lengths)),
+  wholeBuckets: bucketsOf(lengths),
+});
 
 /** Connections at one end, and how long those that this side opened took to be established. */
 export function tcpTotal(endpoint: number, took: Lengths = [], over: Partial<TcpTotal> = {}): TcpTotal {

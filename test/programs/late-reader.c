@@ -1,0 +1,105 @@
+// A proxy of one thread that asks two ends, which answer at once: the answer of the first it reads at once, that of the
+// second after it has computed for a while. A client asks the proxy. Prints the ports of the two ends and for how long
+// answers of the second lay there.
+//
+//   late-reader [--asks 25] [--ms 100] [--hold]
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "loopback.h"
+#include "program.h"
+
+static int listener(int* port) {
+  struct sockaddr_in a = v4(0);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  must(fd >= 0, "socket");
+  must(!bind(fd, (struct sockaddr*)&a, sizeof(a)) && !listen(fd, 8), "listen");
+  *port = port_of(fd);
+  return fd;
+}
+
+static int connected(int port) {
+  struct sockaddr_in a = v4(port);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  must(fd >= 0 && !connect(fd, (struct sockaddr*)&a, sizeof(a)), "connect");
+  return fd;
+}
+
+static void ask(int fd) {
+  must(write(fd, "?", 1) == 1, "write");
+}
+
+static void receive(int fd) {
+  char c;
+  must(read(fd, &c, 1) == 1, "read");
+}
+
+/* Ends with the program that started it. */
+static int forked(const char* name) {
+  pid_t pid = fork();
+  must(pid >= 0, "fork");
+  if (pid) return 0;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NAME, name);
+  return 1;
+}
+
+/* Notes when it last did. */
+static void answer_at_once(int listening, volatile uint64_t* answered_ns) {
+  char c;
+  int fd = accept(listening, NULL, NULL);
+  while (read(fd, &c, 1) == 1) {
+    must(write(fd, "!", 1) == 1, "write");
+    *answered_ns = monotonic_ns();
+  }
+  _exit(0);
+}
+
+static NOINLINE uint64_t compute(uint64_t cpu_ns) {
+  volatile uint64_t turns = 0;
+  uint64_t until = thread_cpu_ns() + cpu_ns;
+  while (thread_cpu_ns() < until)
+    for (int i = 0; i < 1000; i++) turns++;
+  return turns;
+}
+
+int main(int argc, char** argv) {
+  uint64_t asks = option(argc, argv, "--asks", 25), ns = option(argc, argv, "--ms", 100) * NS_PER_MS;
+  int first_port, second_port, own_port;
+  int first = listener(&first_port), second = listener(&second_port), own = listener(&own_port);
+
+  volatile uint64_t* answered_ns = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must(answered_ns != MAP_FAILED, "mmap");
+  if (forked("first-end")) answer_at_once(first, &answered_ns[0]);
+  if (forked("second-end")) answer_at_once(second, &answered_ns[1]);
+  int one = connected(first_port), two = connected(second_port);
+  ready(argc, argv);
+  if (forked("asking-client")) {
+    int fd = connected(own_port);
+    for (uint64_t i = 0; i < asks; i++) {
+      ask(fd);
+      receive(fd);
+    }
+    _exit(0);
+  }
+  uint64_t unread_ns = 0;
+  int client = accept(own, NULL, NULL);
+  must(client >= 0, "accept");
+  for (uint64_t i = 0; i < asks; i++) {
+    receive(client);
+    ask(one);
+    receive(one);
+    answered_ns[1] = 0;
+    ask(two);
+    compute(ns);
+    uint64_t now = monotonic_ns(), answered = answered_ns[1];
+    if (answered && answered < now) unread_ns += now - answered;
+    receive(two);
+    ask(client);
+  }
+  printf("{\"event\":\"result\",\"first\":%d,\"second\":%d,\"unreadNs\":%llu}\n", first_port, second_port,
+         (unsigned long long)unread_ns);
+  return 0;
+}
