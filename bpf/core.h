@@ -95,6 +95,7 @@ struct upid {
   int nr;
 };
 struct pid {
+  unsigned int level; /* of its namespace: 0 = the machine's */
   struct upid numbers[1];
 };
 struct sock {
@@ -186,6 +187,7 @@ struct task_struct {
   struct sighand_struct* sighand;
   struct sched_entity se;
   struct sched_info sched_info;
+  struct pid* thread_pid;
 };
 
 struct kmem_cache {

@@ -53,6 +53,11 @@ enum lf_state {
   LF_STATE_OTHER = 7,
 };
 
+/* Values that a waiter expects in a futex: below 1 << 30, with bit 30 or 31, all bits. */
+#define LF_FUTEX_OTHER 0xfffd
+#define LF_FUTEX_BITS 0xfffe
+#define LF_FUTEX_ONES 0xffff
+
 /* Every ring record begins with this; `kernel_frames` then `user_frames` addresses follow, leaf first. */
 struct lf_record {
   __u16 kind;
@@ -71,7 +76,8 @@ struct lf_record {
   __u16 user_frames;
   __u32 state;
   __u64 seq;         /* joins a stack sent ahead with the end of its wait; 0 = none */
-  __u32 futex_kind;  /* lf_lock_kind; 0 = no wait for a futex */
+  __u16 futex_kind;  /* lf_lock_kind; 0 = no wait for a futex */
+  __u16 futex_value; /* what its waiter expects in it; greater ones as LF_FUTEX_OTHER, _BITS or _ONES */
   __u32 futex_owner; /* thread id as its process knows it, 0 = unknown */
   char comm[LF_COMM_LEN];
   char leader_comm[LF_COMM_LEN];
@@ -115,6 +121,7 @@ enum lf_lock_kind {
   LF_LOCK_FUTEX = 9,
   LF_LOCK_FUTEX_PI = 10,
   LF_LOCK_FUTEX_CONDITION = 11,
+  LF_LOCK_FUTEX_RWLOCK = 12, /* of Rust: native/session/futex_words.h finds it, no program does */
 };
 
 /* What a lock is, as far as the waiter itself can tell. */

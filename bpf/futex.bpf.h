@@ -6,6 +6,7 @@
 #ifndef LOWFLAME_FUTEX_H
 #define LOWFLAME_FUTEX_H
 
+#include "core.h"
 #include "tables.bpf.h"
 
 #define SYS_FUTEX 202
@@ -53,12 +54,28 @@ struct lf_timespec {
  * What a waiter says of its futex by the value that it waits for. glibc, musl, Go and Rust write 2 into a lock that has
  * waiters, glibc's read-write lock 2 or 3; robust and musl's locks hold the owner's id with the top bit, Rust's
  * read-write lock has bits 30 and 31 for waiters. Condition variables wait for a sequence number, semaphores and parked
- * threads for 0, Rust's parked threads for -1.
+ * threads for 0, Rust's parked threads for -1. What that leaves open native/session/futex_words.h looks up in memory.
  */
 static __always_inline __u32 futex_kind_of(__u32 value) {
   bool lock = value == 2 || value == 3 || (value >= 1U << 30 && value != ~0U);
 
   return lock ? LF_LOCK_FUTEX : LF_LOCK_FUTEX_CONDITION;
+}
+
+static __always_inline __u16 lf_futex_value(__u32 value) {
+  if (value == ~0U) return LF_FUTEX_ONES;
+  if (value >= 1U << 30) return LF_FUTEX_BITS;
+  return value < LF_FUTEX_OTHER ? value : LF_FUTEX_OTHER;
+}
+
+/*
+ * The same where FUTEX_WAIT_BITSET comes without the private flag. glibc waits so for locks that processes share, and
+ * in pthread_join, for a thread's id and as a rule for ever: that is a 2 or 3 in a container at most, since outside of
+ * one those are the kernel's own.
+ */
+static __always_inline __u32 futex_kind_of_shared(struct task_struct* task, __u32 value, bool timed) {
+  if (value < 1U << 30 && !timed && task->thread_pid->level) return LF_LOCK_FUTEX_CONDITION;
+  return futex_kind_of(value);
 }
 
 /* glibc's pthread_mutex_t as far as it is read (nptl/bits/struct_mutex.h, x86-64). */
@@ -102,8 +119,8 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
       f->kind = futex_kind_of(f->value);
       f->relative = true;
     } else if (command == FUTEX_WAIT_BITSET) {
-      /* pthread_join waits for a thread id, by the wall clock and without the private flag */
-      f->kind = op & FUTEX_PRIVATE_FLAG ? futex_kind_of(f->value) : LF_LOCK_FUTEX_CONDITION;
+      f->kind =
+          op & FUTEX_PRIVATE_FLAG ? futex_kind_of(f->value) : futex_kind_of_shared(task, f->value, f->timeout != 0);
     } else if (command == FUTEX_LOCK_PI) {
       f->kind = LF_LOCK_FUTEX_PI;
       f->realtime = true;

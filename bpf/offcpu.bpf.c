@@ -94,6 +94,7 @@ static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct t
 static __always_inline void note_futex(struct lf_record_stack* r, const struct lf_futex* f, __u32 owner) {
   r->h.syscall_arg0 = f->address;
   r->h.futex_kind = f->kind;
+  r->h.futex_value = lf_futex_value(f->value);
   r->h.futex_owner = owner;
 }
 

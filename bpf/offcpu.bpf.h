@@ -108,6 +108,7 @@ static __always_inline void begin_record(struct lf_record_stack* r, __u32 kind, 
   r->h.kernel_frames = 0;
   r->h.user_frames = 0;
   r->h.futex_kind = 0;
+  r->h.futex_value = 0;
   r->h.futex_owner = 0;
   r->h.seq = 0;
   lf_fill_identity(&r->h, task);

@@ -147,15 +147,17 @@ int lf_run_queues(struct bpf_iter__task* ctx) {
  * registers tell. Never half of one and half of the other: by now it may be in another wait.
  */
 static __always_inline void note_futex(struct lf_record* r, struct task_struct* task, const struct lf_slot* slot) {
-  struct lf_futex f;
+  struct lf_futex f = {};
 
+  lf_futex_of(task, false, &f);
+  r->futex_value = lf_futex_value(f.value);
   if (slot && slot->off_ns != LF_OFF_BEFORE) {
+    if (!f.kind || f.address != slot->futex_address) r->futex_value = LF_FUTEX_OTHER;
     r->futex_kind = slot->futex_kind;
     r->futex_owner = slot->futex_owner;
     if (slot->futex_kind) r->syscall_arg0 = slot->futex_address;
     return;
   }
-  lf_futex_of(task, false, &f);
   r->futex_kind = f.kind;
   if (f.kind) r->syscall_arg0 = f.address;
 }
@@ -216,6 +218,7 @@ int lf_tasks(struct bpf_iter__task* ctx) {
   t->h.kind = LF_RECORD_TASK;
   t->h.flags = LF_IN_PROGRESS;
   t->h.futex_kind = 0;
+  t->h.futex_value = 0;
   t->h.futex_owner = 0;
   t->h.cpu = 0;
   t->h.time_ns = bpf_ktime_get_ns();

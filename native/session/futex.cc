@@ -23,6 +23,15 @@ uint32_t InnermostId(const std::string& status) {
   return last == std::string::npos ? 0 : static_cast<uint32_t>(strtoul(line.c_str() + last, nullptr, 10));
 }
 
+// What people are told: the address alone says nothing.
+std::string FutexName(uint64_t address, uint32_t tgid) {
+  std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  char text[32];
+  snprintf(text, sizeof(text), "futex 0x%llx of ", static_cast<unsigned long long>(address));
+  return text + (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
+}
+
 // "" if the thread is gone.
 std::string ThreadComm(uint32_t tgid, uint32_t tid) {
   std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/task/" + std::to_string(tid) + "/comm");
@@ -87,12 +96,7 @@ uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid) {
   }
   auto id = static_cast<uint32_t>(lock_ids_.size());
   lock_ids_.emplace(key, id);
-  std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
-  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
-  char text[32];
-  snprintf(text, sizeof(text), "futex 0x%llx of ", static_cast<unsigned long long>(address));
-  std::string name = text + (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
-  work_.tables.locks.push_back({id, kind, address, name});
+  work_.tables.locks.push_back({id, kind, address, FutexName(address, tgid)});
   return id;
 }
 
@@ -100,6 +104,9 @@ uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid) {
 void Session::NoteFutex(const lf_record& r, uint32_t process, Sample* wait) {
   wait->futex = true;
   wait->lock = FutexId(r.syscall_arg0, r.futex_kind, r.tgid);
+  if (wait->lock != UINT32_MAX)
+    for (const auto& v : futex_words_.Look(wait->lock, r.futex_kind, r.futex_value, r.tgid, r.syscall_arg0))
+      work_.tables.locks.push_back({v.id, v.kind, v.address, FutexName(v.address, r.tgid)});
   if (!r.futex_owner) return;
   const InnerThread& owner = OuterThread(r.tgid, r.futex_owner);
   if (!owner.tid || owner.tid == r.tid) return;

@@ -20,6 +20,7 @@
 #include "../kernel/perf_ring.h"
 #include "../kernel/statistics.h"
 #include "../kernel/tcp_files.h"
+#include "futex_words.h"
 #include "interner.h"
 #include "lock_names.h"
 #include "lock_paths.h"
@@ -307,6 +308,7 @@ class Session {
   std::vector<LockRow> locks_to_name_;
   uint64_t locks_dropped_ = 0;
   static constexpr size_t kMaxLocks = 65536;
+  FutexWords futex_words_;
   struct InnerThread {
     uint64_t asked_ns;
     uint32_t tid;

@@ -8,6 +8,8 @@ export const CONDITION_KIND: LockKind = "user condition or idle wait";
 const CONDITION = LOCK_KINDS.indexOf(CONDITION_KIND);
 /** Told from a condition by the expected value; a lock with priority inheritance is one by its operation. */
 const BY_VALUE = FIRST_FUTEX_KIND;
+/** Told by its words in memory; a stack that says otherwise is believed more. */
+const BY_WORDS = LOCK_KINDS.indexOf("user lock, read-write");
 
 /**
  * Ids of futexes whose waits are no contention. A sequence number can be that of a lock by chance, and some locks wait for
@@ -19,11 +21,12 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
   const sequences = sequenceNumbers(profile);
   const idle = neverLeft(profile);
   for (const row of profile.locks) {
-    if (row?.kind !== BY_VALUE && row?.kind !== CONDITION) continue;
+    if (row?.kind !== BY_VALUE && row?.kind !== CONDITION && row?.kind !== BY_WORDS) continue;
     const { all, lock, condition } = sampled.get(row.id) ?? { all: 0, lock: 0, condition: 0 };
     const byStacks = lock * 2 > all ? false : condition * 2 > all ? true : undefined;
     const byValue =
-      row.kind === CONDITION || (lock + condition === 0 && (sequences.has(row.id) || idle.has(row.id)));
+      row.kind === CONDITION ||
+      (row.kind === BY_VALUE && lock + condition === 0 && (sequences.has(row.id) || idle.has(row.id)));
     if (byStacks ?? byValue) conditions.add(row.id);
   }
   return conditions;

@@ -21,7 +21,8 @@ export type SampleSource = Exclude<SourceName, "sockets"> | "lock-owners" | "fut
  * Kinds of locks; index = `LockRow.kind`. Kernel locks from the flags of the tracepoint contention_begin; from
  * FIRST_FUTEX_KIND on futexes, told apart by operation and expected value: "user lock" where a waiter expects a value that
  * glibc, musl, Go and Rust give a lock with waiters (2, 3, or with bit 30 or 31); a condition variable, semaphore, join or
- * parked worker expects something else and is no contention.
+ * parked worker expects something else and is no contention. "user lock, read-write" is Rust's, told by the words in memory.
+ * A row of tables that comes again under its id, with another kind, is what was found out since: the last one holds.
  */
 export const LOCK_KINDS = [
   "spin lock",
@@ -36,6 +37,7 @@ export const LOCK_KINDS = [
   "user lock",
   "user lock, priority inheritance",
   "user condition or idle wait",
+  "user lock, read-write",
 ] as const;
 /** Index into LOCK_KINDS of the first kind of the source `futex`. */
 export const FIRST_FUTEX_KIND = 9;

@@ -1,6 +1,7 @@
 // Waits for futexes: recognised, counted, measured and told apart against programs that counted them themselves.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import { conditionLocks } from "../../src/analysis/futex-conditions.js";
 import { FIRST_FUTEX_KIND, LOCK_KINDS, OFFCPU_STATES } from "../../src/capture/binding.js";
 import { type Results, startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
@@ -120,6 +121,67 @@ for (const without of [[], ["sched_exit_tp"]]) {
     }
   });
 }
+
+for (const without of [[], ["sched_exit_tp"]])
+  test(`locks that no value 2 tells, and what looks like them, ${without.length ? "without" : "with"} sched_exit_tp`, async () => {
+    const program = await startProgram("word-locks", { hold: true });
+    const recorded = await recordWhile(
+      { sources: ["futex"], filters: { pids: [program.pid] }, without },
+      async () => {
+        program.go();
+        await program.result(30_000);
+      },
+    );
+    const { words } = await program.result();
+    const conditions = conditionLocks(recorded.profile);
+    const kinds: Record<string, string> = {
+      "shared mutex": "user lock",
+      "rwlock state": "user lock, read-write",
+      "rwlock writers": "user lock, read-write",
+      parked: "user condition or idle wait",
+    };
+    for (const word of words) {
+      const rows = word.address === 0 ? [] : totalsAt(recorded, word.address, 4n);
+      const counted = sum(rows, (r) => r.count);
+      if (word.name === "join") continue; // glibc's own word: there must be no lock beside the others
+      expect(word.count, word.name).toBeGreaterThan(0);
+      expect(Math.abs(counted - word.count), word.name).toBeLessThanOrEqual(2);
+      expect(sum(rows, (r) => r.sumNs) / word.waitedNs, word.name).toBeGreaterThan(0.85);
+      expect(new Set(rows.map((r) => kindOf(recorded, r.lock))), word.name).toEqual(
+        new Set([kinds[word.name]]),
+      );
+      for (const r of rows) expect(conditions.has(r.lock), word.name).toBe(word.name === "parked");
+    }
+    const known = words
+      .filter(({ address }) => address !== 0)
+      .flatMap((w) => totalsAt(recorded, w.address, 4n));
+    for (const other of recorded.final.lockTotals.filter((t) => !known.includes(t)))
+      expect(kindOf(recorded, other.lock)).toBe("user condition or idle wait");
+  });
+
+const hasRust = spawnSync("rustc", ["--version"]).status === 0;
+
+test.runIf(hasRust)(
+  "the locks of Rust's own standard library are locks, its parked thread is none",
+  async () => {
+    const program = await startProgram("rust-locks", { hold: true });
+    const recorded = await recordWhile({ sources: ["futex"], filters: { pids: [program.pid] } }, async () => {
+      program.go();
+      await program.result(30_000);
+    });
+    const { rwlock, mutex } = await program.result();
+    const conditions = conditionLocks(recorded.profile);
+    const [ofRwLock, ofMutex] = [totalsAt(recorded, rwlock, 8n), totalsAt(recorded, mutex, 4n)];
+    expect(sum(ofRwLock, (r) => r.count)).toBeGreaterThan(100);
+    expect(new Set(ofRwLock.map((r) => kindOf(recorded, r.lock)))).toEqual(
+      new Set(["user lock, read-write"]),
+    );
+    expect(new Set(ofMutex.map((r) => kindOf(recorded, r.lock)))).toEqual(new Set(["user lock"]));
+    expect(sum(ofMutex, (r) => r.count)).toBeGreaterThan(100);
+    for (const total of recorded.final.lockTotals)
+      expect(conditions.has(total.lock)).toBe(!ofRwLock.includes(total) && !ofMutex.includes(total));
+  },
+);
 
 test("who still waits at the end is charged, and so is a wait that began before the recording", async () => {
   const program = await startProgram("lock-convoy", {

@@ -50,6 +50,12 @@ export interface Results {
   };
   /** Runs until it is stopped; its ready line has the addresses. */
   "futex-turns": { readonly lock: number; readonly condition: number };
+  /** Built only where rustc is. Addresses of the locks. */
+  "rust-locks": { readonly rwlock: number; readonly mutex: number };
+  /** `address` 0: of words that are not known. */
+  "word-locks": {
+    readonly words: readonly { name: string; address: number; count: number; waitedNs: number }[];
+  };
   "lock-convoy": {
     readonly waits: number;
     readonly waitedNs: number;
