@@ -10,8 +10,8 @@
 namespace lowflame {
 namespace {
 
-// library/std/src/sys/sync/rwlock/futex.rs (before 1.78 sys/unix/locks/futex_rwlock.rs): readers in the low 30 bits, all of
-// them set while a writer has it, and two bits for who waits
+// library/std/src/sys/sync/rwlock/futex.rs (before 1.78 sys/unix/locks/futex_rwlock.rs): readers in the low 30 bits,
+// all of them set while a writer has it, and two bits for who waits
 constexpr uint32_t kMask = (1U << 30) - 1, kReadersWaiting = 1U << 30, kWritersWaiting = 1U << 31;
 constexpr uint32_t kMostReaders = 65536;
 
@@ -22,7 +22,9 @@ bool ReadWord(const std::pair<uint32_t, uint64_t>& word, uint32_t* value) {
 
 }  // namespace
 
-bool FutexWords::IsNumber(uint32_t word) { return word > 3 && word < 1U << 30; }
+bool FutexWords::IsNumber(uint32_t word) {
+  return word > 3 && word < 1U << 30;
+}
 
 // All ones are a state, too, and what a parked thread of Rust's has: another look tells.
 bool FutexWords::IsRustRwLock(uint32_t word) {
@@ -45,7 +47,8 @@ bool FutexWords::IsRwLock(const Word& state, uint32_t value, Seen* seen) {
     seen->looks++;
     const bool written = (word & kMask) == kMask;
     // musl's mutexes hold a thread's id and a bit for waiters: that could be readers
-    is = IsRustRwLock(word) && (of_readers ? written || value == LF_FUTEX_ONES : word & kWritersWaiting && word & kMask);
+    is =
+        IsRustRwLock(word) && (of_readers ? written || value == LF_FUTEX_ONES : word & kWritersWaiting && word & kMask);
   }
   if (is) rwlocks_.insert(state);
   return is;

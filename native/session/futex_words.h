@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -44,7 +44,7 @@ class FutexWords {
   // each has no more than there are locks
   std::unordered_map<uint32_t, Seen> seen_;  // by id
   std::set<Word> waited_at_, rwlocks_;       // words in which somebody expects a bit of an RwLock; proven ones
-  std::map<Word, std::vector<Open>> open_;  // by the word that would be the state: not known as such yet
+  std::map<Word, std::vector<Open>> open_;   // by the word that would be the state: not known as such yet
 };
 
 }  // namespace lowflame

@@ -2,6 +2,7 @@
 // them (`LockRow.kind`), but not all: where functions on the stack tell, they decide.
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockRow } from "../capture/binding.js";
 import type { Profile } from "../model/profile.js";
+import { idlePools } from "./idle-pools.js";
 import { waitMeanings } from "./user-lock-callers.js";
 
 export const CONDITION_KIND: LockKind = "user condition or idle wait";
@@ -19,7 +20,7 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
   const conditions = new Set<number>();
   const sampled = sampledMeanings(profile);
   const sequences = sequenceNumbers(profile);
-  const idle = neverLeft(profile);
+  const idle = new Set([...neverLeft(profile), ...idlePools(profile)]);
   for (const row of profile.locks) {
     if (row?.kind !== BY_VALUE && row?.kind !== CONDITION && row?.kind !== BY_WORDS) continue;
     const { all, lock, condition } = sampled.get(row.id) ?? { all: 0, lock: 0, condition: 0 };

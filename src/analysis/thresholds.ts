@@ -78,6 +78,11 @@ export const HELD_RUNNING = { warning: 100e6, critical: 1e9, minSamples: 5, maxF
 export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
 
 /**
+ * Threads of an idle pool wait together for nearly all of the time, in waits that nobody would take for a lock's.
+ */
+export const IDLE_POOL = { share: 0.9, meanNs: 100e6 } as const;
+
+/**
  * A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. Where only the
  * waiters were seen, half of the threads is half of them: then it takes eight that wait at one time.
  */

@@ -6,7 +6,7 @@ import type { Profile } from "../model/profile.js";
 import { firstOutside, functionsWhere, Tally } from "./cpu-time.js";
 import type { LockCaller } from "./lock-callers.js";
 import { shown } from "./text.js";
-import { isLockingText, meaningOf, type WaitMeaning } from "./user-lock-names.js";
+import { isLockingText, isOwnLock, isWordWait, meaningOf, type WaitMeaning } from "./user-lock-names.js";
 
 /** @returns the caller of each node of the profile's tree, by node: "[unknown]" where all of the stack is locking text */
 export function userLockCallers(profile: Profile): (node: number) => LockCaller {
@@ -42,12 +42,23 @@ export function mainUserLockCaller(profile: Profile, lock: number): string | und
   return first === undefined || first.name === "[unknown]" ? undefined : first.name;
 }
 
-/** By node: what the innermost function on its path that tells it says; a condition takes its mutex again by a lock. */
+/**
+ * By node: what the innermost function on its path that tells it says; a condition takes its mutex again by a lock. A wait for a
+ * word of the program's own is one for work, unless its caller is called as locks are.
+ */
 export function waitMeanings(profile: Profile): readonly WaitMeaning[] {
   const { tree, functions } = profile;
   const own = functions.name.map((name, id) => (functions.kind[id] === "user" ? meaningOf(name) : undefined));
+  const words = functions.name.map((name, id) => functions.kind[id] === "user" && isWordWait(name));
+  const locks = functions.name.map((name, id) => functions.kind[id] === "user" && isOwnLock(name));
   const meanings = new Array<WaitMeaning>(tree.count);
-  for (let node = 1; node < tree.count; node++)
-    meanings[node] = own[tree.func[node]!] ?? meanings[tree.parent[node]!];
+  const inLock = new Uint8Array(tree.count); // by node: whether the innermost function but waits for words is an own lock
+  for (let node = 1; node < tree.count; node++) {
+    const func = tree.func[node]!;
+    const parent = tree.parent[node]!;
+    inLock[node] = words[func] ? inLock[parent]! : Number(locks[func]);
+    const ofWord = inLock[parent] === 1 ? "lock" : "condition";
+    meanings[node] = own[func] ?? (words[func] ? ofWord : meanings[parent]);
+  }
   return meanings;
 }

@@ -45,6 +45,16 @@ const CONDITION: readonly RegExp[] = [
   /^(?:os::)?Platform(?:Event|Monitor)::\w*(?:wait|park)/,
 ];
 
+/**
+ * Waits for a word of the program's own, C++20: who calls it says what for. libstdc++ 11 to 16: <bits/atomic_wait.h>,
+ * <bits/atomic_base.h>; libc++: <__atomic/atomic_sync.h>, src/atomic.cpp.
+ */
+const WORD =
+  /^std::(?:\w+::)*(?:__atomic_base|__atomic_float|__atomic_ref|__atomic_flag_base|atomic|atomic_flag|atomic_ref|__waiter\w*|__bare_wait|__enters_wait|__platform_wait\w*|__wait_\w+|__(?:cxx_|libcpp_)?(?:atomic|platform|contention)_(?:wait|spin)\w*)(?:::|$)/;
+
+/** A lock of the program's own: lock, lock_shared, acquire_lock, Mutex::lock_slow. */
+const OWN_LOCK = /(?:^|::|_)[lL]ock(?:_?(?:[sS]low|[sS]hared|[eE]xclusive|[cC]ontended|[wW]ait|[pP]ath))*$/;
+
 /** The rest of what stands there: stubs of system calls and the ways to them. */
 const BETWEEN: readonly RegExp[] = [
   // glibc: nptl/futex-internal.c, nptl/cancellation.c, sysdeps/unix/sysv/linux/syscall_cancel.S
@@ -92,12 +102,18 @@ export function meaningOf(name: string): WaitMeaning {
   return CONDITION.some((text) => text.test(plain)) ? "condition" : undefined;
 }
 
+/** Whether a user function waits for any word of the program's. */
+export const isWordWait = (name: string): boolean => WORD.test(plainUserName(name));
+
+/** Whether a function of a program is called as locks are taken. */
+export const isOwnLock = (name: string): boolean => OWN_LOCK.test(plainUserName(name));
+
 /** Whether a user function is text of the lock or of the wait itself, so that who calls it says more. */
 export function isLockingText(name: string, module: string): boolean {
   const file = module.slice(module.lastIndexOf("/") + 1);
   // The model calls what has no name after its file: src/model/function-table.ts.
   if (name.startsWith(`${file}+0x`)) return isLibc(module) || RUNTIME_FILE.test(file);
-  if (meaningOf(name) !== undefined) return true;
+  if (meaningOf(name) !== undefined || isWordWait(name)) return true;
   const plain = plainUserName(name);
   return BETWEEN.some((text) => text.test(plain));
 }

@@ -1,9 +1,9 @@
-// Waits for locks that cannot be told by the private value 2 alone: a mutex that processes share, taken with a timeout; the
-// read-write lock of Rust's standard library; beside them what looks alike and is no lock: a parked thread of Rust and
-// the join of a thread. The read-write lock and the parked thread make the very system calls, with the very words, of
-// library/std/src/sys/sync/rwlock/futex.rs and thread_parking/futex.rs (Rust 1.62 to 1.95; before 1.78 in sys/unix/locks),
-// without their spinning. rust-locks.rs is the real one, where a compiler is at hand. Prints, for each, address, number
-// and length of the waits.
+// Waits for locks that cannot be told by the private value 2 alone: a mutex that processes share, taken with a timeout;
+// the read-write lock of Rust's standard library; beside them what looks alike and is no lock: a parked thread of Rust
+// and the join of a thread. The read-write lock and the parked thread make the very system calls, with the very words,
+// of library/std/src/sys/sync/rwlock/futex.rs and thread_parking/futex.rs (Rust 1.62 to 1.95; before 1.78 in
+// sys/unix/locks), without their spinning. rust-locks.rs is the real one, where a compiler is at hand. Prints, for
+// each, address, number and length of the waits.
 //
 //   word-locks [--ms 1000] [--hold]
 #include <linux/futex.h>
@@ -22,9 +22,7 @@ enum { SHARED, STATE, NOTIFY, PARKER, JOIN, WORDS };
 static const char* const names[WORDS] = {"shared mutex", "rwlock state", "rwlock writers", "parked", "join"};
 static _Atomic uint64_t waits[WORDS], waited_ns[WORDS];
 static pthread_mutex_t shared;
-static struct {
-  _Atomic uint32_t state, writer_notify;
-} rwlock;
+static struct { _Atomic uint32_t state, writer_notify; } rwlock;
 static _Atomic uint32_t parker, over;
 
 static void counted(int word, uint64_t slept, uint64_t from) {

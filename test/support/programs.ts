@@ -50,6 +50,9 @@ export interface Results {
   };
   /** Runs until it is stopped; its ready line has the addresses. */
   "futex-turns": { readonly lock: number; readonly condition: number };
+  /** Addresses of the words. */
+  "atomic-pool": AtomicPoolResult;
+  "atomic-pool-stripped": AtomicPoolResult;
   /** Built only where rustc is. Addresses of the locks. */
   "rust-locks": { readonly rwlock: number; readonly mutex: number };
   /** `address` 0: of words that are not known. */
@@ -103,6 +106,12 @@ export interface Results {
   "hostile-names": { readonly threads: readonly { tid: number; cpuNs: number; commHex: string }[] };
 }
 export type ProgramName = keyof Results;
+
+export interface AtomicPoolResult {
+  readonly version: number;
+  readonly idle: number;
+  readonly lock: number;
+}
 
 export interface KnownCpuResult {
   readonly threads: number;
