@@ -39,6 +39,7 @@ enum lf_flag {
   LF_IN_PROGRESS = 16,
   LF_SOFTIRQ_ON_IDLE = 32,
   LF_SPINS = 64,
+  LF_NOTHING_ASKED = 128, /* of a call that has not returned: the other side spoke last */
 };
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */

@@ -1,5 +1,6 @@
 // Socket calls that have not returned by the end of the recording, with their age.
 #include <bpf/bpf.h>
+#include <linux/tcp.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -46,10 +47,22 @@ bool IsSocket(uint32_t tgid, uint64_t fd) {
   return readlink(path, target, sizeof(target) - 1) > 0 && !strncmp(target, "socket:", 7);
 }
 
+// Whether this side of a TCP connection waits for no answer: the other sent data after it did, or it never sent any.
+// Times are known in ticks; a tie says nothing.
+bool NothingAsked(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return false;
+  if (length >= offsetof(tcp_info, tcpi_data_segs_out) + sizeof(info.tcpi_data_segs_out) && !info.tcpi_data_segs_out)
+    return true;
+  return info.tcpi_last_data_recv < info.tcpi_last_data_sent;
+}
+
 }  // namespace
 
-// Who is at the other end of a descriptor of another process, asked of the kernel through a copy of it.
-int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd) {
+// Who is at the other end of a descriptor of another process, and whether it owes that process an answer, asked of the
+// kernel through a copy of it.
+int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd, bool* nothing_asked) {
   UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, tgid, 0)));
   if (!process) return -1;
   UniqueFd copy(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), fd, 0)));
@@ -68,6 +81,7 @@ int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd) {
     // a connection of which the other end came to us is known by our own address
     SetAddress(own, &end);
     end.role = LF_END_ACCEPTED;
+    *nothing_asked = protocol == IPPROTO_TCP && has_peer && NothingAsked(copy.get());
     const bool accepted = endpoint_ids_.count(EndpointKey(end)) != 0 || tcp_start_.listening.count(end.port) != 0;
     if (listens) {
       end.role = LF_END_LISTEN;
@@ -153,7 +167,9 @@ void Session::ChargeCalls() {
     row.flags = LF_IN_PROGRESS;
     row.fd = call.fd;
     row.syscall = static_cast<int32_t>(call.nr);
-    row.endpoint = EndpointOfDescriptor(r.tgid, call.fd);
+    bool nothing_asked = false;
+    row.endpoint = EndpointOfDescriptor(r.tgid, call.fd, &nothing_asked);
+    if (nothing_asked) row.flags |= LF_NOTHING_ASKED;
     work_.tables.calls.push_back(row);
   }
 }

@@ -244,7 +244,7 @@ class Session {
   int64_t EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length);
   void CollectCalls();
   // open_calls.cc
-  int64_t EndpointOfDescriptor(uint32_t tgid, uint32_t fd);
+  int64_t EndpointOfDescriptor(uint32_t tgid, uint32_t fd, bool* nothing_asked);
   void ChargeCalls();
   // connections.cc
   void CollectConnections();

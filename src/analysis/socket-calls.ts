@@ -26,6 +26,8 @@ export interface CallSeen extends SocketOwner {
   readonly blockedNs: number;
   readonly waitingNs: number;
   readonly unfinished: boolean;
+  /** Of an unfinished one: the other side spoke last, so it waits for no answer. False where that is not known. */
+  readonly nothingAsked: boolean;
   readonly result: number;
   /** "ECONNRESET", or "1024"; "" of one that has not returned. */
   readonly outcome: string;
@@ -53,6 +55,7 @@ function callSeen(profile: Profile, call: SocketCall, nameOf: (endpoint: number)
   const { arch } = profile.facts.host;
   const thread = profile.threads[call.thread];
   const unfinished = (call.flags & SampleFlag.inProgress) !== 0;
+  const nothingAsked = unfinished && (call.flags & SampleFlag.nothingAsked) !== 0;
   const { durationNs, busyNs, blockedNs, waitingNs, result } = call;
   return {
     ...socketOwner(profile, thread?.process ?? -1),
@@ -65,7 +68,7 @@ function callSeen(profile: Profile, call: SocketCall, nameOf: (endpoint: number)
     endpoint: call.endpoint < 0 ? null : nameOf(call.endpoint),
     startNs: Math.max(0, call.timeNs - durationNs),
     endNs: call.timeNs,
-    ...{ durationNs, busyNs, blockedNs, waitingNs, unfinished, result },
+    ...{ durationNs, busyNs, blockedNs, waitingNs, unfinished, nothingAsked, result },
     outcome: unfinished ? "" : result < 0 ? errnoName(-result) : String(result),
     node: call.node,
   };

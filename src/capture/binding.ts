@@ -65,6 +65,7 @@ export const SampleFlag = {
   inProgress: 16, // a wait that was still going on when the recording ended
   softirqOnIdle: 32, // work done in interrupt context on top of the idle task
   spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
+  nothingAsked: 128, // of a CallRow in progress: over TCP the other side spoke last, or this one never did
 } as const;
 
 /** Columns of samples, one array a column, all `count` long. Ids index the tables that came with this or an earlier batch. */

@@ -14,6 +14,7 @@ const POLL = 7;
 const SENDTO = 44;
 const RECVFROM = 45;
 const IN_PROGRESS = 16;
+const NOTHING_ASKED = 128;
 /** Of the calls that strace has in its class `network` and that are recorded. */
 const SYSCALL_NUMBERS: Record<string, number> = {
   socket: 41,
@@ -183,22 +184,29 @@ test("100,000 endpoints: memory stays as it is, and what finds no row is in the 
   expect(final.cost.kernelMemoryBytes).toBeLessThan(before + 1_000_000);
 });
 
-test("a call that began before the recording is told with the recording's length as its age", async () => {
-  const program = await startProgram("tcp-life", { args: ["--stuck", "1", "--ms", "20000"] });
-  await program.child.until(() => program.child.stdout.includes('"stuck"'), 10_000, "the call");
-  const recorded = await recordWhile({ sources: ["sockets"] }, () => sleep(1500));
-  await program.stop();
-  const open = recorded.profile.calls.filter((c) => {
-    const thread = recorded.profile.threads[c.thread];
-    return thread !== undefined && recorded.profile.processes[thread.process]?.pid === program.pid;
-  });
-  expect(open).toHaveLength(1);
-  const [call] = open;
-  expect(call).toMatchObject({ syscall: RECVFROM, flags: IN_PROGRESS });
-  expect(call!.durationNs).toBe(recorded.profile.durationNs);
-  expect(call!.blockedNs / call!.durationNs).toBeGreaterThan(0.99);
-  expect(nameOf(recorded, call!.endpoint)).toMatch(/^remote 127\.0\.0\.1 \d+$/);
-});
+test.each([
+  ["nothing was asked", "1", IN_PROGRESS | NOTHING_ASKED],
+  ["nobody answers", "2", IN_PROGRESS],
+  ["the answer has come", "3", IN_PROGRESS | NOTHING_ASKED],
+])(
+  "a call that began before the recording is told with the recording's length as its age: %s",
+  async (_, stuck, flags) => {
+    const program = await startProgram("tcp-life", { args: ["--stuck", stuck, "--ms", "20000"] });
+    await program.child.until(() => program.child.stdout.includes('"stuck"'), 10_000, "the call");
+    const recorded = await recordWhile({ sources: ["sockets"] }, () => sleep(1500));
+    await program.stop();
+    const open = recorded.profile.calls.filter((c) => {
+      const thread = recorded.profile.threads[c.thread];
+      return thread !== undefined && recorded.profile.processes[thread.process]?.pid === program.pid;
+    });
+    expect(open).toHaveLength(1);
+    const [call] = open;
+    expect(call).toMatchObject({ syscall: RECVFROM, flags });
+    expect(call!.durationNs).toBe(recorded.profile.durationNs);
+    expect(call!.blockedNs / call!.durationNs).toBeGreaterThan(0.99);
+    expect(nameOf(recorded, call!.endpoint)).toMatch(/^remote 127\.0\.0\.1 \d+$/);
+  },
+);
 
 test("questions that nobody answers count with the time that was waited: given up, and still waiting at the end", async () => {
   const program = await startProgram("tcp-life", { args: ["--hang", "6", "--ms", "20000"], hold: true });

@@ -1,7 +1,8 @@
 // Connections whose lives are known: a prime number each of those that are established and closed, refused, reset, and
 // left in CLOSE-WAIT; and a listening socket that nobody accepts from. Prints how many it made of each, and its ports.
 // With --loss it sends on a connection until the time is over, for a test that makes the network lose segments; with
-// --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does; with
+// --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does (1: it
+// asked nothing, 2: it asked, 3: it was answered 50 ms later); with
 // --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s; with
 // --crowd it asks and is answered on so many connections, and closes none.
 //
@@ -80,9 +81,15 @@ int main(int argc, char** argv) {
   int full = listen_on(0, BACKLOG, &full_port);
   int closed = listen_on(0, 0, &closed_port);
 
-  if (option(argc, argv, "--stuck", 0)) {
+  uint64_t stuck = option(argc, argv, "--stuck", 0);
+  if (stuck) {
     pthread_t thread;
-    must(!pthread_create(&thread, NULL, wait_for_bytes, (void*)(intptr_t)connected(listener, port, &other)), "thread");
+    int fd = connected(listener, port, &other);
+    char c;
+    if (stuck > 1) must(write(fd, "?", 1) == 1 && read(other, &c, 1) == 1, "question");
+    poll(NULL, 0, 50);
+    if (stuck > 2) must(write(other, "!", 1) == 1 && read(fd, &c, 1) == 1, "answer");
+    must(!pthread_create(&thread, NULL, wait_for_bytes, (void*)(intptr_t)fd), "thread");
     poll(NULL, 0, 200);
     printf("{\"event\":\"stuck\"}\n");
     fflush(stdout);

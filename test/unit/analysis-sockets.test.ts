@@ -152,13 +152,20 @@ describe("sockets-growing", () => {
 });
 
 describe("unfinished-call", () => {
-  function unfinished(syscall: number, role: EndpointRole | null, ageNs: number, busyNs = 0, fd = 7) {
+  function unfinished(
+    syscall: number,
+    role: EndpointRole | null,
+    ageNs: number,
+    busyNs = 0,
+    fd = 7,
+    flags = 0,
+  ) {
     const capture = new FakeCapture();
     const { thread } = capture.process(80, "client");
     const endpoint = role === null ? -1 : capture.endpoint({ role });
     capture.slowCall(thread, [], {
       ...{ syscall, endpoint, durationNs: ns(ageNs), blockedNs: ns(ageNs - busyNs), busyNs: ns(busyNs) },
-      ...{ timeNs: 10e9, flags: SampleFlag.inProgress, fd },
+      ...{ timeNs: 10e9, flags: SampleFlag.inProgress | flags, fd },
     });
     return found("unfinished-call", capture);
   }
@@ -192,6 +199,14 @@ describe("unfinished-call", () => {
       [SYS.read, "accepted"],
     ] as const)
       expect(unfinished(syscall, role, 8e9)).toMatchObject([{ severity: "info" }]);
+  });
+
+  test("of a thread that was answered and waits for more is only worth knowing", () => {
+    const waits = (syscall: number) => unfinished(syscall, "remote", 8e9, 0, 7, SampleFlag.nothingAsked);
+    expect(waits(SYS.recvfrom)).toMatchObject([
+      { severity: "info", detail: expect.stringContaining("spoke last") },
+    ]);
+    expect(waits(SYS.sendto)).toMatchObject([{ severity: "warning" }]);
   });
 
   test("is none for a young call, and none for a call that waits for events", () => {

@@ -33,7 +33,8 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
   const { call, comm, pid, fd, endpoint, durationNs } = first;
   const name = pid === null ? shown(comm) : `${shown(comm)} (pid ${pid})`;
   const where = placeOf(first);
-  const idle = endpoint !== null && IDLE_ROLES.has(endpoint.role) && RECEIVING.test(call);
+  // of several threads each must be idle
+  const idle = RECEIVING.test(call) && calls.every(isIdle);
   const many = calls.length > 1 ? `${calls.length} threads of ${name} have` : `${name} has`;
   const ss = ssCommand(profile.endpoints[first.endpointId]);
   const seen =
@@ -61,6 +62,9 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
   };
 }
 
+const isIdle = ({ endpoint, nothingAsked }: CallSeen): boolean =>
+  nothingAsked || (endpoint !== null && IDLE_ROLES.has(endpoint.role));
+
 /** " on " end and descriptor, as far as they are known; "" where neither is. */
 function placeOf({ fd, endpoint }: CallSeen): string {
   if (endpoint === null) return fd === null ? "" : ` on descriptor ${fd}`;
@@ -68,9 +72,11 @@ function placeOf({ fd, endpoint }: CallSeen): string {
 }
 
 /** What it waits for, as far as the call tells. */
-function doingOf({ call, busyNs, durationNs }: CallSeen, idle: boolean): string {
+function doingOf({ call, busyNs, durationNs, nothingAsked }: CallSeen, idle: boolean): string {
   if (busyNs > durationNs / 2)
     return "It is busy in the kernel all that time: see what it spins on in the CPU tab.";
+  if (idle && nothingAsked)
+    return "It owes nobody an answer there and is owed none: the other side spoke last, and may speak when it has something to say (SUBSCRIBE, events, replication).";
   if (idle)
     return "It waits for others to send or to connect, which may be how it idles; such a thread can do nothing else meanwhile.";
   if (/^connect/.test(call)) return "The other side does not answer to the connection request.";
