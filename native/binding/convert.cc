@@ -256,6 +256,7 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     row["process"] = Num(env, static_cast<double>(c.process));
     row["opened"] = Num(env, c.opened);
     row["closed"] = Num(env, c.closed);
+    row["descriptors"] = Num(env, c.descriptors);
     return row;
   });
   tables["calls"] = ArrayOf(env, t.calls, [&](const CallRow& c) {

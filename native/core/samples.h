@@ -93,11 +93,12 @@ struct CallRow {
   int64_t endpoint;  // -1 = unknown
 };
 
-// Sockets that a process has opened and closed since the recording began.
+// Sockets that a process has opened and closed since the recording began, and the descriptors that it has open now, of
+// any kind; 0 where that is not known.
 struct SocketCountRow {
   double time_ns;
   uint32_t process;
-  uint64_t opened, closed;
+  uint64_t opened, closed, descriptors;
 };
 
 // New rows since the last batch. Ids of frames and stack nodes are consecutive from first_*.

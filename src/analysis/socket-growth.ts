@@ -8,7 +8,10 @@ export interface Growth {
   readonly process: number;
   readonly opened: number;
   readonly closed: number;
-  /** Seconds in which the number of open sockets rose, of all. */
+  /** By how much the number of open sockets grew, or of open descriptors where that is known. */
+  readonly more: number;
+  readonly counted: "sockets" | "descriptors";
+  /** Seconds in which it rose, of all. */
   readonly risingShare: number;
 }
 
@@ -23,39 +26,61 @@ export function growths(profile: Profile): Growth[] {
     else rows.push(row);
   }
   return [...byProcess]
-    .map(([process, rows]) => ({ process, last: rows.at(-1)!, rises: risesOf(rows, profile.durationNs) }))
-    .filter(({ last, rises }) => grows(last, rises))
-    .sort((a, b) => open(b.last) - open(a.last))
-    .map(({ process, last: { opened, closed }, rises }) => ({
-      ...{ process, opened, closed },
-      risingShare: risingShare(rises),
-    }));
+    .flatMap(([process, rows]) => growthOf(process, rows, profile.durationNs) ?? [])
+    .sort((a, b) => b.more - a.more);
 }
 
-const open = ({ opened, closed }: SocketCountRow): number => opened - closed;
+/**
+ * Of the open descriptors where they are known: calls of close are also made on copies of a descriptor, and some programs close
+ * many at once, which no call of close tells. Each that it has more must be a socket that it opened. Where they are not known only
+ * a process that closes hardly any is told.
+ */
+function growthOf(process: number, rows: readonly SocketCountRow[], durationNs: number): Growth | undefined {
+  const known = rows.filter(({ descriptors }) => descriptors > 0);
+  const { opened, closed } = rows.at(-1)!;
+  const closesFew = closed < opened * SOCKET_GROWTH.closedShare;
+  const counted = known.length >= 2 ? "descriptors" : "sockets";
+  const first = known[0]?.descriptors ?? 0;
+  const rises =
+    counted === "descriptors"
+      ? risesOf(known, durationNs, ({ descriptors }) => descriptors - first).slice(1)
+      : risesOf(rows, durationNs, (row) => row.opened - row.closed);
+  const more = rises.reduce((sum, rise) => sum + rise, 0);
+  if (counted === "sockets" ? !closesFew : more > opened) return undefined;
+  // the first second of the descriptors is that of the first count
+  const seconds = rises.length + (counted === "descriptors" ? 1 : 0);
+  if (seconds < (closesFew ? SOCKET_GROWTH.minIntervals : SOCKET_GROWTH.minIntervalsClosing))
+    return undefined;
+  return grows(more, rises)
+    ? { process, opened, closed, more, counted, risingShare: risingShare(rises) }
+    : undefined;
+}
+
 const risingShare = (rises: readonly number[]): number =>
   rises.filter((rise) => rise > 0).length / Math.max(1, rises.length);
 
-function grows(last: SocketCountRow, rises: readonly number[]): boolean {
+function grows(more: number, rises: readonly number[]): boolean {
   // What a server opens at once when it warms up, or when its clients come, is no growth: the largest second is left out.
-  const steady = open(last) - rises.reduce((most, rise) => Math.max(most, rise), 0);
+  const steady = more - rises.reduce((most, rise) => Math.max(most, rise), 0);
   return (
-    rises.length >= SOCKET_GROWTH.minIntervals &&
-    open(last) >= SOCKET_GROWTH.least &&
+    more >= SOCKET_GROWTH.least &&
     steady >= SOCKET_GROWTH.perSecond * (rises.length - 1) &&
-    last.closed < last.opened * SOCKET_GROWTH.closedShare &&
     risingShare(rises) >= SOCKET_GROWTH.risingShare
   );
 }
 
-/** By how much the number of open sockets rose in each second of the recording. */
-function risesOf(rows: readonly SocketCountRow[], durationNs: number): number[] {
+/** By how much a number rose in each second of the recording. */
+function risesOf(
+  rows: readonly SocketCountRow[],
+  durationNs: number,
+  value: (row: SocketCountRow) => number,
+): number[] {
   let at = 0;
   let before = 0;
   return Array.from({ length: Math.floor(durationNs / 1e9) }, (_, second) => {
     let now = before;
     // The counts come about once a second: half a second of grace keeps each in its own.
-    while (at < rows.length && rows[at]!.timeNs <= (second + 1.5) * 1e9) now = open(rows[at++]!);
+    while (at < rows.length && rows[at]!.timeNs <= (second + 1.5) * 1e9) now = value(rows[at++]!);
     const rise = now - before;
     before = now;
     return rise;

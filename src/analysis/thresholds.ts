@@ -125,6 +125,8 @@ export const SOCKET_GROWTH = {
   closedShare: 0.1,
   risingShare: 0.9,
   minIntervals: 4,
+  /** Of a process that closes some of them, too: load that grows looks the same for a while. */
+  minIntervalsClosing: 8,
 } as const;
 
 /**

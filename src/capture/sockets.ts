@@ -59,7 +59,10 @@ export interface SocketCountRow {
   readonly timeNs: number;
   readonly process: number;
   readonly opened: number;
+  /** Calls of close, also on one of several descriptors of a socket; close_range is none of them. */
   readonly closed: number;
+  /** Descriptors of any kind that it had open then; 0: not known (kernels before 6.2, a process that has ended). */
+  readonly descriptors: number;
 }
 
 /** Exact account of one process and system call (not sampled). Buckets as in RunQueueRow. */

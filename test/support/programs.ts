@@ -68,6 +68,7 @@ export interface Results {
   };
   "many-sockets": { readonly threads: number };
   "socket-loop": { readonly calls: number; readonly wallNs: number };
+  "socket-leak": { readonly opened: number };
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
   /** Numbers of connections of each fate; `sent`: blocks of 1,000 bytes; and ports. */

@@ -125,11 +125,15 @@ describe("contended-socket-call", () => {
 
 describe("sockets-growing", () => {
   /** Open and closed sockets second by second. */
-  function growth(opened: (second: number) => number, closed: (second: number) => number = () => 0) {
+  function growth(
+    opened: (second: number) => number,
+    closed: (second: number) => number = () => 0,
+    descriptors: (second: number) => number = () => 0,
+  ) {
     const capture = new FakeCapture();
     const { process } = capture.process(80, "leaky");
     for (let second = 1; second <= 10; second++)
-      capture.socketCount(process, second * 1e9 + 3e6, opened(second), closed(second));
+      capture.socketCount(process, second * 1e9 + 3e6, opened(second), closed(second), descriptors(second));
     return found("sockets-growing", capture);
   }
 
@@ -140,6 +144,44 @@ describe("sockets-growing", () => {
     );
     expect(finding!.next.join("\n")).toContain("state close-wait");
   });
+
+  test.each<[string, (second: number) => number, (second: number) => number, string]>([
+    [
+      "one that closes nine tenths",
+      (second) => second * 100,
+      (second) => second * 90,
+      "does not close all of them: 90 more",
+    ],
+    [
+      "one that closes a copy of each",
+      (second) => second * 10,
+      (second) => second * 10,
+      "does not close all of them: 90 more",
+    ],
+    ["one that closes none", (second) => second * 10, () => 0, "does not close them: 90 more"],
+  ])("by its open descriptors finds %s", (_, opened, closed, title) => {
+    const [finding] = growth(opened, closed, (second) => 30 + second * 10);
+    expect(finding!.title).toContain(title);
+    expect(finding!.detail).toContain("its open descriptors became more");
+  });
+
+  test("by its open descriptors clears one that closes many at once", () =>
+    expect(
+      growth(
+        (second) => second * 100,
+        () => 0,
+        (second) => 30 + (second % 2),
+      ),
+    ).toEqual([]));
+
+  test("leaves out descriptors that cannot be sockets", () =>
+    expect(
+      growth(
+        (second) => second,
+        () => 0,
+        (second) => second * 50,
+      ),
+    ).toEqual([]));
 
   test.each<[string, (second: number) => number, ((second: number) => number)?]>([
     ["a server that warms up", () => 1_000],

@@ -13,7 +13,7 @@ import { CLOSE_WAIT } from "../thresholds.js";
 export function closeWaits(profile: Profile): Finding[] {
   const found = leftOpen(profile).slice(0, CLOSE_WAIT.maxFindings);
   if (found.length === 0) return [];
-  const growing = new Map(growths(profile).map((growth) => [growth.process, growth.opened - growth.closed]));
+  const growing = new Map(growths(profile).map((growth) => [growth.process, growth.more]));
   return found.map((left) => finding(profile, left, growing.get(left.process) ?? 0));
 }
 

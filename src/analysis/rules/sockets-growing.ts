@@ -5,6 +5,7 @@ import { ratio } from "../../model/units.js";
 import type { Finding } from "../finding.js";
 import { type Growth, growths, leftOpen } from "../socket-growth.js";
 import { percent, shown, time } from "../text.js";
+import { SOCKET_GROWTH } from "../thresholds.js";
 
 /** Findings "sockets-growing", the fastest growth first. */
 export function growingSockets(profile: Profile): Finding[] {
@@ -14,10 +15,9 @@ export function growingSockets(profile: Profile): Finding[] {
     .map((growth) => finding(profile, growth));
 }
 
-function finding(profile: Profile, { process, opened, closed, risingShare }: Growth): Finding {
+function finding(profile: Profile, { process, opened, closed, more, counted, risingShare }: Growth): Finding {
   const row = profile.processes[process]!;
   const name = `${shown(row.comm)} (pid ${row.pid})`;
-  const more = opened - closed;
   const rate = (more / (profile.durationNs / 1e9)).toFixed(1);
   const waiting = profile.final?.tcpCounters?.closeWaitAtEnd ?? 0;
   const closeWait =
@@ -27,8 +27,8 @@ function finding(profile: Profile, { process, opened, closed, risingShare }: Gro
   return {
     rule: "sockets-growing",
     severity: "warning",
-    title: `${name} opens sockets and does not close them: ${more.toLocaleString("en-US")} more in ${time(profile.durationNs)}, ${rate} a second`,
-    detail: `It opened ${opened.toLocaleString("en-US")} sockets and closed ${closed.toLocaleString("en-US")}, and the number rose in ${percent(risingShare)} of all seconds. Either its load grows, or it forgets connections; then it will run out of descriptors (EMFILE) or memory.${closeWait}`,
+    title: `${name} opens sockets and does not close ${closed > opened * SOCKET_GROWTH.closedShare ? "all of " : ""}them: ${more.toLocaleString("en-US")} more in ${time(profile.durationNs)}, ${rate} a second`,
+    detail: `It opened ${opened.toLocaleString("en-US")} sockets and closed ${closed.toLocaleString("en-US")}${counted === "descriptors" ? ", its open descriptors became more" : ""}, and the number rose in ${percent(risingShare)} of all seconds. Either its load grows, or it forgets connections; then it will run out of descriptors (EMFILE) or memory.${closeWait}`,
     share: ratio(more / Math.max(1, opened)),
     culprit: name,
     contributors: [],

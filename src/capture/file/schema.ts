@@ -169,6 +169,7 @@ message SocketCount {
   sint32 process = 2;
   double opened = 3;
   double closed = 4;
+  double descriptors = 5; // 0: not known
 }
 message Samples {
   string source = 1;

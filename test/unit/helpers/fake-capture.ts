@@ -182,8 +182,8 @@ export class FakeCapture {
   }
 
   /** Sockets that a process has opened and closed so far. */
-  socketCount(process: number, timeNs: number, opened: number, closed = 0): this {
-    this.#socketCounts.push({ timeNs, process, opened, closed });
+  socketCount(process: number, timeNs: number, opened: number, closed = 0, descriptors = 0): this {
+    this.#socketCounts.push({ timeNs, process, opened, closed, descriptors });
     return this;
   }
 
