@@ -10,8 +10,7 @@ lf_settings SettingsOf(const ObjectConfig& config) {
   lf_settings s{};
   s.filter_pids = static_cast<uint32_t>(config.filters.pids.size());
   s.filter_comms = static_cast<uint32_t>(std::min<size_t>(config.filters.comms.size(), LF_MAX_COMMS));
-  for (uint32_t i = 0; i < s.filter_comms; i++)
-    strncpy(s.comm[i], config.filters.comms[i].c_str(), LF_COMM_LEN - 1);
+  for (uint32_t i = 0; i < s.filter_comms; i++) strncpy(s.comm[i], config.filters.comms[i].c_str(), LF_COMM_LEN - 1);
   s.filter_cgroups = static_cast<uint32_t>(std::min<size_t>(config.filters.cgroups.size(), LF_MAX_CGROUPS));
   s.filter_cpus = !config.filters.cpus.empty();
   for (int cpu : config.filters.cpus)

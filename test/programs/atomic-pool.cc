@@ -1,5 +1,5 @@
-// Idle threads that wait in C++20's std::atomic::wait, for words that hold the very values of a lock with waiters, and beside
-// them a lock that is really one, made of the same. Prints the addresses of the words.
+// Idle threads that wait in C++20's std::atomic::wait, for words that hold the very values of a lock with waiters, and
+// beside them a lock that is really one, made of the same. Prints the addresses of the words.
 //
 //   atomic-pool [--ms 1500] [--hold]
 //
@@ -76,8 +76,9 @@ int main(int argc, char** argv) {
     }
     pause_ms(100);
   }
-  printf("{\"event\":\"result\",\"version\":%llu,\"idle\":%llu,\"lock\":%llu}\n", (unsigned long long)(uintptr_t)&version,
-         (unsigned long long)(uintptr_t)&state, (unsigned long long)(uintptr_t)&mutex.word);
+  printf("{\"event\":\"result\",\"version\":%llu,\"idle\":%llu,\"lock\":%llu}\n",
+         (unsigned long long)(uintptr_t)&version, (unsigned long long)(uintptr_t)&state,
+         (unsigned long long)(uintptr_t)&mutex.word);
   fflush(stdout);
   _exit(0);
 }

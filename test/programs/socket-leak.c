@@ -1,5 +1,5 @@
-// Opens sockets, twenty each second, and closes of them what its mode says. 1: one in two. 2: a copy of each, not the socket.
-// 3: all at once, with one call.
+// Opens sockets, twenty each second, and closes of them what its mode says. 1: one in two. 2: a copy of each, not the
+// socket. 3: all at once, with one call.
 //
 //   socket-leak [--mode 1] [--ms 10000] [--hold]
 #include <sys/socket.h>
