@@ -13,8 +13,8 @@ namespace lowflame {
 // as nobody writes into them.
 std::string IdentityOf(uint32_t pid, const Mapping& mapping);
 
-// Opens it for reading: the mapping itself, or else its path in the process's root if that still is the same file. Empty
-// if it is no regular file or cannot be had.
+// Opens it for reading: the mapping itself, or else its path in the process's root if that still is the same file.
+// Empty if it is no regular file or cannot be had.
 UniqueFd OpenMapped(uint32_t pid, const Mapping& mapping);
 
 }  // namespace lowflame
