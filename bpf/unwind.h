@@ -28,14 +28,14 @@
 
 /* Where the CFA (the stack pointer before the call) is; the return address is at CFA - 8 unless said otherwise. */
 enum lf_uw_cfa {
-  LF_UW_NONE = 0,  /* no rule: by frame pointer */
-  LF_UW_SP,        /* rsp + cfa_offset */
-  LF_UW_FP,        /* rbp + cfa_offset */
-  LF_UW_PLT,       /* rsp + 8, + 16 from the 11th byte of an entry of 16 on (what linkers write for .plt) */
-  LF_UW_DEREF_SP,  /* *(rsp + cfa_offset) + cfa_add */
-  LF_UW_DEREF_FP,  /* *(rbp + cfa_offset) + cfa_add */
-  LF_UW_SIGNAL,    /* frame of a signal handler: rsp, rbp, rip of the interrupted code lie in struct sigcontext */
-  LF_UW_END,       /* the return address is undefined: first frame of a thread */
+  LF_UW_NONE = 0,    /* no rule: by frame pointer */
+  LF_UW_SP,          /* rsp + cfa_offset */
+  LF_UW_FP,          /* rbp + cfa_offset */
+  LF_UW_PLT,         /* rsp + 8, + 16 from the 11th byte of an entry of 16 on (what linkers write for .plt) */
+  LF_UW_DEREF_SP,    /* *(rsp + cfa_offset) + cfa_add */
+  LF_UW_DEREF_FP,    /* *(rbp + cfa_offset) + cfa_add */
+  LF_UW_SIGNAL,      /* frame of a signal handler: rsp, rbp, rip of the interrupted code lie in struct sigcontext */
+  LF_UW_END,         /* the return address is undefined: first frame of a thread */
   LF_UW_UNSUPPORTED, /* a rule that this walker does not have */
 };
 enum lf_uw_fp {
