@@ -179,6 +179,7 @@ struct lf_call_area {
   __u64 window_ns;
   __u64 window_stacks;
   struct lf_record_call scratch;
+  struct lf_uw_walks unwind;
   __u64 socket;         /* of the call that ends */
   __u64 closing_socket; /* of the close that begins */
   struct lf_endpoint end;

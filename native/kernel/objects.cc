@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "../core/error.h"
+#include "settings.h"
 #include "skeletons.h"
 
 namespace lowflame {
@@ -169,6 +170,10 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
     if ((name == "lf_slots" || name == "lf_full_sets") && config.slot_sets)
       bpf_map__set_max_entries(map, config.slot_sets);
+    if (name == "lf_uw_processes") bpf_map__set_max_entries(map, config.unwind ? config.unwind_processes : 1);
+    // what nobody will fill takes no room
+    if (!config.unwind && (name == "lf_uw_files" || name == "lf_uw_rules" || name == "lf_uw_tables"))
+      bpf_map__set_max_entries(map, 1);
     if (name == "lf_pids")
       bpf_map__set_max_entries(map, static_cast<uint32_t>(std::max<size_t>(1, config.filters.pids.size())));
     if (name.size() > 7 && name.compare(name.size() - 7, 7, ".rodata") == 0) {
@@ -177,30 +182,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
       if (!initial || size < sizeof(lf_settings))
         throw Error("EBPF_OBJECT", "the BPF object does not match the addon: build again");
       std::vector<char> copy(static_cast<const char*>(initial), static_cast<const char*>(initial) + size);
-      lf_settings s{};
-      s.filter_pids = static_cast<uint32_t>(config.filters.pids.size());
-      s.filter_comms = static_cast<uint32_t>(std::min<size_t>(config.filters.comms.size(), LF_MAX_COMMS));
-      for (uint32_t i = 0; i < s.filter_comms; i++)
-        strncpy(s.comm[i], config.filters.comms[i].c_str(), LF_COMM_LEN - 1);
-      s.filter_cgroups = static_cast<uint32_t>(std::min<size_t>(config.filters.cgroups.size(), LF_MAX_CGROUPS));
-      s.filter_cpus = !config.filters.cpus.empty();
-      for (int cpu : config.filters.cpus)
-        if (cpu >= 0 && cpu < LF_MAX_CPUS) s.cpu_bits[cpu / 64] |= 1ull << (cpu % 64);
-      s.swevent_function = config.swevent_function;
-      s.threshold_ns = config.threshold_ns;
-      s.stacks_per_window = 100;
-      s.slot_sets = std::max(1u, config.slot_sets);
-      s.want_offcpu = config.want_offcpu;
-      s.want_futex = config.want_futex;
-      s.want_calls = config.want_calls;
-      s.call_sets = std::max(1u, config.call_sets);
-      s.call_busy_limit_ns = config.call_busy_limit_ns;
-      s.call_blocked_limit_ns = config.call_blocked_limit_ns;
-      s.wall_offset_ns = config.wall_offset_ns;
-      s.lock_sets = std::max(1u, config.lock_sets);
-      s.lock_limit_ns = config.lock_limit_ns;
-      s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
-      s.user_stack_in_chain = config.user_stack_in_chain;
+      const lf_settings s = SettingsOf(config);
       memcpy(copy.data(), &s, sizeof(s));
       bpf_map__set_initial_value(map, copy.data(), size);
     }
