@@ -80,7 +80,7 @@ struct lf_uw_key {
   __u32 part;
 };
 struct lf_uw_process {
-  __u64 start_time_ns; /* of the process, as task->start_time: another one may have its id; 0 = not known, any will do */
+  __u64 start_time_ns; /* task->start_time: another process may have its id; 0 = not known, any will do */
   __u64 next_begin;    /* first address of the next part; ~0 = this is the last */
   __u32 mappings;
   __u32 generation;

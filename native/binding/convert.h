@@ -12,6 +12,8 @@ SessionConfig ConfigFromJs(const Napi::Object& js);
 Napi::Object ToJs(Napi::Env env, const StartFacts& facts);
 Napi::Object ToJs(Napi::Env env, const FinalFacts& facts);
 Napi::Object ToJs(Napi::Env env, Batch& batch);
+// `userStacks`, where they were walked by unwind tables.
+void AddUserStacks(Napi::Env env, const FinalFacts& facts, Napi::Object* to);
 
 // Throws a JavaScript Error with the property `code`.
 Napi::Error JsError(Napi::Env env, const std::string& code, const std::string& message);

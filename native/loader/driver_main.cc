@@ -1,6 +1,6 @@
 // Drives the loader for tests, on maps of its own; prints one JSON object a line. Wants root.
 //
-//   lowflame-unwind-loader [--bytes N] [--only PID]...    {"ready":...,"ms":...} once the busy processes are known;
+//   lowflame-loader [--bytes N] [--only PID]...    {"ready":...,"ms":...} once the busy processes are known;
 //       then an answer to each line on stdin:
 //       show PID                     {"parts":...,"startTimeNs":...,"mappings":[...]} of what the kernel has
 //       cut PID START STOP ADDRESS   a stack was cut short (lf_uw_stop) at ADDRESS (hexadecimal); {}
@@ -137,6 +137,6 @@ int main(int argc, char** argv) try {
   Serve(maps, &loader);
   return 0;
 } catch (const lowflame::Error& e) {
-  fprintf(stderr, "lowflame-unwind-loader: %s\n", e.what());
+  fprintf(stderr, "lowflame-loader: %s\n", e.what());
   return 1;
 }

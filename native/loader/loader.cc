@@ -18,12 +18,12 @@ namespace {
 
 // Between two looks at the records: a machine that starts many programs is not woken for each.
 constexpr uint64_t kPaceNs = 10000000;
-// What is learnt of the processes that ran before comes between two looks at what is new, so much at a time.
+// Reading processes and building tables is done between two looks at what is new, so much at a time.
 constexpr uint64_t kSliceNs = 20000000;
 // Who is busy is told by two looks at everybody's CPU time; ticks are 10 ms.
 constexpr uint64_t kBusyNs = 60000000;
-// Of the processes that ran before, tables are built for so long; later ones come when a sample asks for them.
-constexpr uint64_t kBuildNs = 2000000000ull;
+// For processes that are not busy tables are built for so long; others come when a sample asks for them.
+constexpr uint64_t kLaterNs = 2000000000ull;
 constexpr uint64_t kSweepNs = 5000000000ull;
 constexpr int kSoonMs = 1, kLaterMs = 500;
 constexpr size_t kMaxAsks = 4096, kMaxUsed = 65536, kMaxHeld = 65536;
@@ -83,21 +83,24 @@ void UnwindLoader::Stop() {
 
 void UnwindLoader::Run() {
   LearnRunning();
-  const uint64_t build_until = MonotonicNs() + kBuildNs;
+  const uint64_t later_until = MonotonicNs() + kLaterNs;
   while (!stop_) {
     Events();
     Asked();
     NoteUsed();
-    const bool more = LearnSome(build_until);
+    const bool all_read = ReadSome();
     CheckEnded();
     Write();
+    const uint64_t now = MonotonicNs();
+    const auto left = modules_.Build(now + kSliceNs, now < later_until);
+    Write();
     tight_ = modules_.tight() || parts_ > maps_.max_parts() / 2;
-    if (!ready_ && !busy_left_) {
+    if (!ready_ && !busy_left_ && (!left || *left == UnwindModules::Want::kLater)) {
       std::lock_guard<std::mutex> lock(mutex_);
       ready_ = true;
       ready_changed_.notify_all();
     }
-    if (more || stop_) continue;
+    if (stop_ || left || !all_read) continue;
     SleepNs(kPaceNs);
     Wait();
   }
@@ -124,24 +127,23 @@ void UnwindLoader::Wait() {
 void UnwindLoader::LearnRunning() {
   const CpuTicks before = ReadCpuTicks();
   for (uint64_t until = MonotonicNs() + kBusyNs; !stop_ && MonotonicNs() < until;) SleepNs(kPaceNs);
-  to_learn_ = MostRecentFirst(before, ReadCpuTicks(), &busy_left_);
-  std::reverse(to_learn_.begin(), to_learn_.end());
+  to_read_ = MostRecentFirst(before, ReadCpuTicks(), &busy_left_);
+  std::reverse(to_read_.begin(), to_read_.end());
 }
 
-// Returns whether there is more to learn.
-bool UnwindLoader::LearnSome(uint64_t build_until_ns) {
-  const uint64_t begin = MonotonicNs();
-  while (!to_learn_.empty() && !stop_ && MonotonicNs() - begin < kSliceNs) {
-    const uint32_t pid = to_learn_.back();
-    to_learn_.pop_back();
-    const bool build = busy_left_ || MonotonicNs() < build_until_ns;
+// Returns whether all are read.
+bool UnwindLoader::ReadSome() {
+  const uint64_t until = MonotonicNs() + kSliceNs;
+  while (!to_read_.empty() && !stop_ && MonotonicNs() < until) {
+    const uint32_t pid = to_read_.back();
+    to_read_.pop_back();
     const auto* known = processes_.Find(pid);
-    // a record may have come before
-    if (Wanted(pid) && !(known && known->read_ns))
-      ReadProcess(pid, build ? UnwindModules::Want::kIfRoom : UnwindModules::Want::kId, 0);
+    // a sample may have asked for it before, or a record told of it
+    if (Wanted(pid) && !(known && known->parts))
+      ReadProcess(pid, busy_left_ ? UnwindModules::Want::kSoon : UnwindModules::Want::kLater, 0);
     if (busy_left_) busy_left_--;
   }
-  return !to_learn_.empty();
+  return to_read_.empty();
 }
 
 void UnwindLoader::Events() {

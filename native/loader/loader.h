@@ -63,8 +63,8 @@ class UnwindLoader {
   void Run();
   void Wait();
   void LearnRunning();
-  bool LearnSome(uint64_t until_ns);
-  bool ReadProcess(uint32_t pid, UnwindModules::Want want, uint64_t want_address);
+  bool ReadSome();
+  bool ReadProcess(uint32_t pid, UnwindModules::Want want, uint64_t asked_address);
   bool Wanted(uint32_t pid) const;
   void Events();
   void Apply(const TaskEvent& event);
@@ -92,8 +92,8 @@ class UnwindLoader {
 
   // the loader's thread alone
   std::vector<std::unique_ptr<TaskEvents>> events_;
-  std::vector<TaskEvent> held_;     // younger than the look at the rings under way: others may be older
-  std::vector<uint32_t> to_learn_;  // last first
+  std::vector<TaskEvent> held_;    // younger than the look at the rings under way: others may be older
+  std::vector<uint32_t> to_read_;  // last first
   size_t busy_left_ = 0;
   struct Look {
     uint64_t at_ns, after_ns;

@@ -21,8 +21,6 @@ constexpr uint64_t kRecycleNs = 1000000000ull;
 // The kernel gives the memory of an entry that was replaced to the next one at once; a walk that is reading it is done
 // by then.
 constexpr uint64_t kReuseNs = 50000;
-// Tables wait together for the kernel, but not too many: they are copies.
-constexpr uint64_t kMaxWaiting = 8 << 20;
 
 Mapping FromEvent(const TaskEvent& e) {
   Mapping m{
@@ -36,18 +34,18 @@ bool UnwindLoader::Wanted(uint32_t pid) const {
   return config_.only.empty() || std::find(config_.only.begin(), config_.only.end(), pid) != config_.only.end();
 }
 
-// Its mappings as /proc tells them; table of the file that holds `want_address` at all events. False if it has none.
-bool UnwindLoader::ReadProcess(uint32_t pid, UnwindModules::Want want, uint64_t want_address) {
+// Its mappings as /proc tells them; the table of the file that holds `asked_address` is wanted now. False if it has
+// none.
+bool UnwindLoader::ReadProcess(uint32_t pid, UnwindModules::Want want, uint64_t asked_address) {
   const uint64_t before = MonotonicNs();
   std::vector<Mapping> read;
   if (!ReadExecutableMappings(pid, &read)) return false;
   std::vector<UnwindMapping> mappings;
   for (const Mapping& m : read) {
     if (m.backing() == Backing::kUnnamed) continue;
-    const bool asked = want_address >= m.begin && want_address < m.end;
+    const bool asked = asked_address >= m.begin && asked_address < m.end;
     const auto placed = modules_.Place(pid, m, asked ? UnwindModules::Want::kNow : want);
     mappings.push_back({m.begin, m.end, placed.bias, placed.table});
-    if (modules_.waiting_bytes() > kMaxWaiting) modules_.Flush();
   }
   processes_.Get(pid).read_ns = before;
   processes_.Get(pid).gone = false;
@@ -84,9 +82,8 @@ void UnwindLoader::Apply(const TaskEvent& e) {
       if (!p || p->gone || past) return;
       const Mapping m = FromEvent(e);
       if (m.backing() == Backing::kUnnamed) return;
-      const auto placed = modules_.Place(e.pid, m, UnwindModules::Want::kIfRoom);
+      const auto placed = modules_.Place(e.pid, m, UnwindModules::Want::kSoon);
       processes_.Map(e.pid, {m.begin, m.end, placed.bias, placed.table});
-      if (modules_.waiting_bytes() > kMaxWaiting) modules_.Flush();
       return;
     }
   }
@@ -107,18 +104,17 @@ void UnwindLoader::Answer(uint32_t pid, const Ask& ask) {
     return;  // it has come meanwhile
   }
   if (p.asked_ns && now - p.asked_ns < p.ask_after_ns) return;
-  const uint32_t generation = p.generation;
   p.asked_ns = now;
-  reread_++;
   p.start_time_ns = ask.start_time_ns;
-  ReadProcess(pid, UnwindModules::Want::kIfRoom, ask.address);
-  modules_.Flush();
-  Write();
-  UnwindProcesses::Process* after = processes_.Find(pid);
-  if (!after) return;
+  reread_++;
+  const bool knew = processes_.Find(pid)->parts > 0;
+  ReadProcess(pid, UnwindModules::Want::kFirst, ask.address);
   held = processes_.At(pid, ask.address);
-  const bool helped = after->generation != generation || (held && modules_.Loaded(held->table));
+  UnwindProcesses::Process* after = processes_.Find(pid);
+  // an address that no mapping holds is asked for less and less often: walks by frame pointer can go astray
+  const bool helped = (held || !knew) && !after->mappings.empty();
   after->ask_after_ns = helped ? kAskAfterNs : std::clamp(2 * after->ask_after_ns, kAskAfterNs, kAskAtMostNs);
+  if (after->mappings.empty() && !after->parts) processes_.Erase(pid);
 }
 
 // Nobody walks the stack of a process that has ended, but its first thread may end before the others.
@@ -140,7 +136,6 @@ void UnwindLoader::CheckEnded() {
 }
 
 void UnwindLoader::Write() {
-  modules_.Flush();
   for (uint32_t table : modules_.TakeFailed()) processes_.Forget(table);
   for (uint32_t pid : processes_.TakeChanged()) WriteProcess(pid);
   mappings_left_out_ = processes_.mappings_left_out();

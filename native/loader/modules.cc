@@ -17,6 +17,8 @@ namespace {
 constexpr size_t kMaxIdentities = 65536;
 // A table in use is not thrown out for another one, and one that found no room is not built again and again.
 constexpr uint64_t kInUseNs = 1000000000ull, kRefusedNs = 5000000000ull;
+// Tables wait together for the kernel, but not too many: they are copies.
+constexpr uint64_t kMaxWaiting = 8 << 20;
 constexpr uint64_t kPage = 4096;
 
 uint64_t BytesOf(const UnwindTable& t) {
@@ -57,24 +59,24 @@ UnwindModules::Module* UnwindModules::NewModule() {
 }
 
 // The file of a mapping, opened if it is seen for the first time. nullptr: it may have better luck next time.
-UnwindModules::Module* UnwindModules::ModuleOf(uint32_t pid, const Mapping& mapping, UniqueFd* fd) {
+UnwindModules::Module* UnwindModules::ModuleOf(uint32_t pid, const Mapping& mapping) {
   const std::string identity = IdentityOf(pid, mapping);
   if (auto known = by_identity_.find(identity); known != by_identity_.end()) return known->second;
-  *fd = OpenMapped(pid, mapping);
-  if (!*fd) {
+  const UniqueFd fd = OpenMapped(pid, mapping);
+  if (!fd) {
     counts_.unreadable++;
     return nullptr;
   }
   if (by_identity_.size() >= kMaxIdentities) by_identity_.clear();  // a short cut only: build IDs stay
-  std::vector<ElfSegment> segments = ExecutableSegments(fd->get());
+  std::vector<ElfSegment> segments = ExecutableSegments(fd.get());
   if (segments.empty()) {
     counts_.without++;
     return by_identity_[identity] = &no_module_;
   }
   // the same library in another container
-  std::string build_id = ReadBuildId(fd->get());
+  std::string build_id = ReadBuildId(fd.get());
   struct stat st;
-  if (!build_id.empty() && !fstat(fd->get(), &st)) build_id += ":" + std::to_string(st.st_size);
+  if (!build_id.empty() && !fstat(fd.get(), &st)) build_id += ":" + std::to_string(st.st_size);
   if (!build_id.empty())
     if (auto known = by_build_id_.find(build_id); known != by_build_id_.end())
       return by_identity_[identity] = known->second;
@@ -92,39 +94,67 @@ UnwindModules::Placed UnwindModules::Place(uint32_t pid, const Mapping& mapping,
       vdso_ = NewModule();
       if (!vdso_) vdso_ = &no_module_;
     }
-    if (!vdso_->failed && !vdso_->bytes) Load(vdso_, BuildVdso(&rules_), want);
+    Queue(vdso_, pid, mapping, want);
     return {vdso_->id, mapping.begin};
   }
   if (backing != Backing::kFile) return {};
-  UniqueFd fd;
-  Module* module = ModuleOf(pid, mapping, &fd);
+  Module* module = ModuleOf(pid, mapping);
   if (!module || module->failed) return {};
   const ElfSegment* segment = nullptr;
   for (const ElfSegment& s : module->segments)
     if (s.offset / kPage * kPage <= mapping.offset && mapping.offset < s.offset + s.bytes) segment = &s;
   if (!segment) return {};
-  if (!module->bytes && want != Want::kId) {
-    const uint64_t now = MonotonicNs();
-    const bool hopeless = module->refused_ns && now - module->refused_ns < kRefusedNs;
-    const bool full = want == Want::kIfRoom && bytes_ + module->would_take > budget_;
-    if (!hopeless && !full) {
-      if (!fd) fd = OpenMapped(pid, mapping);
-      if (fd) {
-        const UniqueFd root = OpenRoot(pid);
-        UnwindTable built = BuildUnwindTable(fd.get(), &rules_, root.get());
-        counts_.built++;
-        counts_.build_ns += MonotonicNs() - now;
-        Load(module, built, want);
-      } else {
-        counts_.unreadable++;
-      }
-    }
-  }
-  if (module->failed) return {};
+  Queue(module, pid, mapping, want);
   return {module->id, mapping.begin - mapping.offset + segment->offset - segment->address};
 }
 
-void UnwindModules::Load(Module* module, const UnwindTable& built, Want want) {
+void UnwindModules::Queue(Module* module, uint32_t pid, const Mapping& mapping, Want want) {
+  if (module->failed || module->bytes || (module->want && *module->want >= want)) return;
+  // what was built in vain before is not built again for nothing
+  if (module->refused_ns && MonotonicNs() - module->refused_ns < kRefusedNs) return;
+  if (want != Want::kNow && bytes_ + module->would_take > budget_ && module->would_take) return;
+  module->want = want;
+  module->pid = pid;
+  module->mapping = mapping;
+  queues_[static_cast<size_t>(want)].push_back(module);
+}
+
+std::optional<UnwindModules::Want> UnwindModules::Build(uint64_t until_ns, bool with_later) {
+  for (Want want : {Want::kNow, Want::kFirst, Want::kSoon, Want::kLater}) {
+    std::deque<Module*>& queue = queues_[static_cast<size_t>(want)];
+    if (want == Want::kLater && !with_later) break;
+    while (!queue.empty()) {
+      if (MonotonicNs() >= until_ns || waiting_bytes_ > kMaxWaiting) {
+        Flush();
+        return want;
+      }
+      Module* module = queue.front();
+      queue.pop_front();
+      if (module->want == want) BuildOne(module, want);
+    }
+  }
+  Flush();
+  return std::nullopt;
+}
+
+void UnwindModules::BuildOne(Module* module, Want want) {
+  module->want.reset();
+  if (module->bytes || module->failed) return;
+  const uint64_t begin = MonotonicNs();
+  UnwindTable built;
+  if (module == vdso_) {
+    built = BuildVdso(&rules_);
+  } else {
+    const UniqueFd fd = OpenMapped(module->pid, module->mapping);
+    if (!fd) {
+      counts_.unreadable++;
+      return;
+    }
+    const UniqueFd root = OpenRoot(module->pid);
+    built = BuildUnwindTable(fd.get(), &rules_, root.get());
+  }
+  counts_.built++;
+  counts_.build_ns += MonotonicNs() - begin;
   if (built.words.empty()) return Fail(module);
   const uint64_t bytes = BytesOf(built);
   module->would_take = bytes;
@@ -144,7 +174,7 @@ void UnwindModules::Load(Module* module, const UnwindTable& built, Want want) {
   bytes_ += bytes;
   waiting_bytes_ += bytes;
   counts_.rows_left_out += built.rows_left_out;
-  waiting_.push_back({module, built});
+  waiting_.push_back({module, std::move(built)});
 }
 
 // Throws out what was used longest ago, but nothing that is in use.
@@ -173,7 +203,7 @@ bool UnwindModules::MakeRoom(uint64_t bytes, Want want) {
   return true;
 }
 
-// Its id is free at once only if nobody was told of it yet; else it stays, without a table.
+// Its id stays, without a table, until nobody has it any more.
 void UnwindModules::Fail(Module* module) {
   module->failed = true;
   counts_.without++;
@@ -240,6 +270,8 @@ void UnwindModules::Recycle(const std::vector<bool>& held) {
   };
   forget(by_identity_);
   forget(by_build_id_);
+  for (std::deque<Module*>& queue : queues_)
+    queue.erase(std::remove_if(queue.begin(), queue.end(), [&](const Module* m) { return gone[m->id]; }), queue.end());
   for (uint32_t id : ids) {
     by_id_[id] = nullptr;
     free_ids_.push_back(id);

@@ -2,9 +2,12 @@
 // however often a file is mapped. Loader thread only; the counters may be read by others.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,10 +22,12 @@ namespace lowflame {
 
 class UnwindModules {
  public:
+  // When a file's table is to be built.
   enum class Want : uint8_t {
-    kId,      // no table now
-    kIfRoom,  // its table, if there is room for it
-    kNow,     // its table, for a sample has asked for it: others make room
+    kLater,  // after all others, if there is room
+    kSoon,   // of a busy process or a new one, if there is room
+    kFirst,  // of a process that a sample was cut short in, if there is room
+    kNow,    // the very file that it was cut short in: others make room
   };
   struct Placed {
     uint32_t table = LF_UW_TABLE_FP;
@@ -31,13 +36,12 @@ class UnwindModules {
 
   UnwindModules(UnwindMaps* maps, uint64_t budget_bytes);
 
-  // What a mapping of a process is to have in the map of processes. Opens and parses a file that is new: a table takes
-  // 50 ms for a program of 30 MB. Tables come into the kernel with the next Flush.
+  // What a mapping of a process is to have in the map of processes. Its table comes with a later Build; until then, and
+  // where there is no room, the walk follows frame pointers through the file.
   Placed Place(uint32_t pid, const Mapping& mapping, Want want);
-  // Before processes are written that name new tables.
-  void Flush();
-  // Tables waiting for Flush, bytes.
-  uint64_t waiting_bytes() const { return waiting_bytes_; }
+  // Builds tables until the time is over, most wanted first, and brings them into the kernel; those that can wait only
+  // `with_later`. One takes 50 ms for a program of 30 MB. Returns the most wanted that is left, if any.
+  std::optional<Want> Build(uint64_t until_ns, bool with_later);
   // A sample has a frame in it: others are thrown out before.
   void Used(uint32_t table, uint64_t now_ns);
   // Half of the budget is used: from now on it matters which tables are in use.
@@ -76,14 +80,21 @@ class UnwindModules {
     uint64_t used_ns = 0, refused_ns = 0;
     bool waiting = false;  // for Flush
     bool counted = false;  // as left out
+    // to be built, and whose mapping to open it from
+    std::optional<Want> want;
+    uint32_t pid = 0;
+    Mapping mapping{};
   };
   struct Waiting {
     Module* module;
     UnwindTable table;
   };
 
-  Module* ModuleOf(uint32_t pid, const Mapping& mapping, UniqueFd* fd);
+  Module* ModuleOf(uint32_t pid, const Mapping& mapping);
   Module* NewModule();
+  void Queue(Module* module, uint32_t pid, const Mapping& mapping, Want want);
+  void BuildOne(Module* module, Want want);
+  void Flush();
   void Load(Module* module, const UnwindTable& built, Want want);
   bool MakeRoom(uint64_t bytes, Want want);
   void Fail(Module* module);
@@ -97,6 +108,7 @@ class UnwindModules {
   std::vector<uint32_t> free_ids_, failed_ids_;
   std::unordered_map<std::string, Module*> by_identity_, by_build_id_;
   Module no_module_, *vdso_ = nullptr;
+  std::array<std::deque<Module*>, 4> queues_;  // by Want; whose `want` is another one has moved on
   std::vector<Waiting> waiting_;
   uint64_t waiting_bytes_ = 0, bytes_ = 0;
   Counts counts_;

@@ -2,8 +2,10 @@
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
 import type { SocketTables, SocketTotals } from "./sockets.js";
+import type { UserStackTotals } from "./user-stacks.js";
 
 export * from "./sockets.js";
+export * from "./user-stacks.js";
 
 export const SOURCES = ["cpu", "offcpu", "locks", "futex", "sockets"] as const;
 /** A kind of thing that is watched. Later sources join this list. */
@@ -200,6 +202,9 @@ export interface SessionConfig {
   readonly ringBytes?: Bytes;
   /** Rows of each CPU's tables of exact totals (a power of two); absent = all there are. */
   readonly tableRows?: number;
+  /** False: user stacks follow frame pointers. Else unwind tables, in at most `unwindBytes` of kernel memory (64 MiB). */
+  readonly unwind?: boolean;
+  readonly unwindBytes?: Bytes;
   /** Kernel features to do without, as on an older kernel: "sched_exit_tp", "hrtimer_expire_entry". */
   readonly without?: readonly string[];
 }
@@ -311,7 +316,7 @@ export interface LockTotal {
   readonly buckets: readonly number[];
 }
 
-export interface FinalFacts extends SocketTotals {
+export interface FinalFacts extends SocketTotals, UserStackTotals {
   readonly endMonotonicNs: bigint;
   readonly losses: readonly LossRow[];
   readonly cost: {

@@ -69,7 +69,7 @@ describe("plain frames", () => {
 
 describe("other frames", () => {
   test("a stub of the PLT, before and after it has pushed the number of its function", () => {
-    const m = machine([{ cfa: Cfa.plt }, END], [inside(1), inside(1, 32)]);
+    const m = machine([{ cfa: Cfa.plt, cfaOffset: 8, cfaAdd: 11 }, END], [inside(1), inside(1, 32)]);
     expect(m.walk({ ip: inside(0, 32 + 10), sp: STACK, bp: 0n }).frames[1]).toBe(inside(1));
     expect(m.walk({ ip: inside(0, 32 + 11), sp: STACK, bp: 0n }).frames[1]).toBe(inside(1, 32));
   });
