@@ -3,6 +3,7 @@
 //   lowflame-unwind table FILE...           {"why":"","rows":...,"rules":...,...} of each file; rules of all together
 //   lowflame-unwind rule FILE ADDRESS...    {"cfa":"sp","cfaOffset":8,...} of each address; "-": addresses from stdin
 //   lowflame-unwind vdso                    as `table`, of the image in this process
+//   lowflame-unwind --root DIR …            the same; debug files are looked for below DIR first
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
@@ -55,12 +56,12 @@ double Milliseconds() {
   return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
 }
 
-int PrintTables(char** files) {
+int PrintTables(char** files, int root) {
   UnwindRules rules;
   for (; *files; files++) {
     UniqueFd fd(open(*files, O_RDONLY | O_CLOEXEC));
     double begin = Milliseconds();
-    UnwindTable table = BuildUnwindTable(fd.get(), &rules);
+    UnwindTable table = BuildUnwindTable(fd.get(), &rules, root);
     PrintTable(table, rules, Milliseconds() - begin);
   }
   return 0;
@@ -80,12 +81,12 @@ int PrintVdso() {
   return 0;
 }
 
-int PrintRules(const char* file, char** addresses) {
+int PrintRules(const char* file, char** addresses, int root) {
   static const char* const kCfa[] = {"none", "sp", "fp", "plt", "derefSp", "derefFp", "signal", "end", "unsupported"};
   static const char* const kFp[] = {"same", "cfa", "derefFp", "lost"};
   UnwindRules rules;
   UniqueFd fd(open(file, O_RDONLY | O_CLOEXEC));
-  UnwindTable table = BuildUnwindTable(fd.get(), &rules);
+  UnwindTable table = BuildUnwindTable(fd.get(), &rules, root);
   if (!table.why.empty()) {
     fprintf(stderr, "lowflame-unwind: %s: %s\n", file, table.why.c_str());
     return 1;
@@ -106,9 +107,15 @@ int PrintRules(const char* file, char** addresses) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  UniqueFd root;
+  if (argc > 2 && !strcmp(argv[1], "--root")) {
+    root = UniqueFd(open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC));
+    argc -= 2;
+    argv += 2;
+  }
   std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "table" && argc > 2) return PrintTables(argv + 2);
-  if (mode == "rule" && argc > 3) return PrintRules(argv[2], argv + 3);
+  if (mode == "table" && argc > 2) return PrintTables(argv + 2, root.get());
+  if (mode == "rule" && argc > 3) return PrintRules(argv[2], argv + 3, root.get());
   if (mode == "vdso") return PrintVdso();
   fprintf(stderr, "lowflame-unwind: the forms of the command are at the head of native/unwind/driver_main.cc\n");
   return 2;

@@ -52,11 +52,13 @@ export function tables(...files: string[]): TableFacts[] {
 export function vdsoTable(): TableFacts {
   return JSON.parse(execFileSync(DRIVER, ["vdso"], { encoding: "utf8" }));
 }
-/** The rule of each file address. */
-export function rules(file: string, addresses: readonly number[]): Rule[] {
+/** The rule of each file address; debug files are looked for below `root` first. */
+export function rules(file: string, addresses: readonly number[], root?: string): Rule[] {
   const input = addresses.map((a) => `${a.toString(16)}\n`).join("");
-  const out = execFileSync(DRIVER, ["rule", file, "-"], { encoding: "utf8", input, maxBuffer: 1 << 28 });
-  return lines(out).map((l) => JSON.parse(l));
+  const args = [...(root ? ["--root", root] : []), "rule", file, "-"];
+  return lines(execFileSync(DRIVER, args, { encoding: "utf8", input, maxBuffer: 1 << 28 })).map((l) =>
+    JSON.parse(l),
+  );
 }
 
 /** The same numbers every time. */
