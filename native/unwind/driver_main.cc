@@ -29,7 +29,7 @@ bool IsPlain(const lf_uw_rule& rule) {
          ((rule.cfa == LF_UW_SP || rule.cfa == LF_UW_FP) && (rule.fp == LF_UW_FP_SAME || rule.fp == LF_UW_FP_CFA));
 }
 
-void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms) {
+void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms, double cpu_ms) {
   std::set<uint32_t> distinct, directory(table.words.begin(), table.words.begin() + table.file.pages);
   uint64_t plain = 0, rows = 0;
   for (uint32_t word : directory) {
@@ -43,16 +43,16 @@ void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms) {
   printf("{\"why\":\"%s\",\"rows\":%" PRIu64 ",\"rules\":%zu,\"rulesOfAll\":%zu,\"rulesDropped\":%" PRIu64
          ",\"bytes\":%zu,\"textBytes\":%" PRIu64 ",\"plain\":%.6f,\"rowsLeftOut\":%" PRIu64
          ",\"rowsUnsupported\":%" PRIu64 ",\"functions\":%" PRIu64 ",\"functionsLeftOut\":%" PRIu64
-         ",\"first\":\"%" PRIx64 "\",\"pages\":%u,\"directoryChunks\":%u,\"ms\":%.3f}\n",
+         ",\"first\":\"%" PRIx64 "\",\"pages\":%u,\"directoryChunks\":%u,\"ms\":%.3f,\"cpuMs\":%.3f}\n",
          table.why.c_str(), table.rows, distinct.size(), rules.rules().size(), rules.dropped(),
          table.words.size() * sizeof(uint32_t), table.text_bytes, rows ? static_cast<double>(plain) / rows : 0,
          table.rows_left_out, table.rows_unsupported, table.functions, table.functions_left_out,
-         static_cast<uint64_t>(table.file.first), table.file.pages, table.file.directory_chunks, ms);
+         static_cast<uint64_t>(table.file.first), table.file.pages, table.file.directory_chunks, ms, cpu_ms);
 }
 
-double Milliseconds() {
+double Milliseconds(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
 }
 
@@ -60,9 +60,9 @@ int PrintTables(char** files, int root) {
   UnwindRules rules;
   for (; *files; files++) {
     UniqueFd fd(open(*files, O_RDONLY | O_CLOEXEC));
-    double begin = Milliseconds();
+    double begin = Milliseconds(CLOCK_MONOTONIC), cpu_begin = Milliseconds(CLOCK_THREAD_CPUTIME_ID);
     UnwindTable table = BuildUnwindTable(fd.get(), &rules, root);
-    PrintTable(table, rules, Milliseconds() - begin);
+    PrintTable(table, rules, Milliseconds(CLOCK_MONOTONIC) - begin, Milliseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_begin);
   }
   return 0;
 }
@@ -75,9 +75,9 @@ int PrintVdso() {
   // the kernel builds it so that its section headers come last
   size_t size = header.e_shoff + size_t{header.e_shnum} * header.e_shentsize;
   UnwindRules rules;
-  double begin = Milliseconds();
+  double begin = Milliseconds(CLOCK_MONOTONIC), cpu_begin = Milliseconds(CLOCK_THREAD_CPUTIME_ID);
   UnwindTable table = BuildUnwindTableFromImage(image, size, &rules);
-  PrintTable(table, rules, Milliseconds() - begin);
+  PrintTable(table, rules, Milliseconds(CLOCK_MONOTONIC) - begin, Milliseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_begin);
   return 0;
 }
 

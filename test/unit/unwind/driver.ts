@@ -17,7 +17,7 @@ export function buildDriver(): void {
 /** For beforeAll(buildDriver, BUILD_MS). */
 export const BUILD_MS = 180_000;
 
-/** What `lowflame-unwind table` prints; `ms` are milliseconds, `plain` a share of rows. */
+/** What `lowflame-unwind table` prints; `ms` and `cpuMs` are milliseconds of time and of CPU, `plain` a share of rows. */
 export interface TableFacts {
   readonly why: string;
   readonly rows: number;
@@ -32,6 +32,7 @@ export interface TableFacts {
   readonly functions: number;
   readonly functionsLeftOut: number;
   readonly ms: number;
+  readonly cpuMs: number;
 }
 /** A rule of bpf/unwind.h. */
 export interface Rule {
