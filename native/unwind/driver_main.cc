@@ -3,6 +3,7 @@
 //   lowflame-unwind table FILE...           {"why":"","rows":...,"rules":...,...} of each file; rules of all together
 //   lowflame-unwind rule FILE ADDRESS...    {"cfa":"sp","cfaOffset":8,...} of each address; "-": addresses from stdin
 //   lowflame-unwind vdso                    as `table`, of the image in this process
+//   lowflame-unwind --root DIR …            the same; debug files are looked for below DIR first
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
@@ -28,7 +29,7 @@ bool IsPlain(const lf_uw_rule& rule) {
          ((rule.cfa == LF_UW_SP || rule.cfa == LF_UW_FP) && (rule.fp == LF_UW_FP_SAME || rule.fp == LF_UW_FP_CFA));
 }
 
-void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms) {
+void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms, double cpu_ms) {
   std::set<uint32_t> distinct, directory(table.words.begin(), table.words.begin() + table.file.pages);
   uint64_t plain = 0, rows = 0;
   for (uint32_t word : directory) {
@@ -42,26 +43,26 @@ void PrintTable(const UnwindTable& table, const UnwindRules& rules, double ms) {
   printf("{\"why\":\"%s\",\"rows\":%" PRIu64 ",\"rules\":%zu,\"rulesOfAll\":%zu,\"rulesDropped\":%" PRIu64
          ",\"bytes\":%zu,\"textBytes\":%" PRIu64 ",\"plain\":%.6f,\"rowsLeftOut\":%" PRIu64
          ",\"rowsUnsupported\":%" PRIu64 ",\"functions\":%" PRIu64 ",\"functionsLeftOut\":%" PRIu64
-         ",\"first\":\"%" PRIx64 "\",\"pages\":%u,\"directoryChunks\":%u,\"ms\":%.3f}\n",
+         ",\"first\":\"%" PRIx64 "\",\"pages\":%u,\"directoryChunks\":%u,\"ms\":%.3f,\"cpuMs\":%.3f}\n",
          table.why.c_str(), table.rows, distinct.size(), rules.rules().size(), rules.dropped(),
          table.words.size() * sizeof(uint32_t), table.text_bytes, rows ? static_cast<double>(plain) / rows : 0,
          table.rows_left_out, table.rows_unsupported, table.functions, table.functions_left_out,
-         static_cast<uint64_t>(table.file.first), table.file.pages, table.file.directory_chunks, ms);
+         static_cast<uint64_t>(table.file.first), table.file.pages, table.file.directory_chunks, ms, cpu_ms);
 }
 
-double Milliseconds() {
+double Milliseconds(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
 }
 
-int PrintTables(char** files) {
+int PrintTables(char** files, int root) {
   UnwindRules rules;
   for (; *files; files++) {
     UniqueFd fd(open(*files, O_RDONLY | O_CLOEXEC));
-    double begin = Milliseconds();
-    UnwindTable table = BuildUnwindTable(fd.get(), &rules);
-    PrintTable(table, rules, Milliseconds() - begin);
+    double begin = Milliseconds(CLOCK_MONOTONIC), cpu_begin = Milliseconds(CLOCK_THREAD_CPUTIME_ID);
+    UnwindTable table = BuildUnwindTable(fd.get(), &rules, root);
+    PrintTable(table, rules, Milliseconds(CLOCK_MONOTONIC) - begin, Milliseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_begin);
   }
   return 0;
 }
@@ -74,18 +75,18 @@ int PrintVdso() {
   // the kernel builds it so that its section headers come last
   size_t size = header.e_shoff + size_t{header.e_shnum} * header.e_shentsize;
   UnwindRules rules;
-  double begin = Milliseconds();
+  double begin = Milliseconds(CLOCK_MONOTONIC), cpu_begin = Milliseconds(CLOCK_THREAD_CPUTIME_ID);
   UnwindTable table = BuildUnwindTableFromImage(image, size, &rules);
-  PrintTable(table, rules, Milliseconds() - begin);
+  PrintTable(table, rules, Milliseconds(CLOCK_MONOTONIC) - begin, Milliseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_begin);
   return 0;
 }
 
-int PrintRules(const char* file, char** addresses) {
+int PrintRules(const char* file, char** addresses, int root) {
   static const char* const kCfa[] = {"none", "sp", "fp", "plt", "derefSp", "derefFp", "signal", "end", "unsupported"};
   static const char* const kFp[] = {"same", "cfa", "derefFp", "lost"};
   UnwindRules rules;
   UniqueFd fd(open(file, O_RDONLY | O_CLOEXEC));
-  UnwindTable table = BuildUnwindTable(fd.get(), &rules);
+  UnwindTable table = BuildUnwindTable(fd.get(), &rules, root);
   if (!table.why.empty()) {
     fprintf(stderr, "lowflame-unwind: %s: %s\n", file, table.why.c_str());
     return 1;
@@ -106,9 +107,15 @@ int PrintRules(const char* file, char** addresses) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  UniqueFd root;
+  if (argc > 2 && !strcmp(argv[1], "--root")) {
+    root = UniqueFd(open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC));
+    argc -= 2;
+    argv += 2;
+  }
   std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "table" && argc > 2) return PrintTables(argv + 2);
-  if (mode == "rule" && argc > 3) return PrintRules(argv[2], argv + 3);
+  if (mode == "table" && argc > 2) return PrintTables(argv + 2, root.get());
+  if (mode == "rule" && argc > 3) return PrintRules(argv[2], argv + 3, root.get());
   if (mode == "vdso") return PrintVdso();
   fprintf(stderr, "lowflame-unwind: the forms of the command are at the head of native/unwind/driver_main.cc\n");
   return 2;

@@ -39,7 +39,7 @@ class Builder {
     if (has_eh) entries.Read(eh_);
     entries.Settle();
     // start files have .eh_frame even where all the rest was compiled without
-    if (entries.covered_bytes() < table->text_bytes / 2 && ReadDebugFrame(&debug_why)) {
+    if (entries.covered_bytes() * 2 < table->text_bytes && ReadDebugFrame(&debug_why)) {
       entries.Read(debug_);
       entries.Settle();
     }

@@ -17,7 +17,7 @@ export function buildDriver(): void {
 /** For beforeAll(buildDriver, BUILD_MS). */
 export const BUILD_MS = 180_000;
 
-/** What `lowflame-unwind table` prints; `ms` are milliseconds, `plain` a share of rows. */
+/** What `lowflame-unwind table` prints; `ms` and `cpuMs` are milliseconds of time and of CPU, `plain` a share of rows. */
 export interface TableFacts {
   readonly why: string;
   readonly rows: number;
@@ -32,6 +32,7 @@ export interface TableFacts {
   readonly functions: number;
   readonly functionsLeftOut: number;
   readonly ms: number;
+  readonly cpuMs: number;
 }
 /** A rule of bpf/unwind.h. */
 export interface Rule {
@@ -52,11 +53,13 @@ export function tables(...files: string[]): TableFacts[] {
 export function vdsoTable(): TableFacts {
   return JSON.parse(execFileSync(DRIVER, ["vdso"], { encoding: "utf8" }));
 }
-/** The rule of each file address. */
-export function rules(file: string, addresses: readonly number[]): Rule[] {
+/** The rule of each file address; debug files are looked for below `root` first. */
+export function rules(file: string, addresses: readonly number[], root?: string): Rule[] {
   const input = addresses.map((a) => `${a.toString(16)}\n`).join("");
-  const out = execFileSync(DRIVER, ["rule", file, "-"], { encoding: "utf8", input, maxBuffer: 1 << 28 });
-  return lines(out).map((l) => JSON.parse(l));
+  const args = [...(root ? ["--root", root] : []), "rule", file, "-"];
+  return lines(execFileSync(DRIVER, args, { encoding: "utf8", input, maxBuffer: 1 << 28 })).map((l) =>
+    JSON.parse(l),
+  );
 }
 
 /** The same numbers every time. */

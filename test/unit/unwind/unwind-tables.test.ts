@@ -88,8 +88,8 @@ describe("what tables cost", () => {
     expect(facts.at(-1)!.rulesOfAll).toBeLessThan(2_000);
   });
 
-  test("node's 26 MiB of text are done in less than 100 ms", () => {
-    const times = tables(NODE, NODE, NODE, NODE, NODE).map((table) => table.ms);
+  test("node's 26 MiB of text take less than 100 ms of CPU", () => {
+    const times = tables(NODE, NODE, NODE, NODE, NODE).map((table) => table.cpuMs);
     expect(Math.min(...times)).toBeLessThan(100);
   });
 });
