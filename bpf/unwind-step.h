@@ -97,23 +97,40 @@ LF_UW_INLINE int lf_uw_enter(struct lf_uw_walk* w, __u64 pc) {
   return 1;
 }
 
-/* Rule for the address `offset` bytes into the mapping's table; 0 = none. */
-LF_UW_INLINE __u32 lf_uw_search(struct lf_uw_walk* w, __u64 offset) {
+/*
+ * The chunks that the last frame was looked up in: neighbours in a stack are often neighbours in the file, and to look
+ * up a chunk is a call. All zero at first.
+ */
+struct lf_uw_near {
+  const __u32 *directory, *rows; /* NULL = none */
+  __u32 directory_at, rows_at;
+};
+
+LF_UW_INLINE const __u32* lf_uw_chunk_at(struct lf_uw_walk* w, __u32 at) {
   __u32 table = w->table;
   void* chunks = lf_uw_table_of(w, table);
+
+  return chunks ? lf_uw_chunk_of(w, chunks, at) : NULL;
+}
+
+/* Rule for the address `offset` bytes into the mapping's table; 0 = none. */
+LF_UW_INLINE __u32 lf_uw_search(struct lf_uw_walk* w, struct lf_uw_near* near, __u64 offset) {
   __u32 page = offset >> LF_UW_PAGE_SHIFT;
 
-  if (!chunks) return 0;
-  const __u32* directory = lf_uw_chunk_of(w, chunks, page / LF_UW_CHUNK_WORDS);
-
-  if (!directory) return 0;
-  __u32 word = directory[page & (LF_UW_CHUNK_WORDS - 1)];
-  __u32 at = word >> 8 & 255, left = word & 255;
+  if (!near->directory || near->directory_at != page / LF_UW_CHUNK_WORDS) {
+    near->directory_at = page / LF_UW_CHUNK_WORDS;
+    near->directory = lf_uw_chunk_at(w, near->directory_at);
+    if (!near->directory) return 0;
+  }
+  __u32 word = near->directory[page & (LF_UW_CHUNK_WORDS - 1)];
+  __u32 at = (word >> 8) & 255, left = word & 255;
 
   if (!left || at + left > LF_UW_CHUNK_WORDS) return 0;
-  const __u32* rows = lf_uw_chunk_of(w, chunks, word >> 16);
-
-  if (!rows) return 0;
+  if (!near->rows || near->rows_at != word >> 16) {
+    near->rows_at = word >> 16;
+    near->rows = lf_uw_chunk_at(w, near->rows_at);
+    if (!near->rows) return 0;
+  }
   /* greater than any row of this offset, less than the next one's */
   __u32 key = LF_UW_ROW(offset & (LF_UW_PAGE_BYTES - 1), 0xffff);
 
@@ -122,10 +139,10 @@ LF_UW_INLINE __u32 lf_uw_search(struct lf_uw_walk* w, __u64 offset) {
     if (left <= 1) break;
     __u32 half = left >> 1;
 
-    at += LF_UW_IF_UP_TO(rows[(at + half) & (LF_UW_CHUNK_WORDS - 1)], key, half);
+    at += LF_UW_IF_UP_TO(near->rows[(at + half) & (LF_UW_CHUNK_WORDS - 1)], key, half);
     left -= half;
   }
-  __u32 row = rows[at & (LF_UW_CHUNK_WORDS - 1)];
+  __u32 row = near->rows[at & (LF_UW_CHUNK_WORDS - 1)];
 
   /* 0 where the page's first row is missing */
   return row <= key ? row & 0xffff : 0;
@@ -191,17 +208,21 @@ LF_UW_INLINE int lf_uw_signal(struct lf_uw_walk* w) {
  * From the frame that `w` is at to its caller. Returns LF_UW_GO_ON, or lf_uw_stop where there is no caller or none can
  * be found.
  */
-LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w) {
+LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
   /* the address behind a call may be of the next function already */
   __u64 pc = w->ip - !w->exact, sp = w->sp, bp = w->bp, cfa = 0, span = 8;
   const struct lf_uw_rule* r = NULL;
   __u8 how = LF_UW_NONE, fp = LF_UW_FP_SAME, restore = 0, lost = w->lost;
 
-  if (pc - w->begin >= w->bytes) lf_uw_find(w, pc);
+  if (pc - w->begin >= w->bytes) {
+    lf_uw_find(w, pc);
+    near->directory = NULL;
+    near->rows = NULL;
+  }
   __u64 offset = pc - w->text;
 
   if (offset >> LF_UW_PAGE_SHIFT < w->pages) {
-    __u32 rule = lf_uw_search(w, offset);
+    __u32 rule = lf_uw_search(w, near, offset);
 
     if (rule) {
       r = lf_uw_rule_of(w, rule);
