@@ -40,6 +40,7 @@ enum lf_flag {
   LF_IN_PROGRESS = 16,
   LF_SOFTIRQ_ON_IDLE = 32,
   LF_SPINS = 64,
+  LF_USER_WHOLE = 128, /* the walk by unwind tables ended at its thread's first frame */
 };
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */

@@ -134,6 +134,7 @@ static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, 
     if (stop < LF_UW_STOPS) walks->stop[stop]++;
     h->unwind_stop = stop;
     if (stop == LF_UW_STOP_DEPTH) h->flags |= LF_USER_TRUNCATED;
+    if (stop == LF_UW_WHOLE) h->flags |= LF_USER_WHOLE;
     return n <= LF_MAX_FRAMES ? n * 8 : LF_STACK_BYTES;
   }
   long n = bpf_get_stack(ctx, frames, LF_STACK_BYTES, BPF_F_USER_STACK);

@@ -23,6 +23,8 @@ void AddUserStacks(Napi::Env env, const FinalFacts& f, Napi::Object* to) {
   o["buildNs"] = number(f.unwinding->build_ns);
   o["rereads"] = number(f.unwinding->rereads);
   o["filesWithout"] = number(f.unwinding->files_without);
+  o["filesUnreadable"] = number(f.unwinding->files_unreadable);
+  o["rowsLeftOut"] = number(f.unwinding->rows_left_out);
   (*to)["userStacks"] = o;
 }
 

@@ -81,10 +81,10 @@ void Show(const Maps& maps, uint32_t pid) {
 void PrintFacts(const UnwindLoader& loader) {
   const UnwindLoader::Facts f = loader.Now();
   printf("{\"processes\":%" PRIu64 ",\"parts\":%" PRIu64 ",\"tables\":%" PRIu64 ",\"tableBytes\":%" PRIu64
-         ",\"built\":%" PRIu64 ",\"buildNs\":%" PRIu64 ",\"evicted\":%" PRIu64 ",\"reread\":%" PRIu64
-         ",\"cpuNs\":%" PRIu64 ",\"losses\":{",
-         f.processes, f.parts, f.tables, f.table_bytes, f.tables_built, f.build_ns, f.evicted, f.reread,
-         ReadOwnUsage().user_ns + ReadOwnUsage().system_ns);
+         ",\"unreadable\":%" PRIu64 ",\"built\":%" PRIu64 ",\"buildNs\":%" PRIu64 ",\"evicted\":%" PRIu64
+         ",\"reread\":%" PRIu64 ",\"cpuNs\":%" PRIu64 ",\"losses\":{",
+         f.processes, f.parts, f.tables, f.table_bytes, f.files_unreadable, f.tables_built, f.build_ns, f.evicted,
+         f.reread, ReadOwnUsage().user_ns + ReadOwnUsage().system_ns);
   const char* comma = "";
   for (const UnwindLoader::Loss& l : loader.Losses()) {
     printf("%s\"%s\":%" PRIu64, comma, l.id, l.count);

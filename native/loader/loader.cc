@@ -216,7 +216,18 @@ void UnwindLoader::NoteUsed() {
 
 UnwindLoader::Facts UnwindLoader::Now() const {
   const UnwindModules::Counts& c = modules_.counts();
-  return {known_, parts_written_, c.tables, c.bytes, c.built, c.build_ns, c.evicted, reread_, c.without, rings_bytes_};
+  return {known_,
+          parts_written_,
+          c.tables,
+          c.bytes,
+          c.built,
+          c.build_ns,
+          c.evicted,
+          reread_,
+          c.without,
+          c.unreadable,
+          c.rows_left_out + c.rules_dropped,
+          rings_bytes_};
 }
 
 std::vector<UnwindLoader::Loss> UnwindLoader::Losses() const {
@@ -228,11 +239,7 @@ std::vector<UnwindLoader::Loss> UnwindLoader::Losses() const {
        "unwind tables that were thrown out for others; stacks through them follow frame pointers until they are asked "
        "for again"},
       {"unwind.tables_refused", c.refused, "unwind tables that the kernel had no memory for"},
-      {"unwind.files_unreadable", c.unreadable,
-       "times that a mapped program file could not be opened; stacks through it follow frame pointers"},
       {"unwind.files_too_many", c.no_id, "mapped program files beyond the 4,095 that have unwind tables"},
-      {"unwind.rows_left_out", c.rows_left_out, "rows of unwind tables whose page had no room for them"},
-      {"unwind.rules_full", c.rules_dropped, "rows of unwind tables whose rule was beyond the 16,384 of the machine"},
       {"unwind.processes_left_out", left_out_, "processes whose mappings found no room in the unwinder's table"},
       {"unwind.mappings_left_out", mappings_left_out_, "executable mappings beyond the 512 of a process"},
       {"unwind.records_lost", records_lost_,

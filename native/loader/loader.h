@@ -51,7 +51,8 @@ class UnwindLoader {
   };
   std::vector<Loss> Losses() const;
   struct Facts {
-    uint64_t processes, parts, tables, table_bytes, tables_built, build_ns, evicted, reread, files_without, rings_bytes;
+    uint64_t processes, parts, tables, table_bytes, tables_built, build_ns, evicted, reread, files_without,
+        files_unreadable, rows_left_out, rings_bytes;
   };
   Facts Now() const;
 

@@ -131,7 +131,7 @@ struct UserStackEnds {
 };
 
 struct UnwindingFacts {
-  uint64_t processes, tables, table_bytes, build_ns, rereads, files_without;
+  uint64_t processes, tables, table_bytes, build_ns, rereads, files_without, files_unreadable, rows_left_out;
 };
 
 struct FinalFacts {

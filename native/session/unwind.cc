@@ -69,8 +69,8 @@ void Session::CollectUnwinding() {
     for (uint32_t end = 0; end < LF_UW_STOPS; end++)
       if (ends[end]) final_.user_stack_ends.push_back({source, end, ends[end]});
   const UnwindLoader::Facts facts = loader_->Now();
-  final_.unwinding = UnwindingFacts{facts.processes, facts.tables, facts.table_bytes,
-                                    facts.build_ns,  facts.reread, facts.files_without};
+  final_.unwinding = UnwindingFacts{facts.processes, facts.tables,        facts.table_bytes,      facts.build_ns,
+                                    facts.reread,    facts.files_without, facts.files_unreadable, facts.rows_left_out};
   final_.kernel_bytes += facts.table_bytes + facts.rings_bytes;
   for (const UnwindLoader::Loss& l : loader_->Losses()) final_.losses.push_back({l.id, l.count, l.meaning});
 }

@@ -64,6 +64,7 @@ export const SampleFlag = {
   userMissing: 8, // the user half was lost or this kernel cannot take it here
   inProgress: 16, // a wait that was still going on when the recording ended
   softirqOnIdle: 32, // work done in interrupt context on top of the idle task
+  userWhole: 128, // walked by unwind tables to its thread's first frame
   spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
 } as const;
 

@@ -37,6 +37,10 @@ export interface UserStackFacts {
   readonly rereads: number;
   /** Program files without unwind information that can be used: walked by frame pointer. */
   readonly filesWithout: number;
+  /** Times that a mapped file could not be opened, most often because its process had ended. */
+  readonly filesUnreadable: number;
+  /** Rows of crowded pages, or with a rule beyond those of the machine: a stack through them ends with "rule not supported". */
+  readonly rowsLeftOut: number;
 }
 
 export interface UserStackTotals {

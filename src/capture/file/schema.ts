@@ -353,6 +353,8 @@ message UserStacks {
   double build_ns = 5;
   double rereads = 6;
   double files_without = 7;
+  double files_unreadable = 8;
+  double rows_left_out = 9;
 }
 message UserStackEnds {
   string source = 1;
