@@ -33,6 +33,21 @@ describe("plain frames", () => {
     });
   });
 
+  test("rbp saved further below the return address than a window is long", () => {
+    const stack = Array<bigint>(400).fill(JUNK);
+    stack[44] = at(350);
+    stack[299] = inside(1);
+    stack[351] = inside(2);
+    const m = machine(
+      [{ cfa: Cfa.sp, cfaOffset: 2400, fp: Fp.cfa, fpOffset: -2048 }, { cfa: Cfa.fp, cfaOffset: 16 }, END],
+      stack,
+    );
+    expect(m.walk({ ip: inside(0), sp: STACK, bp: JUNK })).toMatchObject({
+      stop: "whole",
+      frames: [inside(0), inside(1), inside(2)],
+    });
+  });
+
   test("a caller is looked up where it called: the address behind a last call is another function's", () => {
     const m = machine(
       [{ cfa: Cfa.sp, cfaOffset: 8 }, { cfa: Cfa.sp, cfaOffset: 16 }, END],
