@@ -34,12 +34,15 @@ enum {
   BPF_F_NO_PREALLOC = 1U << 0,
   BPF_F_RDONLY_PROG = 1U << 7,
   BPF_F_MMAPABLE = 1U << 10,
+  BPF_F_INNER_MAP = 1U << 12,
 };
 enum { BPF_F_USER_STACK = 1ULL << 8 };
 enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
 
 /* task->flags */
 #define PF_KTHREAD 0x00200000
+/* regs->cs of a 32-bit program */
+#define USER32_CS 0x23
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -12,6 +12,7 @@
 #include "events.h"
 #include "filter.bpf.h"
 #include "stack.bpf.h"
+#include "unwind.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -58,13 +59,14 @@ static __always_inline int take_user_half(void* ctx, struct lf_cpu_area* area, _
 
   r->h.kind = LF_RECORD_CPU_USER;
   r->h.flags = 0;
+  r->h.unwind_stop = 0;
   r->h.cpu = cpu;
   r->h.time_ns = bpf_ktime_get_ns();
   r->h.kernel_frames = 0;
   lf_fill_identity(&r->h, task);
   lf_fill_syscall(&r->h, task);
   if (!(task->flags & PF_KTHREAD) && !settings.user_stack_in_chain) {
-    bytes = lf_user_stack(ctx, r, 0);
+    bytes = lf_user_stack(ctx, task, &r->h, r->frames, &area->unwind);
     if (r->h.flags & LF_USER_UNREADABLE) area->counter[LF_CPU_USER_UNREADABLE]++;
     if (r->h.flags & LF_USER_TRUNCATED) area->counter[LF_CPU_USER_TRUNCATED]++;
   }

@@ -211,6 +211,7 @@ struct lf_call_area {
   __u64 fd_calls; /* in this window */
   __u64 random;
   struct lf_record_call scratch;
+  struct lf_uw_walks unwind;
   struct lf_call_result result;   /* of the call that ends */
   struct lf_call_result given_up; /* of the close that begins: all 0 but for who waited, and how long */
   __u64 socket;                   /* of the call that ends */

@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #endif
 
+#include "unwind-state.h"
+
 #define LF_MAX_FRAMES 127 /* of each half; the kernel's own limit (kernel.perf_event_max_stack) */
 #define LF_COMM_LEN 16
 #define LF_SCHED_WORDS 8
@@ -40,6 +42,7 @@ enum lf_flag {
   LF_SOFTIRQ_ON_IDLE = 32,
   LF_SPINS = 64,
   LF_NOTHING_ASKED = 128, /* of a call that has not returned: the other side spoke last */
+  LF_USER_WHOLE = 256,    /* the walk by unwind tables ended at its thread's first frame */
 };
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */
@@ -61,7 +64,8 @@ enum lf_state {
 
 /* Every ring record begins with this; `kernel_frames` then `user_frames` addresses follow, leaf first. */
 struct lf_record {
-  __u16 kind;
+  __u8 kind;
+  __u8 unwind_stop; /* lf_uw_stop of the user half; 0 where there is none */
   __u16 flags;
   __u32 cpu;
   __u64 time_ns;       /* CLOCK_MONOTONIC */
@@ -195,6 +199,7 @@ struct lf_cpu_area {
   __u64 event_id; /* written by the addon: id of the perf event of this CPU; the timers of others are not ours */
   __u64 pad[2];
   struct lf_record_stack scratch;
+  struct lf_uw_walks unwind;
 };
 
 enum lf_off_counter {
@@ -261,6 +266,7 @@ struct lf_off_area {
   __u64 random;    /* state of the generator that draws waits */
   __u64 switch_ns; /* time of the last switch on this CPU */
   struct lf_record_stack scratch;
+  struct lf_uw_walks unwind;
   struct lf_total total[LF_TOTAL_ROWS + 1];
   struct lf_runq runq[LF_RUNQ_ROWS + 1];
   struct lf_futex_row futex[LF_FUTEX_ROWS + 1];
@@ -333,6 +339,7 @@ struct lf_lock_area {
   struct lf_lock_wait nest[LF_LOCK_NEST];
   struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
   struct lf_record_lock end_scratch;
+  struct lf_uw_walks begin_unwind, end_unwind;
   /* waits from lf_lock_end, which runs with the lock held, to lf_lock_begin, which runs while its thread waits anyway
    */
   __u64 ended_head; /* written by lf_lock_end */
@@ -386,6 +393,8 @@ struct lf_settings {
   __u64 lock_limit_ns;                    /* a longer wait for a lock always has its stack */
   __u64 sched_text_begin, sched_text_end; /* the kernel's code of scheduling and locks; 0 = not asked for */
   __u64 tick_ns;                          /* of one jiffy */
+  __u32 unwind;                           /* user stacks from the tables of unwind.h */
+  __u32 pad;
 };
 
 #endif

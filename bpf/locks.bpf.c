@@ -70,7 +70,7 @@ static __always_inline void fill_owner(struct lf_record_lock* r, __u64 lock, __u
 }
 
 /* Fills the record with the current thread's stacks. Returns bytes of frames. */
-static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_record_lock* r,
+static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_uw_walks* walks, struct lf_record_lock* r,
                                          struct task_struct* task) {
   __u64 kernel, user = 0;
   long n = bpf_get_stack(ctx, r->frames, LF_STACK_BYTES, 0);
@@ -82,18 +82,9 @@ static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_re
     counter[LF_LOCKS_KERNEL_TRUNCATED]++;
   }
   if (!(task->flags & PF_KTHREAD)) {
-    n = bpf_get_stack(ctx, (char*)r->frames + kernel, LF_STACK_BYTES, BPF_F_USER_STACK);
-    if (n <= 0) {
-      r->h.flags |= LF_USER_UNREADABLE;
-      counter[LF_LOCKS_USER_UNREADABLE]++;
-    } else {
-      user = n;
-      if (user > LF_STACK_BYTES) user = LF_STACK_BYTES;
-      if (user == LF_STACK_BYTES) {
-        r->h.flags |= LF_USER_TRUNCATED;
-        counter[LF_LOCKS_USER_TRUNCATED]++;
-      }
-    }
+    user = lf_user_stack(ctx, task, &r->h, (char*)r->frames + kernel, walks);
+    if (r->h.flags & LF_USER_UNREADABLE) counter[LF_LOCKS_USER_UNREADABLE]++;
+    if (r->h.flags & LF_USER_TRUNCATED) counter[LF_LOCKS_USER_TRUNCATED]++;
   }
   r->h.kernel_frames = kernel / 8;
   r->h.user_frames = user / 8;
@@ -104,6 +95,7 @@ static __always_inline void begin_record(struct lf_record_lock* r, __u32 kind, _
                                          __u32 lock_kind, __u32 object, struct task_struct* task) {
   r->h.kind = kind;
   r->h.flags = 0;
+  r->h.unwind_stop = 0;
   r->h.cpu = cpu;
   r->h.time_ns = now;
   r->h.duration_ns = 0;
@@ -198,7 +190,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   begin_record(r, LF_RECORD_LOCK_STACK, cpu, now, lock, kind, wait->object, task);
   r->seq = seq;
   r->h.weight_ns = 0;
-  __u64 bytes = take_stacks(ctx, area->begin_counter, r, task);
+  __u64 bytes = take_stacks(ctx, area->begin_counter, &area->begin_unwind, r, task);
 
   fill_owner(r, lock, kind);
   send(area->begin_counter, cpu, r, bytes + 8ULL * (r->owner_frames & 127));
@@ -290,7 +282,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
    * lock to the lock's exact total.
    */
   r->h.weight_ns = seq && ns < settings.lock_limit_ns ? seen * weight : ns;
-  if (!seq) bytes = take_stacks(ctx, area->counter, r, task);
+  if (!seq) bytes = take_stacks(ctx, area->counter, &area->end_unwind, r, task);
   send(area->counter, cpu, r, bytes);
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "slots.bpf.h"
 #include "stack.bpf.h"
 #include "tables.bpf.h"
+#include "unwind.bpf.h"
 
 #ifndef offsetof
 #define offsetof(type, member) __builtin_offsetof(type, member)

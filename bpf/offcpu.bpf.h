@@ -7,6 +7,7 @@
 #include "slots.bpf.h"
 #include "stack.bpf.h"
 #include "tables.bpf.h"
+#include "unwind.bpf.h"
 
 struct lf_off_area_map {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -103,6 +104,7 @@ static __always_inline void begin_record(struct lf_record_stack* r, __u32 kind, 
                                          struct task_struct* task) {
   r->h.kind = kind;
   r->h.flags = 0;
+  r->h.unwind_stop = 0;
   r->h.cpu = cpu;
   r->h.time_ns = now;
   r->h.kernel_frames = 0;
@@ -120,9 +122,8 @@ static __always_inline __u64 current_stacks(void* ctx, struct lf_off_area* area,
                                             struct task_struct* task) {
   __u64 kernel = lf_kernel_stack(ctx, r), user = 0;
 
-  if (!(task->flags & PF_KTHREAD)) user = lf_user_stack(ctx, r, kernel);
   if (kernel > LF_STACK_BYTES) kernel = LF_STACK_BYTES;
-  if (user > LF_STACK_BYTES) user = LF_STACK_BYTES;
+  if (!(task->flags & PF_KTHREAD)) user = lf_user_stack(ctx, task, &r->h, (char*)r->frames + kernel, &area->unwind);
   r->h.kernel_frames = kernel / 8;
   r->h.user_frames = user / 8;
   count_stack_flags(area, r->h.flags);

@@ -16,6 +16,7 @@
 #include "endpoint.bpf.h"
 #include "stack.bpf.h"
 #include "turns.bpf.h"
+#include "unwind.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -76,7 +77,6 @@ const volatile __u8 lf_call_table[LF_CALL_NUMBERS] = {
 #define SYS_RECVMSG 47
 #define SYS_RECVMMSG 299
 #define SYS_SENDMMSG 307
-#define USER32_CS 0x23
 #define MMSG_BYTES 64
 #define MMSG_LENGTH_AT 56
 #define MMSG_MOST 1024 /* UIO_MAXIOV: the kernel takes no more */
@@ -249,19 +249,12 @@ static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u3
     __builtin_memset(&r->end, 0, sizeof(r->end));
     r->name_length = 0;
   }
-  long n = bpf_get_stack(ctx, r->frames, LF_STACK_BYTES, BPF_F_USER_STACK);
+  __u64 bytes = lf_user_stack(ctx, task, &r->h, r->frames, &area->unwind);
 
-  if (n <= 0) {
-    n = 0;
-    r->h.flags |= LF_USER_UNREADABLE;
-    area->counter[LF_CALLS_USER_UNREADABLE]++;
-  } else if (n >= LF_STACK_BYTES) {
-    n = LF_STACK_BYTES;
-    r->h.flags |= LF_USER_TRUNCATED;
-    area->counter[LF_CALLS_USER_TRUNCATED]++;
-  }
-  r->h.user_frames = n / 8;
-  __u64 length = __builtin_offsetof(struct lf_record_call, frames) + n;
+  if (r->h.flags & LF_USER_UNREADABLE) area->counter[LF_CALLS_USER_UNREADABLE]++;
+  if (r->h.flags & LF_USER_TRUNCATED) area->counter[LF_CALLS_USER_TRUNCATED]++;
+  r->h.user_frames = bytes / 8;
+  __u64 length = __builtin_offsetof(struct lf_record_call, frames) + bytes;
 
   asm volatile("" : "+r"(length));
   if (length > sizeof(*r)) return;

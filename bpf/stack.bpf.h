@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * The one place where stacks are taken and a record's identity is filled in. User stacks follow frame pointers for
- * now; an unwinder from .eh_frame replaces lf_user_stack() and nothing else.
- */
+/* A record's identity, its kernel half, and its way into a ring. User halves: unwind.bpf.h. */
 #ifndef LOWFLAME_STACK_H
 #define LOWFLAME_STACK_H
 
@@ -40,19 +37,6 @@ static __always_inline __u64 lf_kernel_stack(void* ctx, struct lf_record_stack* 
 
   if (n <= 0) return 0;
   if (n >= LF_STACK_BYTES) r->h.flags |= LF_KERNEL_TRUNCATED;
-  return n;
-}
-
-/* User half behind `at` bytes of kernel half. Returns bytes. */
-static __always_inline __u64 lf_user_stack(void* ctx, struct lf_record_stack* r, __u64 at) {
-  if (at > LF_STACK_BYTES) return 0;
-  long n = bpf_get_stack(ctx, (char*)r->frames + at, LF_STACK_BYTES, BPF_F_USER_STACK);
-
-  if (n <= 0) {
-    r->h.flags |= LF_USER_UNREADABLE;
-    return 0;
-  }
-  if (n >= LF_STACK_BYTES) r->h.flags |= LF_USER_TRUNCATED;
   return n;
 }
 

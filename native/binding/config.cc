@@ -44,6 +44,8 @@ SessionConfig ConfigFromJs(const Napi::Object& js) {
   c.thread_slots = static_cast<uint32_t>(number("threadSlots", 0));
   c.ring_bytes = static_cast<uint32_t>(number("ringBytes", 0));
   c.table_rows = static_cast<uint32_t>(number("tableRows", 0));
+  if (js.Get("unwind").IsBoolean()) c.unwind = js.Get("unwind").As<Napi::Boolean>();
+  c.unwind_bytes = static_cast<uint64_t>(number("unwindBytes", 0));
   c.without = Strings(js.Get("without"));
   if (js.Get("filters").IsObject()) {
     Napi::Object f = js.Get("filters").As<Napi::Object>();

@@ -190,6 +190,7 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
     return row;
   });
   o["offcpuThresholdMaxNs"] = Num(env, f.threshold_max_ns);
+  AddUserStacks(env, f, &o);
   return o;
 }
 

@@ -170,6 +170,10 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
     if ((name == "lf_slots" || name == "lf_full_sets") && config.slot_sets)
       bpf_map__set_max_entries(map, config.slot_sets);
+    if (name == "lf_uw_processes") bpf_map__set_max_entries(map, config.unwind ? config.unwind_processes : 1);
+    // what nobody will fill takes no room
+    if (!config.unwind && (name == "lf_uw_files" || name == "lf_uw_rules" || name == "lf_uw_tables"))
+      bpf_map__set_max_entries(map, 1);
     if (name == "lf_pids")
       bpf_map__set_max_entries(map, static_cast<uint32_t>(std::max<size_t>(1, config.filters.pids.size())));
     if (name.size() > 7 && name.compare(name.size() - 7, 7, ".rodata") == 0) {

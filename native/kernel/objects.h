@@ -43,6 +43,8 @@ struct ObjectConfig {
   uint32_t table_rows = 0;  // a power of two; 0 = all
   uint32_t ring_bytes = 0;
   int possible_cpus = 1;
+  bool unwind = false;  // user stacks from unwind tables (bpf/unwind.h)
+  uint32_t unwind_processes = 16384;
 };
 
 struct ProgramInfo {

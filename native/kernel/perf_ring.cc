@@ -3,7 +3,6 @@
 
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -54,7 +53,6 @@ perf_event_attr ClockAttributes(bool hardware, uint32_t frequency_hz) {
   }
 }
 
-constexpr size_t kPage = 4096;
 constexpr uint64_t kFirstMarker = static_cast<uint64_t>(-4095);  // PERF_CONTEXT_MAX
 
 }  // namespace
@@ -76,18 +74,10 @@ PerfRing::PerfRing(int cpu, uint32_t frequency_hz, bool hardware, bool user_chai
   fd_ = UniqueFd(OpenEvent(&attr, cpu, -1));
   if (!fd_) ThrowOpen(errno, cpu);
   if (ioctl(fd_.get(), PERF_EVENT_IOC_ID, &id_) != 0) ThrowOpen(errno, cpu);
-  data_bytes_ = ring_bytes;
-  map_bytes_ = ring_bytes + kPage;
-  void* map = mmap(nullptr, map_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
-  if (map == MAP_FAILED)
-    throw Error("EPERF_MMAP", "cannot map " + std::to_string(map_bytes_ / 1024) + " KiB of perf ring on CPU " +
+  if (!buffer_.Map(fd_.get(), ring_bytes))
+    throw Error("EPERF_MMAP", "cannot map " + std::to_string(ring_bytes / 1024) + " KiB of perf ring on CPU " +
                                   std::to_string(cpu) + " (" + strerror(errno) +
                                   "): raise kernel.perf_event_mlock_kb or give CAP_IPC_LOCK");
-  map_ = static_cast<uint8_t*>(map);
-}
-
-PerfRing::~PerfRing() {
-  if (map_) munmap(map_, map_bytes_);
 }
 
 int PerfRing::OpenGroupMember(bool hardware, uint32_t frequency_hz) {
@@ -105,33 +95,11 @@ void PerfRing::Disable() {
 }
 
 void PerfRing::Drain(PerfDrain* out) {
-  auto* page = reinterpret_cast<perf_event_mmap_page*>(map_);
-  const uint8_t* data = map_ + kPage;
-  uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
-  uint64_t tail = page->data_tail;
-  const uint64_t mask = data_bytes_ - 1;
-  while (head - tail >= sizeof(perf_event_header)) {
-    // records are 8-byte aligned, so a header never wraps
-    const auto* header = reinterpret_cast<const perf_event_header*>(data + (tail & mask));
-    size_t size = header->size;
-    if (size < sizeof(perf_event_header) || size > head - tail) break;
-    size_t until_end = data_bytes_ - (tail & mask);
-    if (size <= until_end) {
-      Decode(reinterpret_cast<const uint8_t*>(header), out);
-    } else {
-      scratch_.resize(size);
-      memcpy(scratch_.data(), header, until_end);
-      memcpy(scratch_.data() + until_end, data, size - until_end);
-      Decode(scratch_.data(), out);
-    }
-    tail += size;
-  }
-  __atomic_store_n(&page->data_tail, tail, __ATOMIC_RELEASE);
+  buffer_.Drain([&](const perf_event_header* header) { Decode(header, out); });
 }
 
-void PerfRing::Decode(const uint8_t* record, PerfDrain* out) {
-  const auto* header = reinterpret_cast<const perf_event_header*>(record);
-  const auto* words = reinterpret_cast<const uint64_t*>(record + sizeof(perf_event_header));
+void PerfRing::Decode(const perf_event_header* header, PerfDrain* out) {
+  const auto* words = reinterpret_cast<const uint64_t*>(header + 1);
   size_t count = (header->size - sizeof(perf_event_header)) / 8;
   switch (header->type) {
     case PERF_RECORD_LOST:

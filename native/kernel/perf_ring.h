@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
+#include "perf_buffer.h"
 
 namespace lowflame {
 
@@ -37,7 +38,6 @@ class PerfRing {
   // Opens a disabled event on `cpu`: hardware cycles if `hardware`, else cpu-clock; `user_chain`: with the user half
   // in the call chain. Throws Error.
   PerfRing(int cpu, uint32_t frequency_hz, bool hardware, bool user_chain, size_t ring_bytes);
-  ~PerfRing();
   PerfRing(const PerfRing&) = delete;
   PerfRing& operator=(const PerfRing&) = delete;
 
@@ -48,19 +48,17 @@ class PerfRing {
   int cpu() const { return cpu_; }
   int fd() const { return fd_.get(); }
   uint64_t id() const { return id_; }
-  size_t bytes() const { return map_bytes_; }
+  size_t bytes() const { return buffer_.bytes(); }
   // Opens a second event in this event's group for a BPF program. Throws Error.
   int OpenGroupMember(bool hardware, uint32_t frequency_hz);
 
  private:
-  void Decode(const uint8_t* record, PerfDrain* out);
+  void Decode(const perf_event_header* header, PerfDrain* out);
 
   int cpu_;
   UniqueFd fd_, member_;
   uint64_t id_ = 0;
-  uint8_t* map_ = nullptr;
-  size_t map_bytes_ = 0, data_bytes_ = 0;
-  std::vector<uint8_t> scratch_;
+  PerfBuffer buffer_;
 };
 
 // True if the machine counts hardware cycles for us.

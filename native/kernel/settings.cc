@@ -33,6 +33,7 @@ lf_settings SettingsOf(const ObjectConfig& config) {
   s.sched_text_end = config.sched_text_end;
   s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
   s.user_stack_in_chain = config.user_stack_in_chain;
+  s.unwind = config.unwind;
   return s;
 }
 

@@ -159,11 +159,12 @@ void Session::OnCpuRecord(const lf_record* r, size_t size) {
   auto it = cpus_.find(static_cast<int>(r->cpu));
   if (it == cpus_.end() || size < sizeof(lf_record) + r->user_frames * sizeof(uint64_t)) return;
   CpuState& state = it->second;
+  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
+  NoteUserHalf(*r, frames);
   if (known_threads_.size() >= kMaxKnownThreads) known_threads_.clear();
   known_threads_[r->tid] = *r;
   if (!user_half_by_timer_) return;
   auto begin = static_cast<uint32_t>(state.half_frames.size());
-  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
   state.half_frames.insert(state.half_frames.end(), frames, frames + r->user_frames);
   state.halves.push_back({*r, begin});
 }
@@ -285,78 +286,6 @@ void Session::Emit(Source source, const Sample& sample) {
   samples_++;
 }
 
-// How many frames at the leaf are ours (the program and its trampoline) or the scheduler's own.
-size_t Session::SchedulerFrames(const uint64_t* frames, size_t count) const {
-  auto scheduler = [this](uint64_t address) {
-    for (const KernelRange& r : schedule_ranges_)
-      if (r.contains(address - 1)) return true;
-    return false;
-  };
-  constexpr size_t kDeepestTrampoline = 8;
-  for (size_t i = 0; i < count && i < kDeepestTrampoline; i++) {
-    if (!scheduler(frames[i])) continue;
-    while (i < count && scheduler(frames[i])) i++;
-    return i;
-  }
-  return 0;
-}
-
-// A wait whose stacks are in `frames`: kernel half, then user half.
-Sample Session::MakeWait(const lf_record* r, const uint64_t* frames, uint32_t flags) {
-  bool kernel_thread = r->task_flags & 0x00200000;  // PF_KTHREAD
-  uint32_t process = interner_->Process(r->tgid, r->start_time_ns, r->leader_comm, kernel_thread);
-  Sample out{};
-  out.time_ns = static_cast<double>(r->time_ns - std::min<uint64_t>(r->time_ns, start_.start_monotonic_ns));
-  out.cpu = r->cpu;
-  out.thread = interner_->Thread(r->tid, process, r->comm);
-  out.weight_ns = static_cast<double>(r->weight_ns);
-  out.duration_ns = static_cast<double>(r->duration_ns);
-  out.state = static_cast<uint8_t>(r->state);
-  out.syscall = r->syscall;
-  out.flags = r->flags | flags;
-  RawStack raw;
-  size_t skip = SchedulerFrames(frames, r->kernel_frames);
-  raw.kernel = frames + skip;
-  raw.kernel_frames = r->kernel_frames - skip;
-  raw.user = frames + r->kernel_frames;
-  raw.user_frames = r->user_frames;
-  raw.kernel_leaf_is_return = true;
-  out.stack = interner_->Stack(process, raw);
-  if (r->futex_kind) NoteFutex(*r, process, &out);
-  return out;
-}
-
-void Session::EmitWait(const Sample& sample) {
-  if (config_.offcpu) Emit(Source::kOffCpu, sample);
-  if (!config_.futex) return;
-  owner_waits_.Note(sample);
-  if (!sample.futex || sample.lock == UINT32_MAX) return;
-  if (!sample.owned || !owner_waits_.Hold(sample)) EmitWithOwner(Source::kFutex, Source::kFutexOwners, sample);
-}
-
-void Session::EmitHeldWaits(bool all) {
-  owner_waits_.PassDone(all,
-                        [this](const Sample& sample) { EmitWithOwner(Source::kFutex, Source::kFutexOwners, sample); });
-}
-
-void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
-  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
-  if (size < sizeof(lf_record) + (r->kernel_frames + r->user_frames) * sizeof(uint64_t)) return;
-  switch (r->kind) {
-    case LF_RECORD_WAIT:
-      EmitWait(MakeWait(r, frames, 0));
-      return;
-    case LF_RECORD_WAIT_STACK:
-      if (auto whole = ahead_.OnStack(r->tid, static_cast<uint32_t>(r->seq), MakeWait(r, frames, 0))) EmitWait(*whole);
-      return;
-    case LF_RECORD_WAIT_END:
-      if (auto whole = ahead_.OnEnd(r->tid, static_cast<uint32_t>(r->seq), MakeWait(r, frames, 0))) EmitWait(*whole);
-      return;
-    default:
-      return;
-  }
-}
-
 void Session::OnProcRecord(const lf_record* r, size_t) {
   if (r->kind != LF_RECORD_EXEC) return;
   exec_looks_++;
@@ -390,6 +319,7 @@ void Session::WatchHotplug() {
     }
     it = cpus_.find(cpu);
     if (it == cpus_.end()) continue;  // not wanted by --cpu
+    if (loader_) loader_->AddCpu(cpu);
     hotplug_++;
     it->second.online_since_ns = now;
     it->second.last_sample_ns = now;

@@ -26,6 +26,7 @@ void Session::Deactivate() {
     if (state.ring) state.ring->Disable();
   for (Object* o : Objects()) o->Activate(0);
   final_.end_monotonic_ns = MonotonicNs();
+  if (loader_) loader_->Stop();
   final_.cpu_times_end = ReadCpuTimes();
   bpf_runs_ = statistics_.Stop(final_.end_monotonic_ns);
   OwnUsage usage = ReadOwnUsage();
@@ -219,6 +220,7 @@ void Session::Collect() {
   if (config_.locks || config_.futex)
     loss("locks.too_many", locks_dropped_, "sampled waits of locks and futexes beyond the first 65,536");
   if (call_object_) CollectCalls();
+  CollectUnwinding();
   loss("bpf.recursion_missed", recursion, "runs of lowflame's programs that the kernel skipped as recursive");
   loss("proc.ring_full", proc_full,
        "exec events that did not fit; names of those processes may be of the program before");

@@ -38,7 +38,7 @@ void Session::LoadLocks() {
   lock_object_->SetReceiver([this](const lf_record* r, size_t n) {
     if (n >= offsetof(lf_record_lock, frames)) OnLockRecord(reinterpret_cast<const lf_record_lock*>(r), n);
   });
-  lock_object_->Load();
+  LoadWithUnwinding(lock_object_.get());
   lock_object_->FillFilters(object_config_);
   if (features_.kmem_cache) {
     slab_object_ = std::make_unique<Object>(Object::Kind::kSlab);
@@ -168,6 +168,7 @@ void Session::OnLockRecord(const lf_record_lock* r, size_t size) {
   size_t frames = size_t{h.kernel_frames} + h.user_frames + r->owner_frames;
   if (size < offsetof(lf_record_lock, frames) + frames * sizeof(uint64_t)) return;
   auto seq = static_cast<uint32_t>(r->seq);
+  NoteUserHalf(h, reinterpret_cast<const uint64_t*>(r->frames) + h.kernel_frames);
   switch (h.kind) {
     case LF_RECORD_LOCK_WAIT:
       EmitLock(MakeLockWait(r));

@@ -139,6 +139,7 @@ void Session::Configure(const SessionConfig& config) {
   object_config_.lock_limit_ns = kLockLimitNs;
   object_config_.tick_ns = TickNs();
   object_config_.possible_cpus = PossibleCpus();
+  object_config_.unwind = config.unwind;
   step_ = Step::kConfigured;
 }
 
@@ -168,7 +169,7 @@ void Session::Load() {
     object_config_.ring_bytes = cpu_ring_bytes_;
     cpu_object_->Configure(object_config_, {user_half_by_timer_ ? "lf_cpu_timer" : "lf_cpu_event"});
     cpu_object_->SetReceiver([this](const lf_record* r, size_t n) { OnCpuRecord(r, n); });
-    cpu_object_->Load();
+    LoadWithUnwinding(cpu_object_.get());
     cpu_object_->FillFilters(object_config_);
   }
   if (switches) {
@@ -183,7 +184,7 @@ void Session::Load() {
           "probability, and a long wait that was not drawn has its kernel half only");
     }
     off_object_->SetReceiver([this](const lf_record* r, size_t n) { OnOffCpuRecord(r, n); });
-    off_object_->Load();
+    LoadWithUnwinding(off_object_.get());
     off_object_->FillFilters(object_config_);
     for (const char* map : {"lf_slots", "lf_full_sets"}) proc_object_->ShareMap(map, off_object_->MapFd(map));
   }
@@ -279,6 +280,7 @@ StartFacts Session::Activate() {
   symbol_thread_ = std::make_unique<SymbolThread>(symbolizer_.get());
 
   if (config_.sockets) tcp_start_ = ReadTcpState();
+  WaitForTables();
   if (off_object_) NoteSleepers();
   if (lock_object_) NoteEarlierLockWaits();
   start_.start_wall_ns = WallNs();
@@ -319,6 +321,7 @@ void Session::Close() {
   StopDraining();
   if (drain_thread_.joinable()) drain_thread_.join();
   if (symbol_thread_) symbol_thread_->Stop();
+  loader_.reset();
   cpus_.clear();
   cpu_object_.reset();
   off_object_.reset();

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -20,6 +21,7 @@
 #include "../kernel/perf_ring.h"
 #include "../kernel/statistics.h"
 #include "../kernel/tcp_files.h"
+#include "../loader/loader.h"
 #include "futex_words.h"
 #include "interner.h"
 #include "lock_names.h"
@@ -40,6 +42,8 @@ struct SessionConfig {
   uint32_t thread_slots = 0;
   uint32_t ring_bytes = 0;
   uint32_t table_rows = 0;
+  bool unwind = true;                // user stacks from unwind tables; else by frame pointer
+  uint64_t unwind_bytes = 0;         // kernel memory for tables; 0 = 64 MiB
   std::vector<std::string> without;  // kernel features to do without, as an older kernel would
 };
 
@@ -123,6 +127,17 @@ struct ListenQueueRow {
   uint64_t length;
 };
 
+// How walks up user stacks ended (lf_uw_stop), by source.
+struct UserStackEnds {
+  std::string source;
+  uint32_t end;
+  uint64_t count;
+};
+
+struct UnwindingFacts {
+  uint64_t processes, tables, table_bytes, build_ns, rereads, files_without, files_unreadable, rows_left_out;
+};
+
 struct FinalFacts {
   uint64_t end_monotonic_ns = 0;
   std::vector<Loss> losses;
@@ -142,6 +157,8 @@ struct FinalFacts {
   bool tcp_counters = false;  // whether the next three were read
   uint64_t listen_overflows = 0, listen_drops = 0, close_wait_at_end = 0;
   std::vector<OtherProgram> other_programs;
+  std::vector<UserStackEnds> user_stack_ends;
+  std::optional<UnwindingFacts> unwinding;  // absent: frame pointers
   uint64_t threshold_max_ns = 0;
   bool statistics_on = true;
 };
@@ -202,6 +219,11 @@ class Session {
   void OnProcRecord(const lf_record* r, size_t size);
   // All that is loaded, but for what has no programs attached.
   std::vector<Object*> Objects() const;
+  // unwind.cc
+  void LoadWithUnwinding(Object* object);
+  void WaitForTables();
+  void NoteUserHalf(const lf_record& r, const uint64_t* frames);
+  void CollectUnwinding();
   // locks.cc
   void LoadLocks();
   void AttachLocks();
@@ -285,6 +307,8 @@ class Session {
            perf_ring_bytes_ = 0;
   ObjectConfig object_config_;
   std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_, call_object_;
+  Object* unwind_owner_ = nullptr;  // whose maps the others share
+  std::unique_ptr<UnwindLoader> loader_;
   Statistics statistics_;
   std::map<int, CpuState> cpus_;
   std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;

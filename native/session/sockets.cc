@@ -64,7 +64,7 @@ void Session::LoadSockets() {
   call_object_->SetReceiver(
       [this](const lf_record* r, size_t n) { OnCallRecord(reinterpret_cast<const lf_record_call*>(r), n); });
   call_object_->ShareMap("lf_call_slots", off_object_->MapFd("lf_call_slots"));
-  call_object_->Load();
+  LoadWithUnwinding(call_object_.get());
   call_object_->FillFilters(object_config_);
 }
 
@@ -91,6 +91,7 @@ void Session::OnCallRecord(const lf_record_call* r, size_t size) {
   RawStack raw;
   raw.user = reinterpret_cast<const uint64_t*>(r->frames);
   raw.user_frames = h.user_frames;
+  NoteUserHalf(h, raw.user);
   CallRow row{};
   row.time_ns = static_cast<double>(h.time_ns - std::min<uint64_t>(h.time_ns, start_.start_monotonic_ns));
   row.duration_ns = static_cast<double>(h.duration_ns);

@@ -99,4 +99,16 @@ std::string ReadBuildId(int fd) {
   return h.is64 ? BuildIdIn<Elf64_Phdr>(fd, h) : BuildIdIn<Elf32_Phdr>(fd, h);
 }
 
+std::vector<ElfSegment> ExecutableSegments(int fd) {
+  Header h;
+  std::vector<ElfSegment> out;
+  if (!ReadHeader(fd, &h) || !h.is64) return out;
+  std::vector<Elf64_Phdr> segments(h.segments);
+  if (segments.empty() || !ReadAt(fd, segments.data(), segments.size() * sizeof(Elf64_Phdr), h.segments_at)) return out;
+  for (const Elf64_Phdr& p : segments)
+    if (p.p_type == PT_LOAD && p.p_flags & PF_X && p.p_filesz <= INT64_MAX && p.p_offset <= INT64_MAX)
+      out.push_back({p.p_offset, p.p_filesz, p.p_vaddr});
+  return out;
+}
+
 }  // namespace lowflame

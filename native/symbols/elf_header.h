@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace lowflame {
 
@@ -12,5 +13,12 @@ bool ElfHeaderIsSane(int fd, uint64_t file_size);
 
 // Hex build ID from the PT_NOTE segments, "" if none. Cheap; used when a file is first seen.
 std::string ReadBuildId(int fd);
+
+// An executable segment, bytes: where it is in the file and at which address the file wants it.
+struct ElfSegment {
+  uint64_t offset, bytes, address;
+};
+// Of a 64-bit program or library, in the order of the file; empty if it is none.
+std::vector<ElfSegment> ExecutableSegments(int fd);
 
 }  // namespace lowflame

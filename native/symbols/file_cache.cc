@@ -1,15 +1,13 @@
 // Bounds: descriptors (a quarter of what the process may open), bytes of tables, files. See file_cache.h.
 #include "file_cache.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "elf_header.h"
+#include "mapped_file.h"
 #include "rooted_open.h"
 
 namespace lowflame {
@@ -23,23 +21,6 @@ int DescriptorBudget() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit)) return 128;
   return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 4, 64, 4096));
-}
-
-std::string MapFile(uint32_t pid, const Mapping& m) {
-  char path[96];
-  snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, static_cast<unsigned long long>(m.begin),
-           static_cast<unsigned long long>(m.end));
-  return path;
-}
-
-uint64_t DeviceOf(const struct stat& st) {
-  return static_cast<uint64_t>(major(st.st_dev)) << 32 | minor(st.st_dev);
-}
-
-// The path may lead to another file by now. Device numbers of overlay and btrfs differ between maps and stat, so only
-// the inode can be compared where the devices do not agree, and there it is no proof either way.
-bool MayBeTheSame(const struct stat& st, const Mapping& m) {
-  return DeviceOf(st) != m.device || st.st_ino == m.inode;
 }
 
 }  // namespace
@@ -62,24 +43,6 @@ std::shared_ptr<FileCache::Root> FileCache::RootOf(uint32_t pid) {
   return root;
 }
 
-UniqueFd FileCache::OpenMapped(uint32_t pid, const Mapping& m, const std::string& link) const {
-  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  struct stat st;
-  // the mapping itself first: the path may by now lead to another file, or to none
-  if (!stat(link.c_str(), &st) && S_ISREG(st.st_mode)) {
-    UniqueFd fd(open(link.c_str(), kFlags));
-    if (fd) return fd;
-  }
-  if (m.deleted) return UniqueFd();
-  UniqueFd root = OpenRoot(pid);
-  UniqueFd fd = root ? OpenBelow(root.get(), m.path) : UniqueFd();
-  if (fd && !fstat(fd.get(), &st) && MayBeTheSame(st, m)) return fd;
-  // after a chroot without a mount namespace the kernel tells paths from our root
-  fd = OpenBelow(-1, m.path);
-  if (fd && !fstat(fd.get(), &st) && DeviceOf(st) == m.device && st.st_ino == m.inode) return fd;
-  return UniqueFd();
-}
-
 // The same program under another path (another container's, say) is the same slot.
 std::shared_ptr<FileCache::Slot>& FileCache::SlotOf(const Opened& opened) {
   std::shared_ptr<Slot>& slot = by_key_[opened.key];
@@ -92,16 +55,8 @@ std::shared_ptr<FileCache::Slot>& FileCache::SlotOf(const Opened& opened) {
 
 FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
   // one stat tells whether the file is known: identity and time of its last change
-  std::string link = MapFile(pid, m);
-  struct stat st;
-  char identity[128];
-  if (!stat(link.c_str(), &st))
-    snprintf(identity, sizeof(identity), "%llx:%llx:%lld.%ld", static_cast<unsigned long long>(st.st_dev),
-             static_cast<unsigned long long>(st.st_ino), static_cast<long long>(st.st_mtim.tv_sec), st.st_mtim.tv_nsec);
-  else
-    snprintf(identity, sizeof(identity), "maps:%llx:%llx", static_cast<unsigned long long>(m.device),
-             static_cast<unsigned long long>(m.inode));
-  std::string identity_key = identity + (":" + m.path);
+  const std::string identity = IdentityOf(pid, m);
+  const std::string identity_key = identity + ":" + m.path;
 
   std::lock_guard<std::mutex> lock(mutex_);
   auto known = by_identity_.find(identity_key);
@@ -109,7 +64,7 @@ FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
     const Slot& slot = *SlotOf(known->second);
     if (slot.file || slot.no_elf) return known->second;
   }
-  UniqueFd fd = OpenMapped(pid, m, link);
+  UniqueFd fd = OpenMapped(pid, m);
   Opened opened{"", fd ? ReadBuildId(fd.get()) : ""};
   opened.key = m.path + '\n' + (opened.build_id.empty() ? identity : opened.build_id);
   if (by_key_.size() >= kMaxFiles && !by_key_.count(opened.key)) {

@@ -56,7 +56,6 @@ class FileCache {
     bool no_elf = false;
   };
   std::shared_ptr<Root> RootOf(uint32_t pid);
-  UniqueFd OpenMapped(uint32_t pid, const Mapping& mapping, const std::string& link) const;
   std::shared_ptr<Slot>& SlotOf(const Opened& opened);
   void Drop(Slot* slot);
   void CloseOldest();

@@ -21,6 +21,7 @@ TEST_NEEDS='
 make                                     make
 objdump                                  binutils
 clang-format-14                          clang-format-14
+/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a libclang-rt-14-dev libclang-rt-dev
 nginx                                    nginx-light nginx
 haproxy                                  haproxy
 redis-server                             redis-server

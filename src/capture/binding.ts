@@ -2,8 +2,10 @@
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
 import type { SocketTables, SocketTotals } from "./sockets.js";
+import type { UserStackTotals } from "./user-stacks.js";
 
 export * from "./sockets.js";
+export * from "./user-stacks.js";
 
 export const SOURCES = ["cpu", "offcpu", "locks", "futex", "sockets"] as const;
 /** A kind of thing that is watched. Later sources join this list. */
@@ -66,6 +68,7 @@ export const SampleFlag = {
   softirqOnIdle: 32, // work done in interrupt context on top of the idle task
   spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
   nothingAsked: 128, // of a CallRow in progress: over TCP the other side spoke last, or this one never did
+  userWhole: 256, // walked by unwind tables to its thread's first frame
 } as const;
 
 /** Columns of samples, one array a column, all `count` long. Ids index the tables that came with this or an earlier batch. */
@@ -204,6 +207,9 @@ export interface SessionConfig {
   readonly ringBytes?: Bytes;
   /** Rows of each CPU's tables of exact totals (a power of two); absent = all there are. */
   readonly tableRows?: number;
+  /** False: user stacks follow frame pointers. Else unwind tables, in at most `unwindBytes` of kernel memory (64 MiB). */
+  readonly unwind?: boolean;
+  readonly unwindBytes?: Bytes;
   /** Kernel features to do without, as on an older kernel: "sched_exit_tp", "hrtimer_expire_entry". */
   readonly without?: readonly string[];
 }
@@ -315,7 +321,7 @@ export interface LockTotal {
   readonly buckets: readonly number[];
 }
 
-export interface FinalFacts extends SocketTotals {
+export interface FinalFacts extends SocketTotals, UserStackTotals {
   readonly endMonotonicNs: bigint;
   readonly losses: readonly LossRow[];
   readonly cost: {

@@ -1,7 +1,15 @@
 // What `--json` prints: one document, typed here and explained field by field in docs/json.md.
 // Times are nanoseconds, sizes bytes, shares 0 to 1, moments ISO 8601 in UTC. New fields may come within a version.
 import type { Finding } from "../analysis/finding.js";
-import type { FrameKind, LockKind, LossRow, OffCpuState, ProbeRow, SourceName } from "../capture/binding.js";
+import type {
+  FrameKind,
+  LockKind,
+  LossRow,
+  OffCpuState,
+  ProbeRow,
+  SourceName,
+  UserStackFacts,
+} from "../capture/binding.js";
 import type { CsvTable } from "../export/csv-tables.js";
 import type { FormatName } from "../export/index.js";
 import type { BucketJson } from "./json-histogram.js";
@@ -180,7 +188,12 @@ export interface ResultJson {
   readonly locks: LocksJson | null;
   readonly futex: FutexJson | null;
   readonly sockets: SocketsJson | null;
-  readonly userStacks: { readonly total: number; readonly truncated: number };
+  readonly userStacks: {
+    readonly total: number;
+    readonly truncated: number;
+    /** null where they followed frame pointers. */
+    readonly walks: UserStackWalksJson | null;
+  };
   readonly losses: readonly LossRow[];
   readonly cost: CostJson | null;
   readonly notes: readonly string[];
@@ -191,6 +204,11 @@ export interface ResultJson {
     readonly exitCode: number;
     readonly signal: string | null;
   } | null;
+}
+
+/** Walks by unwind tables; `end` by name. */
+export interface UserStackWalksJson extends Omit<UserStackFacts, "ends"> {
+  readonly ends: readonly { readonly source: string; readonly end: string; readonly count: number }[];
 }
 
 export interface DoctorJson {

@@ -8,6 +8,9 @@ export const DEFAULT_DURATION = "10s";
 export const DEFAULT_FREQUENCY = "99";
 /** What is recorded without --what. Locks are asked for by name: not every kernel has the tracepoints for them. */
 export const DEFAULT_SOURCES: readonly SourceName[] = ["cpu", "offcpu"];
+/** How user stacks are walked. */
+export const USER_STACKS = ["unwind", "frame-pointers"] as const;
+export const DEFAULT_USER_STACKS = "unwind";
 export const MIN_FREQUENCY = 1;
 export const MAX_FREQUENCY = 9_999;
 /** A shorter recording holds less than one timer tick at 99 Hz. */
@@ -70,6 +73,17 @@ export function parseSources(text: string): SourceName[] {
     );
   }
   return SOURCES.filter((name) => asked.includes(name));
+}
+
+/** Whether user stacks are walked by unwind tables. */
+export function parseUserStacks(text: string): boolean {
+  const known: readonly string[] = USER_STACKS;
+  if (known.includes(text)) return text === "unwind";
+  throw usageError(
+    "BAD_USER_STACKS",
+    `--user-stacks ${text}: there is no such way to walk them`,
+    `known: ${USER_STACKS.join(", ")}`,
+  );
 }
 
 /** Process ids of repeated or comma-separated `--pid`, each once. Whether they exist is asked later. */

@@ -9,6 +9,7 @@ import {
   DEFAULT_DURATION,
   DEFAULT_FREQUENCY,
   DEFAULT_SOURCES,
+  DEFAULT_USER_STACKS,
   MAX_FREQUENCY,
   MIN_FREQUENCY,
 } from "./options.js";
@@ -120,6 +121,11 @@ function buildProgram(
       "--what <sources>",
       `what to record, separated by commas: ${SOURCES.join(", ").replace("futex", "futex (user locks)")}`,
       DEFAULT_SOURCES.join(","),
+    )
+    .option(
+      "--user-stacks <how>",
+      "walk user stacks by unwind tables (unwind), or by frame pointer alone (frame-pointers)",
+      DEFAULT_USER_STACKS,
     )
     .option(
       "-o, --output <file>",

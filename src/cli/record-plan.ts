@@ -10,12 +10,14 @@ import {
   DEFAULT_DURATION,
   DEFAULT_FREQUENCY,
   DEFAULT_SOURCES,
+  DEFAULT_USER_STACKS,
   parseComms,
   parseCpuList,
   parseDuration,
   parseFrequency,
   parsePids,
   parseSources,
+  parseUserStacks,
 } from "./options.js";
 import { type PlannedOutput, planOutputs, recordingStem } from "./outputs.js";
 import { checkCpus, checkFilterCounts, findCgroups, findTargets, type Target } from "./targets.js";
@@ -29,6 +31,7 @@ export interface RecordOptions {
   readonly cgroup?: readonly string[];
   readonly cpu?: string;
   readonly what?: string;
+  readonly userStacks?: string;
   readonly output?: readonly string[];
   readonly format?: string;
   readonly json?: boolean;
@@ -63,6 +66,7 @@ export function planRecord(
   const durationMs = duration === undefined ? undefined : parseDuration(duration);
   const frequencyHz = parseFrequency(options.frequency ?? DEFAULT_FREQUENCY);
   const sources = parseSources(options.what ?? DEFAULT_SOURCES.join(","));
+  const unwind = parseUserStacks(options.userStacks ?? DEFAULT_USER_STACKS);
   const pids = parsePids(options.pid ?? []);
   const { comms, notes } = parseComms(options.comm ?? []);
   const cpus = options.cpu === undefined ? [] : parseCpuList(options.cpu);
@@ -82,6 +86,7 @@ export function planRecord(
     config: {
       sources,
       frequencyHz,
+      unwind,
       filters: {
         ...(pids.length > 0 ? { pids } : {}),
         ...(comms.length > 0 ? { comms } : {}),

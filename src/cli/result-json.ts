@@ -4,7 +4,15 @@ import type { Profile } from "../model/profile.js";
 import type { CommandResult } from "./child.js";
 import { digest } from "./digest.js";
 import { CliError, Exit, firstLine } from "./errors.js";
-import { type ErrorBody, type FailureJson, type FileJson, JSON_VERSION, type ResultJson } from "./json.js";
+import {
+  type ErrorBody,
+  type FailureJson,
+  type FileJson,
+  JSON_VERSION,
+  type ResultJson,
+  type UserStackWalksJson,
+} from "./json.js";
+import { userStackEnd } from "./summary-stacks.js";
 
 export interface ResultContext {
   readonly tool: "record" | "report";
@@ -44,7 +52,7 @@ export function resultJson(
     findings,
     // Locks and sockets are whole: the tables of the BPF programs bound them.
     ...digest(profile, 20, Number.POSITIVE_INFINITY),
-    userStacks: profile.userStacks,
+    userStacks: { ...profile.userStacks, walks: walksJson(profile) },
     losses: profile.final?.losses ?? [],
     notes: [...new Set([...profile.notes, ...start.notes, ...context.notes])],
     files: context.files,
@@ -55,6 +63,11 @@ export function resultJson(
 /** Start of the recording, ISO 8601 in UTC with milliseconds. */
 export const startedAt = (profile: Profile): string =>
   new Date(Number(profile.start.startWallNs / 1_000_000n)).toISOString();
+
+function walksJson(profile: Profile): UserStackWalksJson | null {
+  const walks = profile.final?.userStacks;
+  return walks ? { ...walks, ends: walks.ends.map((row) => ({ ...row, end: userStackEnd(row.end) })) } : null;
+}
 
 /** The document of a command that failed without a result. */
 export function failureJson(tool: string, error: unknown): FailureJson {

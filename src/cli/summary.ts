@@ -8,6 +8,7 @@ import { count, duration, percent, plural, size } from "./figures.js";
 import type { CostJson, CpuJson, FileJson, OffCpuJson } from "./json.js";
 import { lockLines, userLockLines } from "./summary-locks.js";
 import { socketLines } from "./summary-sockets.js";
+import { userStackLines } from "./summary-stacks.js";
 import { type Palette, PLAIN, printable } from "./terminal.js";
 
 export interface SummaryContext {
@@ -157,6 +158,7 @@ function lossLines(
       ),
     );
   }
+  if (profile.final?.userStacks) lines.push(...userStackLines(profile.final.userStacks));
   const { total, truncated } = profile.userStacks;
   if (truncated > 0 && !told.has("user-stacks-truncated")) {
     lines.push(

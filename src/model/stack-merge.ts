@@ -46,18 +46,19 @@ export class StackMerger {
 
   /** The node for a stack id and the Variant of its sample. */
   find(stack: number, variant: number): MergedStack {
-    if (stack === 0)
-      return {
-        node: variant === Variant.whole ? 0 : this.#synthetic(USER_MISSING),
-        user: "none",
-        known: true,
-      };
+    const missing = variant === Variant.userTruncated || variant === Variant.userMissing;
+    if (stack === 0) return { node: missing ? this.#synthetic(USER_MISSING) : 0, user: "none", known: true };
     if (this.#tree.frame(stack) === 0)
       return { node: this.#synthetic(UNKNOWN_STACK), user: "none", known: false };
     const user = this.#user[stack]!;
     if (user === User.none) {
-      if (variant === Variant.whole) return { node: this.#node[stack]!, user: "none", known: true };
+      if (!missing) return { node: this.#node[stack]!, user: "none", known: true };
       return { node: this.#below(USER_MISSING, stack), user: "none", known: true };
+    }
+    if (variant === Variant.userWhole) {
+      // whoever walked it knows more than the names do
+      const node = user === User.truncated ? this.#below(null, stack) : this.#node[stack]!;
+      return { node, user: "whole", known: true };
     }
     if (user === User.truncated || user === User.undecided || variant === Variant.userTruncated) {
       const node = user === User.truncated ? this.#node[stack]! : this.#below(TRUNCATED, stack);
@@ -122,14 +123,14 @@ export class StackMerger {
     return this.#out.child(0, this.#functions.synthetic(name));
   }
 
-  /** The path to a stack, made again below a synthetic root. */
-  #below(name: string, stack: number): number {
-    const key = `${name}${stack}`;
+  /** The path to a stack, made again below a synthetic root; null: below the root itself. */
+  #below(name: string | null, stack: number): number {
+    const key = `${name ?? ""}${stack}`;
     const known = this.#marked.get(key);
     if (known !== undefined) return known;
     const path: number[] = [];
     for (let id = stack; id !== 0; id = this.#tree.parent(id)) path.push(this.#tree.frame(id));
-    let node = this.#synthetic(name);
+    let node = name === null ? 0 : this.#synthetic(name);
     for (let i = path.length - 1; i >= 0; i--) {
       node = path[i] === 0 ? node : this.#out.child(node, this.#func(path[i]!));
     }

@@ -7,8 +7,8 @@ import { grownFloat64, grownInt32, grownUint8, grownUint32 } from "./growable.js
 import type { InvalidCounts } from "./invalid.js";
 import { NO_LOCK } from "./profile.js";
 
-/** Why the user half of a stack is not whole; part of the key, since it changes where the stack hangs. */
-export const Variant = { whole: 0, userTruncated: 1, userMissing: 2 } as const;
+/** How the user half of a stack ended, where the kernel half's program knew; part of the key, since it changes where the stack hangs. */
+export const Variant = { undecided: 0, userTruncated: 1, userMissing: 2, userWhole: 3 } as const;
 
 /** Rows of one source; above it weight goes into one row without thread and stack. 4 M rows take about 200 MB. */
 export const MAX_ROWS = 1 << 22;
@@ -25,7 +25,9 @@ export const variantOf = (flags: number): number =>
     ? Variant.userTruncated
     : (flags & MISSING) !== 0
       ? Variant.userMissing
-      : Variant.whole;
+      : (flags & SampleFlag.userWhole) !== 0
+        ? Variant.userWhole
+        : Variant.undecided;
 
 export class WeightAccumulator {
   readonly source: SampleSource;
@@ -158,7 +160,7 @@ export class WeightAccumulator {
   /** Adds a row that is itself a sum (used when stacks of frames merge into stacks of functions). */
   addRow(from: WeightAccumulator, index: number, thread: number, stack: number, lock: number): void {
     const ofLock = this.#lock === null ? 0 : lock;
-    const row = this.#row(thread, stack, from.state[index]!, Variant.whole, from.syscall[index]!, ofLock);
+    const row = this.#row(thread, stack, from.state[index]!, Variant.undecided, from.syscall[index]!, ofLock);
     this.#weight[row]! += from.weightNs[index]!;
     this.#samples[row]! += from.samples[index]!;
     this.#flags[row]! |= from.flags[index]!;
@@ -191,7 +193,7 @@ export class WeightAccumulator {
     }
     if (this.#rows >= this.#maxRows && thread !== NO_THREAD) {
       this.#overflowed++;
-      return this.#row(NO_THREAD, 0, state, Variant.whole, -1, NO_LOCK);
+      return this.#row(NO_THREAD, 0, state, Variant.undecided, -1, NO_LOCK);
     }
     return this.#insert(slot, thread, stack, state, variant, syscall, lock);
   }

@@ -9,6 +9,7 @@ import { programsDir } from "./paths.js";
 export interface Results {
   "known-cpu": KnownCpuResult;
   "known-cpu-nofp": KnownCpuResult;
+  "late-code": { readonly wallNs: number };
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
   /** `sumSquares`: of the sleeps' lengths, ns². */
   "many-sleeps": { readonly threads: number; readonly count: number; sumNs: number; sumSquares: number };

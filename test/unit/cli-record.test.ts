@@ -53,6 +53,7 @@ describe("a recording", () => {
     expect(binding.config).toEqual({
       sources: ["cpu"],
       frequencyHz: 499,
+      unwind: true,
       filters: { pids: [pid], comms: ["nginx"], cgroups: ["/sys/fs/cgroup/web.slice"], cpus: [0, 1] },
     });
   });

@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { Finding } from "../../src/analysis/finding.js";
 import { digest } from "../../src/cli/digest.js";
 import { summaryLines } from "../../src/cli/summary.js";
+import { userStackLines } from "../../src/cli/summary-stacks.js";
 import { paletteFor, printable } from "../../src/cli/terminal.js";
-import { ns, ratio } from "../../src/model/units.js";
+import { bytes, ns, ratio } from "../../src/model/units.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { MemoryStream } from "./helpers/cli-harness.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
@@ -17,6 +18,36 @@ const finding: Finding = {
   contributors: [{ name: "sys_enter", share: ratio(0.6) }],
   next: ["bpftool prog show id 12"],
 };
+
+const noStacks = {
+  ...{ ends: [], processes: 0, tables: 0, tableBytes: bytes(0), buildNs: ns(0), rereads: 0 },
+  ...{ filesWithout: 0, filesUnreadable: 0, rowsLeftOut: 0 },
+};
+
+describe("user stacks", () => {
+  it("are whole, or it is said what cut them short, most often first", () => {
+    expect(userStackLines(noStacks)).toEqual([]);
+    const whole = { source: "cpu", end: 0, count: 9_990 };
+    expect(userStackLines({ ...noStacks, ends: [whole] })).toEqual([
+      "User stacks: all 9,990 walked are whole.",
+    ]);
+    const cut = [
+      { source: "cpu", end: 4, count: 4 },
+      { source: "offcpu", end: 1, count: 5 },
+      { source: "cpu", end: 99, count: 1 },
+    ];
+    expect(userStackLines({ ...noStacks, ends: [whole, ...cut] })).toEqual([
+      "User stacks: 99.9 % of 10,000 walked are whole; cut short: process not known 0.050 %, no rule 0.040 %, end 99 0.010 %.",
+    ]);
+  });
+  it("are not all whole when one is not", () => {
+    const ends = [
+      { source: "cpu", end: 0, count: 1e6 },
+      { source: "cpu", end: 6, count: 1 },
+    ];
+    expect(userStackLines({ ...noStacks, ends })[0]).toMatch(/^User stacks: 99\.9 % of 1,000,001 /);
+  });
+});
 
 function profile(over: Parameters<FakeCapture["events"]>[0] = {}) {
   const capture = new FakeCapture();

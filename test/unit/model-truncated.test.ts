@@ -105,3 +105,13 @@ test("whole and truncated samples of one stack stay apart", () => {
   expect(samplesByStack(profile, "cpu")).toEqual({ "_start;f": 5, "[truncated];_start;f": 2 });
   expect(profile.userStacks).toEqual({ total: 7, truncated: 2 });
 });
+
+test("what unwind tables led down to a thread's first frame is whole, whatever that is called", () => {
+  const flags = SampleFlag.userWhole;
+  expect(profileOf([u("my_entry"), u("work"), k("tcp_sendmsg")], { flags })).toEqual({
+    stacks: ["my_entry;work;tcp_sendmsg"],
+    users: { total: 1, truncated: 0 },
+  });
+  expect(profileOf([u(undefined, LIBC), u("work")], { flags }).users).toEqual({ total: 1, truncated: 0 });
+  expect(profileOf([k("worker_thread")], { flags }).stacks).toEqual(["worker_thread"]);
+});

@@ -58,16 +58,24 @@ export function truncatedStacks(profile: Profile): Finding[] {
       if (below[table.node[row]!] === 1)
         processes.add(processName(profile, table.thread[row]!), table.samples[row]!);
   const [first] = processes.top(1);
+  const unwound = profile.final?.userStacks !== undefined;
+  const why = unwound
+    ? "They were walked by unwind tables: on the way lay code that has none and keeps no frame pointer, or whose table was not loaded."
+    : "They were walked by frame pointer, which most programs are built without.";
   return [
     {
       rule: "user-stacks-truncated",
       severity: "info",
       title: `${percent(share)} of the user stacks end early, most of them of ${first?.name ?? "[unknown]"}`,
-      detail: `${truncated} of ${total} user stacks do not reach the start of their thread and hang below [truncated]. Such code is built without frame pointers; the functions shown are right, but callers are missing.`,
+      detail: `${truncated} of ${total} user stacks do not reach the start of their thread and hang below [truncated]. The functions shown are right, but callers are missing. ${why}`,
       share: ratio(share),
       ...(first === undefined ? {} : { culprit: first.name }),
       contributors: processes.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / total) })),
-      next: ["Build it with -fno-omit-frame-pointer, or use a package that is."],
+      next: [
+        unwound
+          ? "lowflame record --json    # userStacks.walks says what cut them short"
+          : "lowflame record --user-stacks unwind",
+      ],
       search: "[truncated]",
     },
   ];

@@ -19,6 +19,7 @@ import {
   type StartFacts,
   type Tables,
   type TcpCounters,
+  type UserStackFacts,
 } from "../binding.js";
 import { isOfLocks, SAMPLE_SOURCES } from "../sample-sources.js";
 import { type ColumnMessage, decodeColumn } from "./column.js";
@@ -49,8 +50,9 @@ interface MemberMessage {
     readonly final: FinalMessage | null;
   };
 }
-type FinalMessage = Omit<Message<FinalFacts, "endMonotonicNs">, "tcpCounters"> & {
+type FinalMessage = Omit<Message<FinalFacts, "endMonotonicNs">, "tcpCounters" | "userStacks"> & {
   readonly tcpCounters: TcpCounters | null;
+  readonly userStacks: UserStackFacts | null;
 };
 interface TablesMessage extends Omit<Tables, "processes" | "frames" | "stacks" | "locks"> {
   readonly processes: readonly Message<ProcessRow, "startTimeNs">[];
@@ -92,13 +94,14 @@ function eventOf({ header, batch, end }: MemberMessage, version: number): Writab
   return null;
 }
 
-function finalOf({ endMonotonicNs, cost, tcpCounters, ...rest }: FinalMessage): FinalFacts {
+function finalOf({ endMonotonicNs, cost, tcpCounters, userStacks, ...rest }: FinalMessage): FinalFacts {
   const noCost = { programs: [], agentUserNs: 0, agentSystemNs: 0, peakRssBytes: 0, kernelMemoryBytes: 0 };
   return {
     ...rest,
     endMonotonicNs: fromFixed64(endMonotonicNs),
     cost: cost ?? noCost,
     ...(tcpCounters && { tcpCounters }),
+    ...(userStacks && { userStacks }),
   } as FinalFacts;
 }
 

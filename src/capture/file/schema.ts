@@ -5,7 +5,7 @@
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
 //      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
-//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on)
+//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */
@@ -211,6 +211,7 @@ message Final {
   repeated CloseWait close_waits = 16;
   TcpCounters tcp_counters = 17; // absent: sockets were not recorded
   repeated ListenQueue listen_queues = 18;
+  UserStacks user_stacks = 19; // absent: they followed frame pointers
 }
 message Loss {
   string id = 1;
@@ -351,6 +352,22 @@ message TcpCounters {
   double listen_overflows = 1;
   double listen_drops = 2;
   double close_wait_at_end = 3;
+}
+message UserStacks {
+  repeated UserStackEnds ends = 1;
+  double processes = 2;
+  double tables = 3;
+  double table_bytes = 4;
+  double build_ns = 5;
+  double rereads = 6;
+  double files_without = 7;
+  double files_unreadable = 8;
+  double rows_left_out = 9;
+}
+message UserStackEnds {
+  string source = 1;
+  uint32 end = 2; // index into USER_STACK_ENDS
+  double count = 3;
 }
 message OtherProgram {
   uint32 id = 1;

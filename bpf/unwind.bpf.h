@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The walker of user stacks in BPF: the maps of tables that the addon fills, and the walk from the registers that the
+ * thread had in user space. The step itself is in unwind-step.h. The verifier sees each function by itself, once.
+ */
+#ifndef LOWFLAME_UNWIND_BPF_H
+#define LOWFLAME_UNWIND_BPF_H
+
+#include "filter.bpf.h"
+#include "stack.bpf.h"
+
+/* Programs read these and the addon alone writes them; all objects share the same. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 16384);
+  __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+  __type(key, struct lf_uw_key);
+  __type(value, struct lf_uw_process);
+} lf_uw_processes SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, LF_UW_TABLES);
+  __uint(map_flags, BPF_F_RDONLY_PROG);
+  __type(key, __u32);
+  __type(value, struct lf_uw_file);
+} lf_uw_files SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, LF_UW_RULES);
+  __uint(map_flags, BPF_F_RDONLY_PROG);
+  __type(key, __u32);
+  __type(value, struct lf_uw_rule);
+} lf_uw_rules SEC(".maps");
+
+/* A file's chunks; how many is its own affair, which is what BPF_F_INNER_MAP allows. */
+struct lf_uw_table_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_INNER_MAP);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, LF_UW_CHUNK_WORDS * sizeof(__u32));
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, LF_UW_TABLES);
+  __type(key, __u32);
+  __array(values, struct lf_uw_table_map);
+} lf_uw_tables SEC(".maps");
+
+#define lf_uw_read_user(w, to, bytes, from) bpf_probe_read_user(to, bytes, (void*)(from))
+#define lf_uw_process_of(w, key) bpf_map_lookup_elem(&lf_uw_processes, key)
+#define lf_uw_file_of(w, table) bpf_map_lookup_elem(&lf_uw_files, &(table))
+#define lf_uw_rule_of(w, rule) bpf_map_lookup_elem(&lf_uw_rules, &(rule))
+#define lf_uw_table_of(w, table) bpf_map_lookup_elem(&lf_uw_tables, &(table))
+
+static __always_inline const __u32* lf_uw_chunk(void* chunks, __u32 index) {
+  return bpf_map_lookup_elem(chunks, &index);
+}
+#define lf_uw_chunk_of(w, chunks, index) lf_uw_chunk(chunks, index)
+
+__noinline int lf_uw_find(struct lf_uw_walk* w, __u64 pc);
+
+#include "unwind-step.h"
+
+__noinline int lf_uw_find(struct lf_uw_walk* w, __u64 pc) {
+  return w ? lf_uw_enter(w, pc) : 0;
+}
+
+struct lf_uw_frames {
+  __u64 ip[LF_MAX_FRAMES];
+};
+
+/*
+ * Frames that one call goes up. Each call costs, where the kernel guards returns, as much as a frame; each frame in one
+ * call adds 7,000 instructions for the verifier to look at.
+ */
+#define LF_UW_STEPS 8
+
+/* Up from the frame that has `taken` below it. Returns lf_uw_stop << 8 | number of frames; 0 = there are more. */
+__noinline int lf_uw_some(struct lf_uw_walk* w, struct lf_uw_frames* frames, __u32 taken) {
+  struct lf_uw_near near = {};
+
+  if (!w || !frames) return LF_UW_STOP_READ << 8;
+#pragma clang loop unroll(disable)
+  for (__u32 i = 0; i < LF_UW_STEPS; i++) {
+    if (taken >= LF_MAX_FRAMES) return LF_UW_STOP_DEPTH << 8 | LF_MAX_FRAMES;
+    frames->ip[taken++] = w->ip;
+    int stop = lf_uw_up(w, &near);
+
+    if (stop != LF_UW_GO_ON) return (stop & 0xff) << 8 | taken;
+  }
+  return 0;
+}
+
+/* Walks to the end. Returns lf_uw_stop << 8 | number of frames. */
+__noinline int lf_uw_run(struct lf_uw_walk* w, struct lf_uw_frames* frames) {
+  if (!w || !frames) return 0;
+#pragma clang loop unroll(disable)
+  for (__u32 i = 0; i <= LF_MAX_FRAMES; i += LF_UW_STEPS) {
+    int end = lf_uw_some(w, frames, i);
+
+    if (end) return end;
+  }
+  return LF_UW_STOP_DEPTH << 8 | LF_MAX_FRAMES;
+}
+
+/*
+ * Sets out from the registers of `task`, which is the current one: saved when it entered the kernel, by a system call
+ * or by the interrupt that a sample is taken in. False: its mappings are not known, it is a 32-bit program, it has no
+ * registers (workers of io_uring), or no memory any more.
+ */
+static __always_inline bool lf_uw_set_out(struct lf_uw_walk* w, struct task_struct* task) {
+  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
+
+  /* a thread that ends has given its memory up before its registers */
+  if (!task->mm || !regs->ip || (__u16)regs->cs == USER32_CS) return false;
+  w->start_time_ns = task->group_leader->start_time;
+  w->tgid = task->tgid;
+  lf_uw_begin(w, regs->ip, regs->sp, regs->bp);
+  return lf_uw_find(w, w->ip);
+}
+
+/*
+ * User half of `task`, the current one, to `frames`: from unwind tables, or, where its mappings are not known, along
+ * frame pointers by the kernel. Notes in `h` how it ended. Returns bytes.
+ */
+static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, struct lf_record* h, void* frames,
+                                           struct lf_uw_walks* walks) {
+  if (settings.unwind && lf_uw_set_out(&walks->walk, task)) {
+    __u32 end = lf_uw_run(&walks->walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
+
+    if (stop < LF_UW_STOPS) walks->stop[stop]++;
+    h->unwind_stop = stop;
+    if (stop == LF_UW_STOP_DEPTH) h->flags |= LF_USER_TRUNCATED;
+    if (stop == LF_UW_WHOLE) h->flags |= LF_USER_WHOLE;
+    return n <= LF_MAX_FRAMES ? n * 8 : LF_STACK_BYTES;
+  }
+  long n = bpf_get_stack(ctx, frames, LF_STACK_BYTES, BPF_F_USER_STACK);
+
+  walks->stop[LF_UW_STOP_PROCESS]++;
+  h->unwind_stop = LF_UW_STOP_PROCESS;
+  if (n <= 0) {
+    h->flags |= LF_USER_UNREADABLE;
+    return 0;
+  }
+  if (n >= LF_STACK_BYTES) {
+    h->flags |= LF_USER_TRUNCATED;
+    return LF_STACK_BYTES;
+  }
+  return n;
+}
+
+#endif

@@ -1,0 +1,134 @@
+// From the functions of a file, by address, to its table: see table.h.
+#include "table.h"
+
+#include <algorithm>
+#include <new>
+
+#include "../symbols/debug_files.h"
+#include "../symbols/elf_header.h"
+#include "elf_frames.h"
+#include "frame_entries.h"
+#include "pages.h"
+
+namespace lowflame {
+namespace {
+
+constexpr uint64_t kMaxText = 1ull << 30;  // a directory of 4 MiB; Chromium has 225 MiB
+constexpr uint32_t kPadding = 16;          // between functions: nothing runs there, and nobody asks for a rule
+
+uint64_t PageOf(uint64_t address) {
+  return address & ~uint64_t{LF_UW_PAGE_BYTES - 1};
+}
+
+class Builder {
+ public:
+  // `fd` < 0: an image, which has no debug file.
+  Builder(const ElfBytes& elf, int fd, int root) : elf_(elf), fd_(fd), root_(root) {}
+
+  void Build(UnwindRules* rules, UnwindTable* table) {
+    if (!ReadText(elf_, &text_, &table->why)) return;
+    for (const TextRange& range : text_) table->text_bytes += range.end - range.begin;
+    base_ = PageOf(text_.front().begin);
+    if (text_.back().end - base_ > kMaxText) {
+      table->why = "its code spans more than 1 GiB";
+      return;
+    }
+    FrameEntries entries(text_, base_);
+    std::string eh_why, debug_why;
+    bool has_eh = ReadFrames(elf_, false, &eh_, &eh_why);
+    if (has_eh) entries.Read(eh_);
+    entries.Settle();
+    // start files have .eh_frame even where all the rest was compiled without
+    if (entries.covered_bytes() * 2 < table->text_bytes && ReadDebugFrame(&debug_why)) {
+      entries.Read(debug_);
+      entries.Settle();
+    }
+    table->functions = entries.fdes().size();
+    table->functions_left_out = entries.left_out();
+    if (entries.fdes().empty()) {
+      table->why = has_eh ? "its .eh_frame tells nothing about its code" : eh_why;
+      if (eh_why == "it has no .eh_frame" && !debug_why.empty()) table->why = "it has no .eh_frame, and " + debug_why;
+      return;
+    }
+    Write(entries, rules, table);
+  }
+
+ private:
+  bool ReadDebugFrame(std::string* why) {
+    if (ReadFrames(elf_, true, &debug_, why)) return true;
+    std::string build_id = fd_ < 0 ? "" : ReadBuildId(fd_);
+    if (build_id.empty()) return false;
+    std::string debug_file_why;
+    auto use = [&](int fd) { return ReadFrames(ElfBytes(fd), true, &debug_, &debug_file_why); };
+    return static_cast<bool>(FindDebugFile(root_, "", build_id, DebugLink(), use));
+  }
+
+  void Write(const FrameEntries& entries, UnwindRules* rules, UnwindTable* table) {
+    const std::vector<Fde>& fdes = entries.fdes();
+    uint64_t first = base_ + PageOf(fdes.front().begin), end = base_ + fdes.back().end;
+    table->file.first = first;
+    TableWriter out(static_cast<uint32_t>((end - first + LF_UW_PAGE_BYTES - 1) >> LF_UW_PAGE_SHIFT), rules, table);
+    for (size_t i = 0; i < fdes.size(); i++) {
+      const Fde& fde = fdes[i];
+      const FrameSection& section = fde.debug ? debug_ : eh_;
+      const uint8_t* instructions = section.bytes.data() + fde.instructions_at;
+      FdeCode code{base_ + fde.begin, base_ + fde.end, first, Bytes(instructions, instructions + fde.instructions_size),
+                   section.address + fde.instructions_at};
+      RunFde(entries.cie(fde), code, &out);
+      bool last = i + 1 == fdes.size();
+      if (last || fdes[i + 1].begin - fde.end > kPadding) out.AddNone(code.end - first);
+    }
+    if (out.Finish()) return;
+    table->words.clear();
+    table->file = lf_uw_file{};
+    table->why = "its table would be larger than 64 MiB";
+  }
+
+  const ElfBytes& elf_;
+  int fd_, root_;
+  std::vector<TextRange> text_;
+  uint64_t base_ = 0;
+  FrameSection eh_, debug_;
+};
+
+UnwindTable Build(const ElfBytes& elf, int fd, int root, UnwindRules* rules) {
+  UnwindTable table;
+  try {
+    Builder(elf, fd, root).Build(rules, &table);
+  } catch (const std::bad_alloc&) {
+    table = UnwindTable();
+    table.why = "there is not enough memory for its table";
+  }
+  return table;
+}
+
+}  // namespace
+
+UnwindTable BuildUnwindTable(int fd, UnwindRules* rules, int root) {
+  return Build(ElfBytes(fd), fd, root, rules);
+}
+
+UnwindTable BuildUnwindTableFromImage(const char* image, size_t size, UnwindRules* rules) {
+  return Build(ElfBytes(image, size), -1, -1, rules);
+}
+
+uint16_t RuleAt(const UnwindTable& table, uint64_t file_address) {
+  if (file_address < table.file.first) return 0;
+  uint64_t page = (file_address - table.file.first) >> LF_UW_PAGE_SHIFT;
+  if (page >= table.file.pages) return 0;
+  uint32_t word = table.words[page];
+  uint32_t low = 0, high = word & 0xff, offset = file_address & (LF_UW_PAGE_BYTES - 1);
+  if (!high) return 0;
+  const uint32_t* rows = &table.words[(word >> 16) * LF_UW_CHUNK_WORDS + (word >> 8 & 0xff)];
+  // the last row at or before the offset; a page's first is at 0, unless nothing holds there
+  while (low < high) {
+    uint32_t middle = (low + high) / 2;
+    if (rows[middle] >> 16 <= offset)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low ? static_cast<uint16_t>(rows[low - 1] & 0xffff) : 0;
+}
+
+}  // namespace lowflame

@@ -1,0 +1,108 @@
+// User stacks of programs without frame pointers, walked by unwind tables: whole from the first samples on, whatever
+// comes during the recording, and within a budget of kernel memory.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type FinalFacts, SampleFlag, USER_STACK_ENDS } from "../../src/capture/binding.js";
+import { bytes, hertz } from "../../src/model/units.js";
+import { startProgram } from "../support/programs.js";
+import { loss, type Row, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
+import { type ProxyPair, startNginxProxy } from "../support/servers.js";
+import { runWrk } from "../support/wrk.js";
+
+let nginx: ProxyPair;
+beforeAll(async () => {
+  nginx = await startNginxProxy();
+});
+afterAll(() => nginx.stop());
+
+/**
+ * Samples whose stack goes down to the start of its thread, and all of them; those alone that have a user half. Waits
+ * that go on at the end are walked from outside, by frame pointer.
+ */
+function wholeOf(rows: readonly Row[]) {
+  const user = rows.filter(
+    (row) =>
+      row.kinds.includes("user") &&
+      row.stack[0] !== "[user stack missing]" &&
+      (row.flags & SampleFlag.inProgress) === 0,
+  );
+  return {
+    all: sum(user, (row) => row.samples),
+    whole: sum(
+      user.filter((row) => row.stack[0] !== "[truncated]"),
+      (row) => row.samples,
+    ),
+  };
+}
+
+const endsOf = (final: FinalFacts, source: string) =>
+  Object.fromEntries(
+    final
+      .userStacks!.ends.filter((row) => row.source === source)
+      .map((row) => [USER_STACK_ENDS[row.end]!, row.count]),
+  );
+
+test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async () => {
+  const load = runWrk(nginx.url, { seconds: 7, connections: 32 });
+  await sleep(500);
+  const { profile, final } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(5_500));
+  await load;
+  const pids = nginx.pids();
+  for (const source of ["cpu", "offcpu"] as const) {
+    const rows = rowsOf(profile, source).filter((row) => pids.includes(row.pid));
+    const { all, whole } = wholeOf(rows);
+    expect(all, source).toBeGreaterThan(100);
+    expect(whole / all, JSON.stringify(endsOf(final, source))).toBeGreaterThanOrEqual(0.99);
+    // through nginx's own code, not from one of its frames to a chance value
+    const deep = rows.filter((row) => row.kinds.filter((kind) => kind === "user").length >= 5);
+    expect(sum(deep, (row) => row.samples) / all, source).toBeGreaterThan(0.9);
+  }
+  expect(final.userStacks!.tables).toBeGreaterThan(5);
+  expect(endsOf(final, "cpu").whole).toBeGreaterThan(100);
+});
+
+test("frame pointers alone see hardly any of it", async () => {
+  const load = runWrk(nginx.url, { seconds: 3, connections: 32 });
+  await sleep(500);
+  const config = { frequencyHz: hertz(199), unwind: false, sources: ["cpu"] } as const;
+  const { profile, final } = await recordWhile(config, () => sleep(1_500));
+  await load;
+  const { all, whole } = wholeOf(rowsOf(profile, "cpu").filter((row) => nginx.pids().includes(row.pid)));
+  expect(all).toBeGreaterThan(50);
+  expect(whole / all).toBeLessThan(0.5);
+  expect(final.userStacks).toBeUndefined();
+});
+
+test("a fork, a library that is opened and an exec during the recording: whole within 100 ms", async () => {
+  const program = await startProgram("late-code", { hold: true, args: ["--ms", "1000"] });
+  const { profile, final } = await recordWhile({ frequencyHz: hertz(499), sources: ["cpu"] }, async () => {
+    program.go();
+    await program.result();
+  });
+  const rows = rowsOf(profile, "cpu");
+  for (const part of ["burn_in_child", "burn_in_library", "burn_after_exec"]) {
+    const whole = rows.filter((row) => row.stack.includes(part) && row.stack[0] !== "[truncated]");
+    const wholeNs = sum(whole, (row) => row.weightNs);
+    expect(wholeNs, `${part}: ${JSON.stringify(endsOf(final, "cpu"))}`).toBeGreaterThan(0.9e9);
+    expect(wholeNs, part).toBeLessThan(1.1e9);
+    for (const row of whole) expect(row.stack.slice(0, row.stack.indexOf(part)), part).toContain("main");
+  }
+  // the library's own frames are walked through, and are not the last that is known
+  expect(rows.some((row) => row.stack.includes("burn_in_library") && row.stack.includes("crc32_z"))).toBe(
+    true,
+  );
+});
+
+test("of a budget of 1 MiB nothing more is used; what found no room is counted", async () => {
+  const load = runWrk(nginx.url, { seconds: 4, connections: 32 });
+  const config = { frequencyHz: hertz(199), unwindBytes: bytes(2 ** 20) };
+  const { final, profile } = await recordWhile(config, () => sleep(3_000));
+  await load;
+  const { tableBytes } = final.userStacks!;
+  expect(tableBytes).toBeGreaterThan(0);
+  expect(tableBytes).toBeLessThanOrEqual(2 ** 20);
+  expect(loss(final, "unwind.tables_left_out")).toBeGreaterThan(0);
+  // what is busy has its tables before what is not
+  const { all, whole } = wholeOf(rowsOf(profile, "cpu").filter((row) => nginx.pids().includes(row.pid)));
+  expect(all).toBeGreaterThan(100);
+  expect(whole / all, JSON.stringify(final.userStacks)).toBeGreaterThan(0.5);
+});

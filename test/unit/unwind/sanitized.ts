@@ -1,0 +1,33 @@
+// The driver of the unwind tables built with AddressSanitizer and UndefinedBehaviorSanitizer, for input that means harm.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { repositoryRoot } from "../../support/paths.js";
+import type { TableFacts } from "./driver.js";
+
+const BUILD = join(repositoryRoot(), "build/unwind-sanitized");
+const DRIVER = join(BUILD, "test-unwind/lowflame-unwind");
+const FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
+
+/** Builds the driver from this checkout, one build at a time. */
+export function buildSanitizedDriver(): void {
+  mkdirSync(BUILD, { recursive: true });
+  const source = join(repositoryRoot(), "native/unwind");
+  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=$3" && cmake --build "$2"';
+  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD, FLAGS], { stdio: "pipe" });
+}
+
+/**
+ * Facts of each file's table. Throws with the sanitizer's report if memory is misused or leaks, if one allocation or the
+ * whole grows beyond `mib`, or if it takes more than 30 s of CPU.
+ */
+export function tablesSafely(files: readonly string[], mib = 256): TableFacts[] {
+  const limits = `max_allocation_size_mb=${mib}:hard_rss_limit_mb=${mib}:detect_leaks=1`;
+  const env = { ...process.env, ASAN_OPTIONS: limits, UBSAN_OPTIONS: "print_stacktrace=1" };
+  const args = ["--cpu=30", DRIVER, "table", ...files];
+  const out = execFileSync("prlimit", args, { encoding: "utf8", env, maxBuffer: 1 << 28, stdio: "pipe" });
+  return out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
