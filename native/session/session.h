@@ -265,6 +265,12 @@ class Session {
   void OnCallRecord(const lf_record_call* r, size_t size);
   int64_t EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length);
   void CollectCalls();
+  // call_totals.cc
+  int64_t ProcessOfRow(uint64_t key, uint64_t start_time_ns, bool full);
+  void AddCallRow(const lf_call_row& r, bool other);
+  void AddEndpointRow(const lf_endpoint_row& r, bool other);
+  // Rows of processes that ended, where the kernel's tables fill up.
+  void TakeEndedCalls(uint64_t now);
   // open_calls.cc
   int64_t EndpointOfDescriptor(uint32_t tgid, uint32_t fd, bool* nothing_asked);
   void ChargeCalls();
@@ -344,7 +350,9 @@ class Session {
   // family, role, port, protocol; address
   std::map<std::tuple<uint64_t, uint64_t, uint64_t>, uint32_t> endpoint_ids_;
   TcpState tcp_start_;
-  uint64_t endpoints_dropped_ = 0, next_socket_counts_ns_ = 0;
+  uint64_t endpoints_dropped_ = 0, next_socket_counts_ns_ = 0, next_take_ns_ = 0, calls_cut_ = 0, ends_cut_ = 0;
+  std::map<std::pair<int64_t, int32_t>, CallTotal> call_totals_;
+  std::map<std::pair<int64_t, int64_t>, EndpointTotal> endpoint_totals_;
   // by pid and start time, as in the totals
   std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> socket_counts_;
   std::map<std::pair<uint32_t, uint64_t>, std::string> exec_names_;

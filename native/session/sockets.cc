@@ -37,12 +37,6 @@ std::string AddressText(const lf_endpoint& end, const char* name, uint32_t name_
   return text;
 }
 
-template <typename Sum, typename Count>
-void AddBuckets(std::vector<Sum>* to, const Count* from) {
-  to->resize(LF_RUNQ_BUCKETS);
-  for (size_t b = 0; b < LF_RUNQ_BUCKETS; b++) (*to)[b] += from[b];
-}
-
 // How many descriptors a process has open: the size of its folder, which kernels before 6.2 do not tell (0).
 uint64_t OpenDescriptors(uint32_t tgid) {
   struct stat folder {};
@@ -112,6 +106,7 @@ void Session::OnCallRecord(const lf_record_call* r, size_t size) {
 void Session::DrainCalls() {
   call_object_->Drain();
   const uint64_t now = MonotonicNs();
+  TakeEndedCalls(now);
   if (now < next_socket_counts_ns_) return;
   next_socket_counts_ns_ = now + kSocketCountsNs;
   std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> counts;
@@ -143,8 +138,6 @@ void Session::DrainCalls() {
 
 void Session::CollectCalls() {
   uint64_t sum[LF_CALLS_COUNTERS] = {}, uring = 0;
-  std::map<std::pair<int64_t, int32_t>, CallTotal> calls;
-  std::map<std::pair<int64_t, int64_t>, EndpointTotal> ends;
   std::map<std::pair<int64_t, uint32_t>, DescriptorTotal> descriptors;
   for (auto& [cpu, state] : cpus_) {
     const auto* area = call_object_->AreaOf<lf_call_area>(cpu);
@@ -154,58 +147,11 @@ void Session::CollectCalls() {
     uring += area->uring_requests;
     for (int i = 0; i <= LF_CALL_ROWS; i++) {
       const lf_call_row& r = area->call[i];
-      if (!r.count) continue;
-      const bool other = i == LF_CALL_ROWS;
-      int64_t process = other ? -1 : ProcessOfTotals(static_cast<uint32_t>(r.key), r.start_time_ns);
-      int32_t nr = other ? -1 : static_cast<int32_t>(r.key >> 32 & 0x7fffffff);
-      CallTotal& t = calls[{process, nr}];
-      t.process = process;
-      t.syscall = nr;
-      t.count += r.count;
-      t.bytes += r.bytes;
-      t.errors += r.errors;
-      t.busy_ns += r.busy_ns;
-      t.blocked_ns += r.blocked_ns;
-      t.waiting_ns += r.waiting_ns;
-      t.max_ns = std::max<uint64_t>(t.max_ns, r.max_ns);
-      for (int e = 0; e < LF_ERRORS; e++)
-        if (r.error[e]) t.by_error[r.error[e]] += r.error_count[e];
-      if (r.error_other) t.by_error[0] += r.error_other;
-      AddBuckets(&t.buckets, r.bucket);
-      AddBuckets(&t.busy_buckets, r.busy_bucket);
+      if (r.count) AddCallRow(r, i == LF_CALL_ROWS);
     }
     for (int i = 0; i <= LF_ENDPOINT_ROWS; i++) {
       const lf_endpoint_row& r = area->endpoint[i];
-      if (!r.count && !r.turns) continue;
-      const bool other = i == LF_ENDPOINT_ROWS;
-      int64_t process = other ? -1 : ProcessOfTotals(static_cast<uint32_t>(r.key), r.start_time_ns);
-      int64_t end = other ? -1 : EndpointId(r.end, r.name, r.name_length);
-      EndpointTotal& t = ends[{process, end}];
-      t.process = process;
-      t.endpoint = end;
-      t.count += r.count;
-      t.bytes_out += r.bytes_out;
-      t.bytes_in += r.bytes_in;
-      t.errors += r.errors;
-      t.again += r.again;
-      t.busy_ns += r.busy_ns;
-      t.blocked_ns += r.blocked_ns;
-      t.waiting_ns += r.waiting_ns;
-      t.max_ns = std::max<uint64_t>(t.max_ns, r.max_ns);
-      t.turns += r.turns;
-      t.turn_ns += r.turn_ns;
-      t.turn_max_ns = std::max<uint64_t>(t.turn_max_ns, r.turn_max_ns);
-      t.whole_ns += r.whole_ns;
-      t.whole_max_ns = std::max<uint64_t>(t.whole_max_ns, r.whole_max_ns);
-      t.pauses += r.pauses;
-      t.late += r.late;
-      t.late_ns += r.late_ns;
-      t.late_max_ns = std::max<uint64_t>(t.late_max_ns, r.late_max_ns);
-      t.queue_max = std::max<uint32_t>(t.queue_max, r.queue_max);
-      t.queue_limit = std::max<uint32_t>(t.queue_limit, r.queue_limit);
-      AddBuckets(&t.buckets, r.bucket);
-      AddBuckets(&t.turn_buckets, r.turn_bucket);
-      AddBuckets(&t.whole_buckets, r.whole_bucket);
+      if (r.count || r.turns) AddEndpointRow(r, i == LF_ENDPOINT_ROWS);
     }
     for (const lf_fd_row& r : area->fd) {
       if (!r.count) continue;
@@ -230,8 +176,8 @@ void Session::CollectCalls() {
     if (line.since_ns + LF_GAVE_UP_NS > final_.end_monotonic_ns || line.sends > LF_GAVE_UP_SENDS) continue;
     const uint64_t ns = final_.end_monotonic_ns - line.since_ns;
     const int64_t process = ProcessOfTotals(line.tgid, line.start_time_ns);
-    auto found = ends.find({process, EndpointId(line.end, nullptr, 0)});
-    if (found == ends.end()) continue;  // cut, or in the row "other"
+    auto found = endpoint_totals_.find({process, EndpointId(line.end, nullptr, 0)});
+    if (found == endpoint_totals_.end()) continue;  // cut, or in the row "other"
     EndpointTotal& t = found->second;
     t.turns++;
     t.turn_ns += ns;
@@ -241,8 +187,8 @@ void Session::CollectCalls() {
     t.whole_max_ns = std::max(t.whole_max_ns, ns);
     t.whole_buckets[BucketOf(ns)]++;
   }
-  for (auto& [key, t] : calls) final_.call_totals.push_back(std::move(t));
-  for (auto& [key, t] : ends) final_.endpoint_totals.push_back(std::move(t));
+  for (auto& [key, t] : call_totals_) final_.call_totals.push_back(std::move(t));
+  for (auto& [key, t] : endpoint_totals_) final_.endpoint_totals.push_back(std::move(t));
   for (auto& [key, t] : descriptors) final_.descriptor_totals.push_back(t);
   std::sort(final_.descriptor_totals.begin(), final_.descriptor_totals.end(),
             [](const DescriptorTotal& a, const DescriptorTotal& b) { return a.count > b.count; });
@@ -256,8 +202,9 @@ void Session::CollectCalls() {
        "slow calls beyond 500 a second and CPU: not listed one by one; totals still count them");
   loss("sockets.slot_collision", sum[LF_CALLS_SLOT_COLLISION],
        "calls of threads that found no slot in the thread table; not counted anywhere");
-  loss("sockets.table_full", sum[LF_CALLS_TABLE_FULL], "calls that found no row; they are in the row \"other\"");
-  loss("sockets.endpoints_full", sum[LF_CALLS_ENDPOINTS_FULL],
+  loss("sockets.table_full", sum[LF_CALLS_TABLE_FULL] + calls_cut_,
+       "calls that found no row; they are in the row \"other\"");
+  loss("sockets.endpoints_full", sum[LF_CALLS_ENDPOINTS_FULL] + ends_cut_,
        "calls whose endpoint found no row; they are in the endpoint \"other\"");
   loss("sockets.endpoints_cut", endpoints_dropped_, "endpoints beyond the first 16,384, told without a name");
   loss("sockets.turns_replaced", sum[LF_CALLS_TURN_REPLACED],

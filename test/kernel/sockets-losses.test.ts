@@ -44,6 +44,27 @@ test("a full table of calls: what finds no row is in the row other", async () =>
   expect(other.count).toBe(loss(final, "sockets.table_full"));
 });
 
+test("many processes one after the other: the rows of those that ended are used again", async () => {
+  const program = await startProgram("socket-forks", { args: ["--processes", "1200"], hold: true });
+  const { final } = await recordWhile(
+    { sources: ["sockets"], filters: { comms: ["socket-forks"] } },
+    async () => {
+      program.go();
+      await program.result(60_000);
+    },
+  );
+  const { processes } = await program.result();
+  // each has four rows: one in five would find a place in the tables of two CPUs; a few meet eight full places in a row
+  const sent = final.callTotals.filter(({ syscall }) => syscall === 44);
+  const calls = sum(final.callTotals, ({ count }) => count);
+  expect(calls).toBeGreaterThanOrEqual(5 * processes);
+  expect(sum(sent, ({ count }) => count)).toBeGreaterThan(processes * 0.97);
+  expect(sent.filter(({ process }) => process >= 0).length).toBeGreaterThan(processes * 0.97);
+  expect(loss(final, "sockets.table_full")).toBeLessThan(calls * 0.03);
+  const other = final.callTotals.find(({ syscall }) => syscall === -1)?.count ?? 0;
+  expect(other).toBe(loss(final, "sockets.table_full"));
+});
+
 test("a full table of connections: what finds no row is in the row other", async () => {
   const program = await startProgram("tcp-life", { args: ["--ms", "50"], hold: true });
   const { final } = await recordWhile({ sources: ["sockets"], tableRows: 1 }, async () => {

@@ -69,6 +69,7 @@ export interface Results {
   };
   "many-sockets": { readonly threads: number };
   "socket-loop": { readonly calls: number; readonly wallNs: number };
+  "socket-forks": { readonly processes: number };
   "socket-leak": { readonly opened: number };
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
