@@ -112,7 +112,7 @@ struct lf_task {
   __u16 sched_at[LF_SCHED_WORDS]; /* how many words above the saved stack pointer */
 };
 
-/* Must match LOCK_KINDS in src/capture/binding.ts */
+/* Must match LOCK_KINDS in src/capture/locks.ts */
 enum lf_lock_kind {
   LF_LOCK_SPIN = 0,
   LF_LOCK_RWLOCK_READ = 1,
