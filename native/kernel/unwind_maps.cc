@@ -98,6 +98,10 @@ std::vector<bool> UnwindMaps::PutTables(const std::vector<Table>& tables) {
 void UnwindMaps::RemoveTables(const std::vector<uint32_t>& ids) {
   const lf_uw_file none{};
   for (uint32_t id : ids) bpf_map_update_elem(files_.get(), &id, &none, BPF_ANY);
+  if (ids.empty()) return;
+  // the kernel waits for the programs under way: once, where it has batches for maps of maps
+  auto count = static_cast<uint32_t>(ids.size());
+  if (!bpf_map_delete_batch(tables_.get(), ids.data(), &count, nullptr)) return;
   for (uint32_t id : ids) bpf_map_delete_elem(tables_.get(), &id);
 }
 

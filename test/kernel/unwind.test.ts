@@ -80,10 +80,11 @@ test("a fork, a library that is opened and an exec during the recording: whole w
   });
   const rows = rowsOf(profile, "cpu");
   for (const part of ["burn_in_child", "burn_in_library", "burn_after_exec"]) {
-    const whole = rows.filter((row) => row.stack.includes(part) && row.stack[0] !== "[truncated]");
-    const wholeNs = sum(whole, (row) => row.weightNs);
-    expect(wholeNs, `${part}: ${JSON.stringify(endsOf(final, "cpu"))}`).toBeGreaterThan(0.9e9);
-    expect(wholeNs, part).toBeLessThan(1.1e9);
+    const seen = rows.filter((row) => row.stack.includes(part));
+    const whole = seen.filter((row) => row.stack[0] !== "[truncated]");
+    const [seenNs, wholeNs] = [seen, whole].map((some) => sum(some, (row) => row.weightNs));
+    expect(wholeNs, part).toBeGreaterThan(0.8e9);
+    expect(seenNs! - wholeNs!, `${part}: ${JSON.stringify(endsOf(final, "cpu"))}`).toBeLessThanOrEqual(1e8);
     for (const row of whole) expect(row.stack.slice(0, row.stack.indexOf(part)), part).toContain("main");
   }
   // the library's own frames are walked through, and are not the last that is known
