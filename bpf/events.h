@@ -263,8 +263,9 @@ struct lf_off_area {
   __u64 window_ns; /* begin of the current budget window */
   __u64 window_stacks;
   __u64 seq;
-  __u64 random;    /* state of the generator that draws waits */
-  __u64 switch_ns; /* time of the last switch on this CPU */
+  __u64 random;     /* state of the generator that draws waits */
+  __u64 switch_ns;  /* time of the last switch on this CPU that was told */
+  __u64 switch_tid; /* the thread that it was to */
   struct lf_record_stack scratch;
   struct lf_uw_walks unwind;
   struct lf_total total[LF_TOTAL_ROWS + 1];

@@ -117,6 +117,7 @@ int BPF_PROG(lf_switch_out, bool preempt, struct task_struct* prev, struct task_
   __u64 now = bpf_ktime_get_ns();
 
   area->switch_ns = now;
+  area->switch_tid = next->pid;
   if (prev->pid) leave_cpu(area, prev, classify(preempt, prev_state), now, since, lf_cpu_wanted(cpu));
   return 0;
 }
@@ -132,7 +133,8 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   struct lf_slot_set* set = lf_slot_set(task);
 
   if (!area || !set) return 0;
-  __u64 now = area->switch_ns ? area->switch_ns : bpf_ktime_get_ns(), key = lf_slot_key(task);
+  /* a switch now and then goes by without sched_switch: then the time is an earlier one's */
+  __u64 now = area->switch_tid == (__u32)task->pid ? area->switch_ns : bpf_ktime_get_ns(), key = lf_slot_key(task);
   struct lf_slot* slot = lf_slot_find(set, key);
   __u64 begin, delay;
   __u32 state;

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { expect, loadedPrograms } from "./lib/in-kernel.mjs";
+import { futexChecks } from "./lib/in-kernel-futex.mjs";
 import { lockChecks } from "./lib/in-kernel-locks.mjs";
 import { socketChecks } from "./lib/in-kernel-sockets.mjs";
 import { timeChecks } from "./lib/in-kernel-time.mjs";
@@ -14,6 +15,7 @@ import { tracerChecks } from "./lib/in-kernel-tracer.mjs";
 const checks = [
   ...timeChecks,
   ...lockChecks,
+  ...futexChecks,
   ...socketChecks,
   ...tracerChecks,
   [
