@@ -328,6 +328,12 @@ struct lf_lock_ended {
 };
 #define LF_LOCK_ENDED 64 /* a power of two */
 
+/* Where a wait goes in the table; in memory, where the verifier takes both for unknown numbers. */
+struct lf_lock_place {
+  __u32 place;
+  __u32 bucket;
+};
+
 struct lf_lock_area {
   __u64 counter[LF_LOCKS_COUNTERS]; /* written by lf_lock_end, but for those of stacks and slots: see lf_lock_begin */
   __u64 begin_counter[LF_LOCKS_COUNTERS];
@@ -343,9 +349,10 @@ struct lf_lock_area {
   struct lf_uw_walks begin_unwind, end_unwind;
   /* waits from lf_lock_end, which runs with the lock held, to lf_lock_begin, which runs while its thread waits anyway
    */
-  __u64 ended_head; /* written by lf_lock_end */
-  __u64 ended_tail; /* written by lf_lock_begin */
-  __u64 adding;     /* lf_lock_begin is at the table: an interrupt's end that comes on top must not be */
+  struct lf_lock_place begin_place, end_place; /* of the wait that is added just now */
+  __u64 ended_head;                            /* written by lf_lock_end */
+  __u64 ended_tail;                            /* written by lf_lock_begin */
+  __u64 adding; /* lf_lock_begin is at the table: an interrupt's end that comes on top must not be */
   struct lf_lock_ended ended[LF_LOCK_ENDED];
   struct lf_lock_row row[LF_LOCK_ROWS + 1];
 };

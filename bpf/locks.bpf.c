@@ -154,14 +154,14 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
     if (!set) return 0;
     __u64 key = lf_lock_key(task);
 
-    wait = lock_find(set, key);
+    wait = lock_find(set, key, &area->begin_place);
     /* a mutex tells twice: when it begins to spin and when it goes to sleep */
     if (wait && wait->lock == lock) return 0;
     if (!wait && earlier_wait_goes_on(task, lock)) return 0;
     if (wait)
       area->begin_counter[LF_LOCKS_NESTED]++;
     else
-      wait = lock_claim(set, key);
+      wait = lock_claim(set, key, &area->begin_place);
     if (!wait) {
       area->begin_counter[LF_LOCKS_SLOT_COLLISION]++;
       return 0;
@@ -208,7 +208,8 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   if (!lf_cpu_wanted(cpu)) {
     /* a wait that began on a wanted CPU and ends on another is not counted, but it is over */
     struct lf_lock_set* set = lock_set(task);
-    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
+    struct lf_lock_place place;
+    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(task), &place) : NULL;
 
     if (slot && slot->lock == (__u64)lock_pointer) {
       slot->lock = 0;
@@ -239,7 +240,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   if (!wait) {
     struct lf_lock_set* set = lock_set(task);
 
-    slot = set ? lock_find(set, lf_lock_key(task)) : NULL;
+    slot = set ? lock_find(set, lf_lock_key(task), &area->end_place) : NULL;
     if (!slot || slot->lock != lock) {
       slot = earlier_wait_ends(task, lock, lf_active_since());
       if (!slot) {

@@ -119,20 +119,38 @@ static __always_inline struct lf_lock_set* lock_set(struct task_struct* task) {
   return bpf_map_lookup_elem(&lf_lock_slots, &index);
 }
 
-static __always_inline struct lf_lock_wait* lock_find(struct lf_lock_set* set, __u64 key) {
-  if (set->way[0].key == key) return &set->way[0];
-  if (set->way[1].key == key) return &set->way[1];
-  if (set->way[2].key == key) return &set->way[2];
-  if (set->way[3].key == key) return &set->way[3];
-  return NULL;
+/* A way of a set, as one pointer to the verifier and not as four. */
+static __always_inline struct lf_lock_wait* lock_way(struct lf_lock_set* set, __u32 way, struct lf_lock_place* to) {
+  to->place = way;
+  lf_forget();
+  return &set->way[to->place & (LF_SLOT_WAYS - 1)];
 }
 
-static __always_inline struct lf_lock_wait* lock_claim(struct lf_lock_set* set, __u64 key) {
+static __always_inline struct lf_lock_wait* lock_find(struct lf_lock_set* set, __u64 key, struct lf_lock_place* to) {
+  __u32 way = LF_SLOT_WAYS;
+
+  if (set->way[0].key == key)
+    way = 0;
+  else if (set->way[1].key == key)
+    way = 1;
+  else if (set->way[2].key == key)
+    way = 2;
+  else if (set->way[3].key == key)
+    way = 3;
+  return way < LF_SLOT_WAYS ? lock_way(set, way, to) : NULL;
+}
+
+static __always_inline struct lf_lock_wait* lock_claim(struct lf_lock_set* set, __u64 key, struct lf_lock_place* to) {
+  __u32 way = LF_SLOT_WAYS;
+
 #pragma clang loop unroll(full)
-  for (int i = 0; i < LF_SLOT_WAYS; i++) {
-    if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key)) return &set->way[i];
+  for (__u32 i = 0; i < LF_SLOT_WAYS; i++) {
+    if (!set->way[i].key && !__sync_val_compare_and_swap(&set->way[i].key, 0, key)) {
+      way = i;
+      break;
+    }
   }
-  return NULL;
+  return way < LF_SLOT_WAYS ? lock_way(set, way, to) : NULL;
 }
 
 /*
@@ -155,31 +173,36 @@ static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
 }
 
 /* One wait into the exact table of this CPU. */
-static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, const struct lf_lock_ended* w) {
+static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, const struct lf_lock_ended* w,
+                                     struct lf_lock_place* to) {
   __u64 key = w->key, ns = w->ns;
   __u32 at = lf_hash(w->lock ^ key << 7 ^ w->start_time_ns);
-  struct lf_lock_row* row = NULL;
+  __u32 place = LF_LOCK_ROWS;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    struct lf_lock_row* t = &area->row[(at + i) & settings.table_mask & (LF_LOCK_ROWS - 1)];
+    __u32 index = (at + i) & settings.table_mask & (LF_LOCK_ROWS - 1);
+    struct lf_lock_row* t = &area->row[index];
 
     if (t->lock == w->lock && t->key == key && t->start_time_ns == w->start_time_ns) {
-      row = t;
+      place = index;
       break;
     }
     if (!t->lock) {
       t->key = key;
       t->start_time_ns = w->start_time_ns;
       t->lock = w->lock;
-      row = t;
+      place = index;
       break;
     }
   }
-  if (!row) {
-    counter[LF_LOCKS_TABLE_FULL]++;
-    row = &area->row[LF_LOCK_ROWS];
-  }
-  __u32 bucket = lf_bucket(ns);
+  if (place == LF_LOCK_ROWS) counter[LF_LOCKS_TABLE_FULL]++;
+  to->place = place;
+  to->bucket = lf_bucket(ns);
+  lf_forget();
+  place = to->place;
+  if (place > LF_LOCK_ROWS) return;
+  struct lf_lock_row* row = &area->row[place];
+  __u32 bucket = to->bucket;
 
   row->count++;
   row->sum_ns += ns;
@@ -197,7 +220,8 @@ static __always_inline void add_ended(struct lf_lock_area* area) {
   asm volatile("" ::: "memory");
   for (int i = 0; i < ENDED_A_BEGIN; i++) {
     if (tail == *(volatile __u64*)&area->ended_head) break;
-    lock_add(area, area->begin_counter, &area->ended[tail & (LF_LOCK_ENDED - 1)]);
+    lock_add(area, area->begin_counter, &area->ended[tail & (LF_LOCK_ENDED - 1)], &area->begin_place);
+    lf_forget();
     tail++;
   }
   area->ended_tail = tail;
@@ -221,7 +245,7 @@ static __always_inline void note_ended(struct lf_lock_area* area, const struct l
     area->ended_head = head + 1;
   } else if (!area->adding) {
     /* threads that begin to wait elsewhere and end here */
-    lock_add(area, area->counter, e);
+    lock_add(area, area->counter, e, &area->end_place);
   } else {
     area->counter[LF_LOCKS_NESTED]++;
   }

@@ -1,5 +1,5 @@
-// Sums of socket calls by process: rows of the kernel's tables are added at the end, and those of processes that ended as soon
-// as a table fills up, so that others can have their rows.
+// Sums of socket calls by process: rows of the kernel's tables are added at the end, and those of processes that ended
+// as soon as a table fills up, so that others can have their rows.
 #include <signal.h>
 #include <sys/stat.h>
 

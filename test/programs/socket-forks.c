@@ -1,4 +1,5 @@
-// Processes one after the other, each of which makes a pair of sockets, sends a byte from one to the other, and closes both.
+// Processes one after the other, each of which makes a pair of sockets, sends a byte from one to the other, and closes
+// both.
 //
 //   socket-forks [--processes 1200] [--pause-us 2500] [--hold]
 #include <sys/socket.h>
