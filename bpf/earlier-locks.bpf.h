@@ -3,7 +3,8 @@
  * Waits for locks that are older than the recording: their beginning was not seen. The addon finds the threads by their
  * stacks before the activation and puts a map of them, by lf_lock_key, into the outer one; where nobody waited there is
  * none, and a look costs one load. The addon knows the kind of the lock; its address is told by the wait's end, or by a
- * mutex that tells of its beginning once more. From the activation on an entry has one writer: the thread.
+ * mutex that tells of its beginning once more. From the activation on an entry has one writer, the thread,
+ * and programs neither add nor remove any: no lock of the map is ever taken by them.
  */
 #ifndef LOWFLAME_EARLIER_LOCKS_H
 #define LOWFLAME_EARLIER_LOCKS_H
@@ -21,12 +22,12 @@ struct {
   __uint(max_entries, 1);
   __type(key, __u32);
   __array(values, struct lf_earlier_locks_map);
-} lf_earlier_locks SEC(".maps");
+} lf_earlier SEC(".maps");
 
 /* The wait that `task` is in since before the recording, NULL if it is in none. Its key is 0 once it is over. */
 static __always_inline struct lf_lock_wait* earlier_wait(struct task_struct* task) {
   __u32 zero = 0;
-  void* inner = bpf_map_lookup_elem(&lf_earlier_locks, &zero);
+  void* inner = bpf_map_lookup_elem(&lf_earlier, &zero);
 
   if (!inner) return NULL;
   __u64 key = lf_lock_key(task);

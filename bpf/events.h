@@ -377,6 +377,10 @@ struct lf_proc_area {
 
 #include "events-calls.h"
 
+struct lf_text {
+  __u64 begin, end;
+};
+
 /* Settings, in .rodata of each object: the verifier drops what is switched off. */
 struct lf_settings {
   __u32 filter_pids; /* number of entries of the map of wanted process ids */
@@ -396,12 +400,12 @@ struct lf_settings {
   __u32 want_calls;
   __u32 call_sets; /* a power of two */
   __u64 call_busy_limit_ns, call_blocked_limit_ns;
-  __u64 wall_offset_ns;                   /* wall clock less CLOCK_MONOTONIC */
-  __u32 lock_sets;                        /* a power of two */
-  __u64 lock_limit_ns;                    /* a longer wait for a lock always has its stack */
-  __u64 sched_text_begin, sched_text_end; /* the kernel's code of scheduling and locks; 0 = not asked for */
-  __u64 tick_ns;                          /* of one jiffy */
-  __u32 unwind;                           /* user stacks from the tables of unwind.h */
+  __u64 wall_offset_ns;      /* wall clock less CLOCK_MONOTONIC */
+  __u32 lock_sets;           /* a power of two */
+  __u64 lock_limit_ns;       /* a longer wait for a lock always has its stack */
+  struct lf_text sched_text; /* the kernel's code of scheduling and locks; 0 = not asked for */
+  __u64 tick_ns;             /* of one jiffy */
+  __u32 unwind;              /* user stacks from the tables of unwind.h */
   __u32 pad;
 };
 

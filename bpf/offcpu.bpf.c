@@ -91,10 +91,15 @@ static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct t
   lf_futex_add(area, f, task->tgid, task->group_leader->start_time, wait, timed_out);
 }
 
-static __always_inline void note_futex(struct lf_record_stack* r, const struct lf_futex* f, __u32 owner) {
+/* What the waiter expects is asked of its registers only here: few waits have a record. */
+static __always_inline void note_futex(struct lf_record_stack* r, struct task_struct* task, const struct lf_futex* f,
+                                       __u32 owner) {
+  struct lf_futex now = {};
+
+  lf_futex_of(task, false, &now);
   r->h.syscall_arg0 = f->address;
   r->h.futex_kind = f->kind;
-  r->h.futex_value = lf_futex_value(f->value);
+  r->h.futex_value = now.kind && now.address == f->address ? lf_futex_value(now.value) : LF_FUTEX_OTHER;
   r->h.futex_owner = owner;
 }
 
@@ -194,7 +199,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   r->h.state = state;
   r->h.duration_ns = wait;
   r->h.weight_ns = weight;
-  if (futex.kind) note_futex(r, &futex, slot->futex_owner);
+  if (futex.kind) note_futex(r, task, &futex, slot->futex_owner);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, current_stacks(ctx, area, r, task), weight);
   return 0;
@@ -315,7 +320,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   }
   r->h.state = slot->state;
   r->h.duration_ns = wait;
-  if (futex.kind) note_futex(r, &futex, slot->futex_owner);
+  if (futex.kind) note_futex(r, next, &futex, slot->futex_owner);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, bytes, r->h.weight_ns);
 }

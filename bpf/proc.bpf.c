@@ -176,7 +176,7 @@ static long look_at_word(__u32 at, void* context) {
   if (at >= STACK_WORDS || n >= LF_SCHED_WORDS) return 1;
   __u64 word = s->words[at];
 
-  if (word < settings.sched_text_begin || word >= settings.sched_text_end) return 0;
+  if (word < settings.sched_text.begin || word >= settings.sched_text.end) return 0;
   s->task.sched_word[n] = word;
   s->task.sched_at[n] = at;
   search->found = n + 1;
@@ -189,7 +189,7 @@ static __always_inline void note_sched_words(struct lf_task_scratch* s, struct t
   __u32 words = STACK_WORDS;
 
   __builtin_memset(s->task.sched_word, 0, sizeof(s->task.sched_word));
-  if (!settings.sched_text_end) return;
+  if (!settings.sched_text.end) return;
   if (bpf_probe_read_kernel(s->words, sizeof(s->words), sp)) {
     /* a shallow stack ends before, and above it there may be nothing */
     words /= 2;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -157,9 +158,7 @@ Object::~Object() {
 void Object::Configure(const ObjectConfig& config, const std::vector<std::string>& programs) {
   bpf_program* program;
   bpf_object__for_each_program(program, object_) {
-    bool wanted = false;
-    for (const std::string& name : programs) wanted |= name == bpf_program__name(program);
-    bpf_program__set_autoload(program, wanted);
+    bpf_program__set_autoload(program, std::count(programs.begin(), programs.end(), bpf_program__name(program)) > 0);
   }
   bpf_map* map;
   bpf_object__for_each_map(map, object_) {
@@ -247,15 +246,6 @@ void Object::AddCpu(int cpu, uint32_t ring_bytes) {
   }();
   cpus_.push_back(std::move(part));
   if (added) ThrowLoad(-added, "the ring of a CPU");
-}
-
-int Object::AddHash(const char* outer, uint32_t key_bytes, uint32_t value_bytes, uint32_t entries) {
-  UniqueFd map(bpf_map_create(BPF_MAP_TYPE_HASH, "lf_hash", key_bytes, value_bytes, entries, nullptr));
-  uint32_t first = 0;
-  int fd = map.get();
-  if (!map || bpf_map_update_elem(MapFd(outer), &first, &fd, BPF_ANY)) ThrowLoad(errno, outer);
-  hashes_.emplace_back(outer, std::move(map));
-  return fd;
 }
 
 void* Object::AreaAt(int cpu) const {
@@ -365,7 +355,7 @@ std::vector<MapInfo> Object::Maps() const {
     add(p.area.get(), std::string(areas_map_) + "[" + std::to_string(p.cpu) + "]", true);
     add(p.ring.get(), std::string(rings_map_) + "[" + std::to_string(p.cpu) + "]", true);
   }
-  for (const auto& [outer, map] : hashes_) add(map.get(), outer + "[0]", true);
+  for (const auto& [name, map] : adopted_) add(map.get(), name, true);
   return rows;
 }
 

@@ -39,7 +39,7 @@ struct ObjectConfig {
   uint32_t call_sets = 0;
   uint64_t call_busy_limit_ns = 0, call_blocked_limit_ns = 0;
   uint64_t lock_limit_ns = 0;
-  uint64_t sched_text_begin = 0, sched_text_end = 0;
+  lf_text sched_text{};
   uint32_t table_rows = 0;  // a power of two; 0 = all
   uint32_t ring_bytes = 0;
   int possible_cpus = 1;
@@ -90,8 +90,8 @@ class Object {
   void FillFilters(const ObjectConfig& config);
   // Creates area and ring of a CPU.
   void AddCpu(int cpu, uint32_t ring_bytes);
-  // Makes a hash map of `entries` (key and value of the given sizes) and puts it into an array of maps. Returns its fd.
-  int AddHash(const char* outer, uint32_t key_bytes, uint32_t value_bytes, uint32_t entries);
+  // A map made elsewhere that programs reach by one of this object's: it counts as the object's, and lives as long.
+  void Adopt(std::string name, UniqueFd map) { adopted_.emplace_back(std::move(name), std::move(map)); }
   void Attach();
   void AttachToPerfEvent(const char* program, int perf_fd);
   void Activate(uint64_t since_ns);  // 0 = off
@@ -135,7 +135,7 @@ class Object {
   const char *areas_map_, *rings_map_;
   size_t area_bytes_;
   std::vector<CpuPart> cpus_;
-  std::vector<std::pair<std::string, UniqueFd>> hashes_;
+  std::vector<std::pair<std::string, UniqueFd>> adopted_;
   std::vector<bpf_link*> links_;
   ring_buffer* rings_ = nullptr;
   Receiver receiver_;

@@ -29,8 +29,7 @@ lf_settings SettingsOf(const ObjectConfig& config) {
   s.tick_ns = config.tick_ns;
   s.lock_sets = std::max(1u, config.lock_sets);
   s.lock_limit_ns = config.lock_limit_ns;
-  s.sched_text_begin = config.sched_text_begin;
-  s.sched_text_end = config.sched_text_end;
+  s.sched_text = config.sched_text;
   s.table_mask = config.table_rows ? config.table_rows - 1 : UINT32_MAX;
   s.user_stack_in_chain = config.user_stack_in_chain;
   s.unwind = config.unwind;

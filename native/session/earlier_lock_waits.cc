@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "../core/error.h"
@@ -15,6 +16,18 @@ namespace {
 // lf_lock_key in bpf/locks.bpf.h
 uint64_t LockKey(const lf_task& task) {
   return (task.own_start_ns >> 8) << 32 | task.h.tid | 1ull << 63;
+}
+
+// A hash map, since its programs only look up and write what is their thread's: it has all it will ever hold.
+UniqueFd MakeMap(int outer, uint32_t entries) {
+  UniqueFd map(
+      bpf_map_create(BPF_MAP_TYPE_HASH, "lf_earlier_lock", sizeof(uint64_t), sizeof(lf_lock_wait), entries, nullptr));
+  const uint32_t first = 0;
+  const int fd = map.get();
+  if (!map || bpf_map_update_elem(outer, &first, &fd, BPF_ANY))
+    throw Error("EBPF_LOAD", std::string("the kernel refused the map of waits for locks (") + strerror(errno) +
+                                 "); run `lowflame doctor`");
+  return map;
 }
 
 }  // namespace
@@ -53,8 +66,9 @@ std::map<uint64_t, Session::EarlierLockWait> Session::LockWaitsByStack() {
 void Session::NoteEarlierLockWaits() {
   earlier_lock_waits_ = LockWaitsByStack();
   if (earlier_lock_waits_.empty()) return;
-  earlier_locks_ = lock_object_->AddHash("lf_earlier_locks", sizeof(uint64_t), sizeof(lf_lock_wait),
-                                         static_cast<uint32_t>(earlier_lock_waits_.size()));
+  UniqueFd map = MakeMap(lock_object_->MapFd("lf_earlier"), static_cast<uint32_t>(earlier_lock_waits_.size()));
+  earlier_locks_ = map.get();
+  lock_object_->Adopt("lf_earlier[0]", std::move(map));
   for (const auto& [key, earlier] : earlier_lock_waits_) {
     lf_lock_wait w{};
     w.key = key;

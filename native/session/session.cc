@@ -154,8 +154,7 @@ void Session::Load() {
   object_config_.wall_offset_ns = WallNs() - MonotonicNs();
   if (config_.locks) {
     lock_paths_.Read();
-    object_config_.sched_text_begin = lock_paths_.text().begin;
-    object_config_.sched_text_end = lock_paths_.text().end;
+    object_config_.sched_text = {lock_paths_.text().begin, lock_paths_.text().end};
   }
   if (switches) programs.push_back("lf_sleepers");
   if (switches || config_.locks) programs.push_back("lf_tasks");
