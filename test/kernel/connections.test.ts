@@ -62,12 +62,10 @@ test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, 
       await sleep(5500);
     });
     const { profile, final } = recorded;
-    expect(final.closeWaits).toHaveLength(1);
-    const [left] = final.closeWaits;
-    expect({ count: left!.count, pid: profile.processes[left!.process]?.pid }).toEqual({
-      count: 13,
-      pid: program.pid,
-    });
+    // other programs of the machine may leave some, too
+    const own = final.closeWaits.filter((c) => profile.processes[c.process]?.pid === program.pid);
+    expect(own.map(({ count }) => count)).toEqual([13]);
+    const [left] = own;
     expect(ENDPOINT_ROLES[profile.endpoints[left!.endpoint]!.role]).toBe("accepted");
     expect(execFileSync("ls", ["-l", `/proc/${program.pid}/fd/${left!.fd}`], { encoding: "utf8" })).toMatch(
       /socket:/,
@@ -95,21 +93,23 @@ test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, 
 });
 
 test("a network that loses segments: as many are sent again as the kernel counts", async () => {
+  // of data alone: the kernel also counts answers to a handshake that are sent again, before there is a connection
+  const port = 20_000 + (process.pid % 10_000);
   const setUp = [
     "ip link set lo up",
     "nft add table inet lossy",
     "nft add chain inet lossy in '{ type filter hook input priority 0; }'",
-    "nft add rule inet lossy in tcp dport 7005 numgen random mod 100 '<' 10 drop",
+    `nft add rule inet lossy in tcp dport ${port} meta length '>' 500 numgen random mod 100 '<' 10 drop`,
     'exec "$0" "$@"',
   ];
   const program = await startProgram("tcp-life", {
     args: [
       "--port",
-      "7005",
+      String(port),
       "--loss",
       "1",
       "--ms",
-      "4000",
+      "2500",
       "--connects",
       "3",
       "--resets",
@@ -136,9 +136,13 @@ test("a network that loses segments: as many are sent again as the kernel counts
     }
     await program.result(30_000);
   });
-  const again = sum(recorded.final.tcpTotals, (t) => t.retransmits);
+  // the recording sees every network of the machine, the kernel's count is of this one
+  const again = sum(
+    ["remote", "accepted"].flatMap((role) => tcpAt(recorded, role, port)),
+    (t) => t.retransmits,
+  );
   expect(after - before).toBeGreaterThan(3);
   expect(again).toBeGreaterThanOrEqual(after - before);
   expect(again).toBeLessThanOrEqual(after - before + 5);
-  expect(sum(tcpAt(recorded, "remote", 7005), (t) => t.retransmits)).toBeGreaterThan(0.8 * again);
+  expect(sum(tcpAt(recorded, "remote", port), (t) => t.retransmits)).toBeGreaterThan(0.8 * again);
 });
