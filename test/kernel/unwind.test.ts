@@ -6,7 +6,7 @@ import { bytes, hertz } from "../../src/model/units.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Row, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 import { type ProxyPair, startNginxProxy } from "../support/servers.js";
-import { runWrk } from "../support/wrk.js";
+import { startWrk } from "../support/wrk.js";
 
 let nginx: ProxyPair;
 beforeAll(async () => {
@@ -42,10 +42,10 @@ const endsOf = (final: FinalFacts, source: string) =>
   );
 
 test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async () => {
-  const load = runWrk(nginx.url, { seconds: 7, connections: 32 });
+  const load = startWrk(nginx.url, { seconds: 20, connections: 32 });
   await sleep(500);
-  const { profile, final } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(5_500));
-  await load;
+  const { profile, final } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(2_500));
+  await load.stop();
   const pids = nginx.pids();
   for (const source of ["cpu", "offcpu"] as const) {
     const rows = rowsOf(profile, source).filter((row) => pids.includes(row.pid));
@@ -61,11 +61,11 @@ test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async 
 });
 
 test("frame pointers alone see hardly any of it", async () => {
-  const load = runWrk(nginx.url, { seconds: 3, connections: 32 });
+  const load = startWrk(nginx.url, { seconds: 20, connections: 32 });
   await sleep(500);
   const config = { frequencyHz: hertz(199), unwind: false, sources: ["cpu"] } as const;
-  const { profile, final } = await recordWhile(config, () => sleep(1_500));
-  await load;
+  const { profile, final } = await recordWhile(config, () => sleep(1_000));
+  await load.stop();
   const { all, whole } = wholeOf(rowsOf(profile, "cpu").filter((row) => nginx.pids().includes(row.pid)));
   expect(all).toBeGreaterThan(50);
   expect(whole / all).toBeLessThan(0.5);
@@ -94,10 +94,10 @@ test("a fork, a library that is opened and an exec during the recording: whole w
 });
 
 test("of a budget of 1 MiB nothing more is used; what found no room is counted", async () => {
-  const load = runWrk(nginx.url, { seconds: 4, connections: 32 });
+  const load = startWrk(nginx.url, { seconds: 20, connections: 32 });
   const config = { frequencyHz: hertz(199), unwindBytes: bytes(2 ** 20) };
-  const { final, profile } = await recordWhile(config, () => sleep(3_000));
-  await load;
+  const { final, profile } = await recordWhile(config, () => sleep(2_500));
+  await load.stop();
   const { tableBytes } = final.userStacks!;
   expect(tableBytes).toBeGreaterThan(0);
   expect(tableBytes).toBeLessThanOrEqual(2 ** 20);
