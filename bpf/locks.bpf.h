@@ -54,7 +54,7 @@ struct {
 } lf_lock_slots SEC(".maps");
 
 #define LOCK_WINDOW_NS 100000000ULL
-#define LOCK_STACKS_A_WINDOW 100
+#define LOCK_STACKS_A_WINDOW 50
 #define LOCK_ONE_IN_MAX 1024
 
 #ifdef LF_TASK_FROM_PID

@@ -17,7 +17,7 @@ lf_settings SettingsOf(const ObjectConfig& config) {
     if (cpu >= 0 && cpu < LF_MAX_CPUS) s.cpu_bits[cpu / 64] |= 1ull << (cpu % 64);
   s.swevent_function = config.swevent_function;
   s.threshold_ns = config.threshold_ns;
-  s.stacks_per_window = 100;
+  s.stacks_per_window = 50;
   s.slot_sets = std::max(1u, config.slot_sets);
   s.want_offcpu = config.want_offcpu;
   s.want_futex = config.want_futex;

@@ -11,7 +11,7 @@ namespace lowflame {
 namespace {
 
 // the period is no round number: what happens once a second would be in every window, or in none
-constexpr uint64_t kFirstWindowNs = 5000000000, kWindowNs = 100000000, kPeriodNs = 1037000000;
+constexpr uint64_t kFirstWindowNs = 5000000000, kWindowNs = 35000000, kPeriodNs = 1037000000;
 
 uint64_t Minus(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;

@@ -11,13 +11,13 @@
 namespace lowflame {
 
 // While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine. That is too
-// much where programs run at every system call: then they are on for the first five seconds and a tenth of the rest,
+// much where programs run at every system call: then they are on for the first five seconds and some 40 ms of each second after that,
 // and what was counted is scaled to the whole.
 class Statistics {
  public:
   // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).
   bool Start(bool in_windows, uint64_t now_ns);
-  // Opens and closes windows; to be called several times in 100 ms.
+  // Opens and closes windows; to be called at least every 40 ms.
   void Tick(uint64_t now_ns);
   // What every program did, by id, from Start to now. Switches them off.
   std::map<uint32_t, OtherProgramRaw> Stop(uint64_t now_ns);

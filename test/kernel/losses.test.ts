@@ -30,7 +30,7 @@ const NOT_FORCED: Record<string, string> = {
   "locks.orphan_end": "a beginning that a program missed",
   "locks.user_truncated": "counted by the same code as offcpu.user_truncated",
   "locks.user_unreadable": "counted by the same code as offcpu.user_unreadable",
-  "locks.too_many": "65,536 locks with a sampled wait each, at a budget of 100 stacks in 0.1 s",
+  "locks.too_many": "65,536 locks with a sampled wait each, at a budget of 50 stacks in 0.1 s",
   "bpf.recursion_missed": "an interrupt that runs a program on top of itself",
   "symbols.unnamed_at_end": "20 s of naming still to do at the end",
   "unwind.tables_refused": "a kernel that has no memory left",
