@@ -173,7 +173,7 @@ for (const without of [[], ["sched_exit_tp"]])
       const variance = without.length ? 31 * sumSquares : truth * recorded.final.offcpuThresholdMaxNs;
       const tolerance = (SIGMAS * Math.sqrt(variance)) / truth;
       const told = `${estimate / truth} of the exact ${truth} ns, ${count} sleeps, tolerance ${tolerance}`;
-      expect(tolerance, told).toBeLessThan(0.2); // weights of 7/10 lack 0.3
+      expect(tolerance, told).toBeLessThan(0.3); // weights of 7/10 lack 0.3
       expect(Math.abs(estimate / truth - 1), told).toBeLessThan(tolerance);
     });
 
