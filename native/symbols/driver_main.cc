@@ -8,8 +8,8 @@
 //   lowflame-symbols --kernel ADDRESS...    {"located":[...]}, {"names":[...]}
 //   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
 //   lowflame-symbols --demangle NAME...     {"name":"..."} of each
-//   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"names":[...]} of one file
-//   lowflame-symbols --elf-each OFFSET FILE...   the same of each file
+//   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"refused":...,"names":[...]} of one
+//   file lowflame-symbols --elf-each OFFSET FILE...   the same of each file
 #include <fcntl.h>
 #include <time.h>
 
@@ -90,9 +90,11 @@ class Driver {
   }
   void PrintStats() {
     SymbolStats s = symbolizer->Stats();
-    printf("{\"stats\":{\"filesOpened\":%" PRIu64 ",\"filesFailed\":%" PRIu64 ",\"namesFound\":%" PRIu64
-           ",\"namesMissing\":%" PRIu64 ",\"processesGone\":%" PRIu64 ",\"cacheBytes\":%" PRIu64 "}}\n",
-           s.files_opened, s.files_failed, s.names_found, s.names_missing, s.processes_gone, s.cache_bytes);
+    printf("{\"stats\":{\"filesOpened\":%" PRIu64 ",\"filesFailed\":%" PRIu64 ",\"tablesRefused\":%" PRIu64
+           ",\"namesFound\":%" PRIu64 ",\"namesMissing\":%" PRIu64 ",\"processesGone\":%" PRIu64
+           ",\"cacheBytes\":%" PRIu64 "}}\n",
+           s.files_opened, s.files_failed, s.tables_refused, s.names_found, s.names_missing, s.processes_gone,
+           s.cache_bytes);
   }
 
   std::unique_ptr<Symbolizer> symbolizer = Symbolizer::Create();
@@ -139,8 +141,8 @@ int NameInFile(const char* path, const std::vector<uint64_t>& offsets) {
   std::vector<std::string> names;
   for (uint64_t offset : offsets) names.push_back(Json(symbols.NameAt(offset)));
   int64_t ns = (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec;
-  printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"names\":%s}\n",
-         symbols.parsed() ? "true" : "false", ns, symbols.bytes(), JsonList(names).c_str());
+  printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"refused\":%d,\"names\":%s}\n",
+         symbols.parsed() ? "true" : "false", ns, symbols.bytes(), symbols.refused(), JsonList(names).c_str());
   return 0;
 }
 

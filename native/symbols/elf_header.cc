@@ -2,10 +2,11 @@
 #include "elf_header.h"
 
 #include <elf.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <vector>
+
+#include "read_at.h"
 
 namespace lowflame {
 namespace {
@@ -17,10 +18,6 @@ struct Header {
   uint64_t segments_at, sections_at;
   size_t segments, segment_bytes, sections, section_bytes;
 };
-
-bool ReadAt(int fd, void* to, size_t size, uint64_t at) {
-  return at <= INT64_MAX && pread(fd, to, size, static_cast<off_t>(at)) == static_cast<ssize_t>(size);
-}
 
 template <class Ehdr, class Phdr, class Shdr>
 bool Fill(int fd, Header* h) {

@@ -4,6 +4,7 @@
 #include <gelf.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace lowflame {
 
@@ -32,5 +33,15 @@ class SectionNames {
   size_t index_ = 0;
   bool sane_;
 };
+
+// The first section of that name with bytes in the file, all of them, not compressed.
+inline bool FindSection(Elf* elf, uint64_t file_size, const char* name, GElf_Shdr* header) {
+  SectionNames names(elf, file_size);
+  for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));)
+    if (gelf_getshdr(s, header) && header->sh_type != SHT_NOBITS && !(header->sh_flags & SHF_COMPRESSED) &&
+        Within(header->sh_offset, header->sh_size, file_size) && !strcmp(names.Of(*header), name))
+      return true;
+  return false;
+}
 
 }  // namespace lowflame

@@ -13,14 +13,15 @@
 #include "debug_files.h"
 #include "elf_header.h"
 #include "elf_sections.h"
+#include "mini_debug.h"
+#include "read_name.h"
 
 namespace lowflame {
 namespace {
 
 constexpr uint64_t kMaxTableBytes = 96u << 20;  // 4 million symbols; Chromium has one million
-constexpr uint64_t kMaxSize = (1u << 28) - 1;   // of one function
+constexpr uint64_t kMaxSize = (1u << 26) - 1;   // of one function
 constexpr uint64_t kMaxUnsized = 4096;          // how far a symbol without a size may reach
-constexpr size_t kMaxName = 16384;
 constexpr int kMaxLookBack = 32;
 constexpr uint32_t kUnsized = 8, kLabel = 4;  // bits of Symbol::rank; the lower two are the binding
 
@@ -112,9 +113,9 @@ bool ElfSymbols::IsCode(uint64_t address) const {
   return next != code_.begin() && address < (next - 1)->end;
 }
 
-bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_size) {
+bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_size, int fd, Source source) {
   auto* elf = static_cast<Elf*>(handle);
-  symbols_.clear();
+  size_t before = symbols_.size();
   for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
     GElf_Shdr header, strings;
     if (!gelf_getshdr(s, &header) || header.sh_type != section_type) continue;
@@ -128,7 +129,7 @@ bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_si
     Elf_Data* data = elf_getdata(s, nullptr);
     if (!data || !data->d_buf) continue;
     size_t count = data->d_size / gelf_fsize(elf, ELF_T_SYM, 1, EV_CURRENT);
-    symbols_.reserve(count);
+    symbols_.reserve(before + count);
     for (size_t i = 0; i < count; i++) {
       GElf_Sym sym;
       if (!gelf_getsym(data, static_cast<int>(i), &sym) || sym.st_shndx == SHN_UNDEF || !sym.st_value) continue;
@@ -138,14 +139,13 @@ bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_si
       if (!sym.st_name || sym.st_name >= strings.sh_size || !IsCode(sym.st_value)) continue;
       uint32_t rank = bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 1 : 2;
       rank |= (function ? 0 : kLabel) | (sym.st_size ? 0 : kUnsized);
-      symbols_.push_back(
-          {sym.st_value, static_cast<uint32_t>(std::min<uint64_t>(sym.st_size, kMaxSize)), rank, sym.st_name});
+      auto bytes = static_cast<uint32_t>(std::min<uint64_t>(sym.st_size, kMaxSize));
+      symbols_.push_back({sym.st_value, bytes, source, rank, sym.st_name});
     }
-    names_at_ = strings.sh_offset;
-    names_size_ = strings.sh_size;
+    strings_[source] = {fd, strings.sh_offset, strings.sh_size};
     break;  // a file has one table of each kind
   }
-  return !symbols_.empty();
+  return symbols_.size() > before;
 }
 
 bool ElfSymbols::ReadDebugFile(int fd) {
@@ -155,7 +155,21 @@ bool ElfSymbols::ReadDebugFile(int fd) {
   std::vector<Range> own = code_;
   ReadCode(elf.get());
   if (code_.empty()) code_ = std::move(own);
-  return ReadTable(elf.get(), SHT_SYMTAB, size);
+  return ReadTable(elf.get(), SHT_SYMTAB, size, fd, kTable);
+}
+
+// What it has of code is not asked: the file's own sections are the ones that are mapped.
+void ElfSymbols::ReadMini(void* handle, uint64_t file_size) {
+  GElf_Shdr packed;
+  if (!FindSection(static_cast<Elf*>(handle), file_size, ".gnu_debugdata", &packed)) return;
+  mini_ = UnpackMiniDebugInfo(fd_, packed.sh_offset, packed.sh_size);
+  uint64_t size;
+  ElfPtr elf = mini_ ? Open(mini_.get(), &size) : nullptr;
+  if (!elf) refused_++;
+  if (elf && ReadTable(elf.get(), SHT_SYMTAB, size, mini_.get(), kMini))
+    KeepOnly(mini_.get(), strings_[kMini].at, strings_[kMini].size);
+  else
+    mini_.reset();
 }
 
 ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
@@ -168,14 +182,15 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   out.ReadSegments(elf.get());
   out.plt_.Read(elf.get(), fd, size);
   out.ReadCode(elf.get());
-  if (!out.ReadTable(elf.get(), SHT_SYMTAB, size)) {
+  if (!out.ReadTable(elf.get(), SHT_SYMTAB, size, fd, kTable)) {
     out.debug_file_ = FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size),
                                     [&](int debug) { return out.ReadDebugFile(debug); });
     if (out.debug_file_) {
       out.names_fd_ = out.debug_file_.get();
     } else {
       out.ReadCode(elf.get());
-      out.ReadTable(elf.get(), SHT_DYNSYM, size);
+      out.ReadTable(elf.get(), SHT_DYNSYM, size, fd, kTable);
+      out.ReadMini(elf.get(), size);
     }
   }
   struct stat st;
@@ -194,7 +209,7 @@ ElfSymbols ElfSymbols::LoadImage(const char* image, size_t size) {
   out.parsed_ = true;
   out.ReadSegments(elf.get());
   out.ReadCode(elf.get());
-  out.ReadTable(elf.get(), SHT_DYNSYM, size);
+  out.ReadTable(elf.get(), SHT_DYNSYM, size, -1, kTable);
   out.Finish();
   return out;
 }
@@ -202,7 +217,8 @@ ElfSymbols ElfSymbols::LoadImage(const char* image, size_t size) {
 void ElfSymbols::Finish() {
   std::sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
     if (a.address != b.address) return a.address < b.address;
-    return a.rank != b.rank ? a.rank < b.rank : a.name < b.name;
+    if (a.rank != b.rank) return a.rank < b.rank;
+    return a.source != b.source ? a.source < b.source : a.name < b.name;
   });
   // a symbol without a size reaches to the next one, within its section and within reason: in a stripped file the
   // next one may be far behind hundreds of functions without names
@@ -219,22 +235,13 @@ void ElfSymbols::Finish() {
   symbols_.shrink_to_fit();
 }
 
-std::string ElfSymbols::ReadName(uint32_t at) const {
-  char text[kMaxName];
-  size_t room = std::min<uint64_t>(sizeof(text), names_size_ - at), size = 0;
-  if (names_fd_ < 0) {
-    if (!Within(names_at_ + at, room, image_.size())) return "";
-    return std::string(image_.data() + names_at_ + at, strnlen(image_.data() + names_at_ + at, room));
-  }
-  // most names are short: one small read, and the rest only where no end was seen
-  for (size_t step = 256; size < room; step = sizeof(text)) {
-    ssize_t n = pread(names_fd_, text + size, std::min(step, room - size), static_cast<off_t>(names_at_ + at + size));
-    if (n <= 0) return "";
-    void* end = memchr(text + size, 0, static_cast<size_t>(n));
-    if (end) return std::string(text, static_cast<char*>(end));
-    size += static_cast<size_t>(n);
-  }
-  return room == sizeof(text) ? std::string(text, size) : "";  // without an end it is no name, cut or not
+std::string ElfSymbols::NameOf(const Symbol& symbol) const {
+  const Strings& strings = strings_[symbol.source];
+  uint64_t room = strings.size - symbol.name;
+  if (strings.fd >= 0) return ReadName(strings.fd, strings.at + symbol.name, room);
+  if (!Within(strings.at + symbol.name, room, image_.size())) return "";
+  const char* text = image_.data() + strings.at + symbol.name;
+  return std::string(text, strnlen(text, room));
 }
 
 std::string ElfSymbols::BestName(size_t i) const {
@@ -246,7 +253,7 @@ std::string ElfSymbols::BestName(size_t i) const {
   for (size_t n = 0; n < 8 && i + n < symbols_.size(); n++) {
     const Symbol& s = symbols_[i + n];
     if (s.address != symbols_[i].address || (!best.empty() && s.rank != rank)) break;
-    std::string name = ReadName(s.name);
+    std::string name = NameOf(s);
     StripVersion(&name);
     // labels of assemblers and mapping symbols ($x) are no functions
     if (name.empty() || ((s.rank & kLabel) && (name[0] == '.' || name[0] == '$'))) continue;

@@ -1,4 +1,4 @@
-// Function symbols of one ELF file: .symtab, else a separate debug file's, else .dynsym.
+// Function symbols of one ELF file: .symtab, else a separate debug file's, else mini debug info and .dynsym.
 #pragma once
 
 #include <cstdint>
@@ -27,16 +27,28 @@ class ElfSymbols {
   std::string NameAt(uint64_t file_offset) const;
   // Whether it was an ELF file at all.
   bool parsed() const { return parsed_; }
-  uint64_t bytes() const { return symbols_.capacity() * sizeof(Symbol) + image_.capacity() + plt_.bytes(); }
+  // Memory held.
+  uint64_t bytes() const {
+    return symbols_.capacity() * sizeof(Symbol) + image_.capacity() + plt_.bytes() + (mini_ ? strings_[kMini].size : 0);
+  }
   // Descriptors held besides the one given to Load.
-  int own_descriptors() const { return debug_file_ ? 1 : 0; }
+  int own_descriptors() const { return (debug_file_ ? 1 : 0) + (mini_ ? 1 : 0); }
+  // Tables of names that are there and could not be read, or are larger than is read.
+  int refused() const { return refused_; }
 
  private:
+  // What a symbol came from. kTable: .symtab, a debug file's or .dynsym.
+  enum Source : uint32_t { kTable, kMini };
   struct Symbol {
     uint64_t address;
-    uint32_t size : 28;
+    uint32_t size : 26;
+    uint32_t source : 2;
     uint32_t rank : 4;  // lower is better among symbols of one address
     uint32_t name;      // offset in the string table
+  };
+  struct Strings {
+    int fd = -1;  // -1: in image_
+    uint64_t at = 0, size = 0;
   };
   struct Range {
     uint64_t begin, end;
@@ -46,11 +58,12 @@ class ElfSymbols {
   };
   void ReadSegments(void* elf);
   void ReadCode(void* elf);
-  bool ReadTable(void* elf, uint32_t section_type, uint64_t file_size);
+  bool ReadTable(void* elf, uint32_t section_type, uint64_t file_size, int fd, Source source);
   bool ReadDebugFile(int fd);
+  void ReadMini(void* elf, uint64_t file_size);
   void Finish();
   bool IsCode(uint64_t address) const;
-  std::string ReadName(uint32_t at) const;
+  std::string NameOf(const Symbol& symbol) const;
   std::string NameOfAddress(uint64_t address) const;
   std::string NameInPlt(uint64_t address) const;
   // The best name of the symbols that share the address of symbols_[i].
@@ -62,10 +75,11 @@ class ElfSymbols {
   Plt plt_;
   int fd_ = -1;  // the file itself
   int64_t mtime_ns_ = 0;
-  int names_fd_ = -1;                       // the file with the symbol table
-  uint64_t names_at_ = 0, names_size_ = 0;  // the string table in that file, or in image_
+  Strings strings_[2];  // by source
+  int names_fd_ = -1;   // the file with the symbol table
   int64_t names_mtime_ns_ = 0;
-  UniqueFd debug_file_;
+  UniqueFd debug_file_, mini_;
+  int refused_ = 0;
   std::string image_;
   bool parsed_ = false;
 };

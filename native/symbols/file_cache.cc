@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "elf_header.h"
 #include "mapped_file.h"
@@ -121,6 +122,7 @@ std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
       file->descriptors = 1 + file->symbols->own_descriptors();
       symbol_bytes_ += file->bytes;
       descriptors_ += file->descriptors - 1;
+      if (!std::exchange(file->counted, true)) refused_ += static_cast<uint64_t>(file->symbols->refused());
       if (!file->symbols->parsed()) {
         failed_++;
         slot->no_elf = true;
@@ -168,6 +170,7 @@ void FileCache::AddTo(SymbolStats* stats) {
   std::lock_guard<std::mutex> lock(mutex_);
   stats->files_opened += opened_;
   stats->files_failed += failed_;
+  stats->tables_refused += refused_;
   stats->cache_bytes += symbol_bytes_;
 }
 

@@ -49,6 +49,7 @@ class FileCache {
     std::unique_ptr<ElfSymbols> symbols;
     uint64_t last_used = 0, bytes = 0;  // under the mutex
     int descriptors = 1;                // under the mutex
+    bool counted = false;               // what of it was refused, under the mutex
   };
   // What keys and modules point at; empty if the file could not be opened, is no ELF file, or had to be closed.
   struct Slot {
@@ -68,7 +69,7 @@ class FileCache {
   std::map<std::pair<uint64_t, uint64_t>, std::weak_ptr<Root>> roots_;
   uint64_t own_root_device_ = 0, own_root_inode_ = 0;
   int descriptors_ = 0, max_descriptors_ = 0;
-  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0;
+  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0, refused_ = 0;
 };
 
 }  // namespace lowflame

@@ -5,12 +5,12 @@
 #include <elf.h>
 #include <gelf.h>
 #include <libelf.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "elf_sections.h"
+#include "read_at.h"
 
 namespace lowflame {
 namespace {
@@ -19,10 +19,6 @@ constexpr uint64_t kMaxRelocationBytes = 48u << 20;  // Chromium has 26 MB of th
 constexpr size_t kMaxSlots = 1u << 18, kMaxSections = 16, kMaxName = 16384;
 constexpr uint64_t kStubBytes = 16;
 constexpr uint32_t kNone = UINT32_MAX;
-
-bool ReadAt(int fd, void* to, size_t size, uint64_t at) {
-  return at <= INT64_MAX && pread(fd, to, size, static_cast<off_t>(at)) == static_cast<ssize_t>(size);
-}
 
 // What a stub says of itself: the address of the slot that it jumps through, or the index that it pushes.
 struct Stub {

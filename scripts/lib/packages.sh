@@ -15,6 +15,7 @@ bpftool                                  bpftool
 /usr/include/bpf/libbpf.h                libbpf-dev
 /usr/include/gelf.h                      libelf-dev
 /usr/include/zlib.h                      zlib1g-dev
+/usr/include/lzma.h                      liblzma-dev
 /usr/lib/llvm-*/lib/libLLVMDemangle.a    llvm-14-dev llvm-dev
 '
 TEST_NEEDS='

@@ -18,6 +18,8 @@ export function buildSanitizedDriver(): void {
 
 export interface Harmless {
   readonly parsed: boolean;
+  /** Tables of names that are there and were not read. */
+  readonly refused: number;
   readonly names: readonly string[];
 }
 

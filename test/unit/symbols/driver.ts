@@ -29,6 +29,7 @@ export interface ElfResult {
   readonly parsed: boolean;
   readonly parseNs: number;
   readonly bytes: number;
+  readonly refused: number;
   readonly names: readonly string[];
 }
 /** Names at file offsets of one file. Memory is limited to 1 GiB, so that a lying header is found out. */
@@ -47,6 +48,7 @@ export interface Located {
 export interface Stats {
   readonly filesOpened: number;
   readonly filesFailed: number;
+  readonly tablesRefused: number;
   readonly namesFound: number;
   readonly namesMissing: number;
   readonly processesGone: number;
