@@ -234,7 +234,7 @@ void Session::Collect() {
        "processes that had exited before their mappings could be read; their user frames have no names");
   loss("symbols.files_failed", symbols.files_failed, "program files that could not be opened or parsed");
   loss("symbols.tables_refused", symbols.tables_refused,
-       "tables of names in program files (.gnu_debugdata) that are damaged or too large to be read");
+       "tables of names in program files (.gnu_debugdata, .gopclntab) that are damaged or too large to be read");
 }
 
 }  // namespace lowflame

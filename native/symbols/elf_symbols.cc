@@ -104,6 +104,10 @@ void ElfSymbols::ReadCode(void* handle) {
     if (header.sh_addr + header.sh_size > header.sh_addr)
       code_.push_back({header.sh_addr, header.sh_addr + header.sh_size});
   }
+  size_t sections;
+  if (!elf_getshdrnum(elf, &sections) && !sections)  // they can be stripped as well
+    for (const Segment& s : segments_)
+      if (s.address + s.size > s.address) code_.push_back({s.address, s.address + s.size});
   std::sort(code_.begin(), code_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
 }
 
@@ -172,6 +176,15 @@ void ElfSymbols::ReadMini(void* handle, uint64_t file_size) {
     mini_.reset();
 }
 
+void ElfSymbols::ReadGo(void* handle, uint64_t file_size) {
+  std::vector<GoFunctions::Function> functions;
+  auto is_code = [this](uint64_t address) { return IsCode(address); };
+  if (go_.Read(handle, fd_, file_size, is_code, &functions) == GoFunctions::Found::kRefused) refused_++;
+  for (const GoFunctions::Function& f : functions)
+    if (f.end > f.begin && IsCode(f.begin))
+      symbols_.push_back({f.begin, static_cast<uint32_t>(std::min(f.end - f.begin, kMaxSize)), kGo, 0, f.record});
+}
+
 ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   ElfSymbols out;
   uint64_t size;
@@ -182,15 +195,17 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   out.ReadSegments(elf.get());
   out.plt_.Read(elf.get(), fd, size);
   out.ReadCode(elf.get());
+  const std::vector<Range> own_code = out.code_;
   if (!out.ReadTable(elf.get(), SHT_SYMTAB, size, fd, kTable)) {
     out.debug_file_ = FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size),
                                     [&](int debug) { return out.ReadDebugFile(debug); });
     if (out.debug_file_) {
       out.names_fd_ = out.debug_file_.get();
     } else {
-      out.ReadCode(elf.get());
+      out.code_ = own_code;
       out.ReadTable(elf.get(), SHT_DYNSYM, size, fd, kTable);
       out.ReadMini(elf.get(), size);
+      out.ReadGo(elf.get(), size);
     }
   }
   struct stat st;
@@ -236,6 +251,7 @@ void ElfSymbols::Finish() {
 }
 
 std::string ElfSymbols::NameOf(const Symbol& symbol) const {
+  if (symbol.source == kGo) return go_.NameOf(symbol.name, fd_);
   const Strings& strings = strings_[symbol.source];
   uint64_t room = strings.size - symbol.name;
   if (strings.fd >= 0) return ReadName(strings.fd, strings.at + symbol.name, room);
@@ -254,7 +270,7 @@ std::string ElfSymbols::BestName(size_t i) const {
     const Symbol& s = symbols_[i + n];
     if (s.address != symbols_[i].address || (!best.empty() && s.rank != rank)) break;
     std::string name = NameOf(s);
-    StripVersion(&name);
+    if (s.source != kGo) StripVersion(&name);
     // labels of assemblers and mapping symbols ($x) are no functions
     if (name.empty() || ((s.rank & kLabel) && (name[0] == '.' || name[0] == '$'))) continue;
     size_t underscores = name.compare(0, 2, "_Z") && name.compare(0, 2, "_R") ? name.find_first_not_of('_') : 0;

@@ -1,4 +1,5 @@
-// Function symbols of one ELF file: .symtab, else a separate debug file's, else mini debug info and .dynsym.
+// Function symbols of one ELF file: .symtab, else a separate debug file's, else mini debug info, .dynsym, and the
+// table of Go's runtime.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
+#include "go_functions.h"
 #include "plt.h"
 
 namespace lowflame {
@@ -38,13 +40,13 @@ class ElfSymbols {
 
  private:
   // What a symbol came from. kTable: .symtab, a debug file's or .dynsym.
-  enum Source : uint32_t { kTable, kMini };
+  enum Source : uint32_t { kTable, kMini, kGo };
   struct Symbol {
     uint64_t address;
     uint32_t size : 26;
     uint32_t source : 2;
     uint32_t rank : 4;  // lower is better among symbols of one address
-    uint32_t name;      // offset in the string table
+    uint32_t name;      // offset in the string table, of kGo the record's number
   };
   struct Strings {
     int fd = -1;  // -1: in image_
@@ -61,6 +63,7 @@ class ElfSymbols {
   bool ReadTable(void* elf, uint32_t section_type, uint64_t file_size, int fd, Source source);
   bool ReadDebugFile(int fd);
   void ReadMini(void* elf, uint64_t file_size);
+  void ReadGo(void* elf, uint64_t file_size);
   void Finish();
   bool IsCode(uint64_t address) const;
   std::string NameOf(const Symbol& symbol) const;
@@ -75,8 +78,9 @@ class ElfSymbols {
   Plt plt_;
   int fd_ = -1;  // the file itself
   int64_t mtime_ns_ = 0;
-  Strings strings_[2];  // by source
-  int names_fd_ = -1;   // the file with the symbol table
+  Strings strings_[2];  // of kTable and kMini
+  GoFunctions go_;
+  int names_fd_ = -1;  // the file with the symbol table
   int64_t names_mtime_ns_ = 0;
   UniqueFd debug_file_, mini_;
   int refused_ = 0;
