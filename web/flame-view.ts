@@ -7,6 +7,7 @@ import { el } from "./dom.js";
 import { fillOf } from "./kinds.js";
 import type { Labels } from "./labels.js";
 import { type DrawnFrame, prune } from "./prune.js";
+import { shortName } from "./short-name.js";
 import { clip, visible } from "./text.js";
 import { type FrameText, frameTooltip } from "./tooltip.js";
 
@@ -33,6 +34,10 @@ export interface FlameEvents {
   readonly copy: () => void;
   readonly reset: () => void;
 }
+
+/** What stands in a frame. Only compilers of C++ and Rust make names that are too long to be read there. */
+const labelOf = (labels: Labels, node: number): string =>
+  labels.kind(node) === "user" ? shortName(labels.name(node)) : labels.name(node);
 
 /** Draws scenes into its element and reports what the reader does there. */
 export class FlameView {
@@ -77,7 +82,7 @@ export class FlameView {
     if (this.#width === 0) return;
     const { labels } = scene;
     const pruned = prune(labels.tree, scene.zoom, this.#width, (node) =>
-      clip(visible(labels.name(node)), LABEL_LIMIT),
+      clip(visible(labelOf(labels, node)), LABEL_LIMIT),
     );
     this.omitted = pruned.omitted;
     this.#chart?.destroy();

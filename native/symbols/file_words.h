@@ -1,4 +1,4 @@
-// Words of a program by their address, as they are once it runs: where the dynamic linker will write a pointer, that one.
+// Words of a program by their address, as the dynamic linker will have left them once it runs.
 #pragma once
 
 #include <cstdint>

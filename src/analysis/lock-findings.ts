@@ -8,7 +8,7 @@ import type { Finding } from "./finding.js";
 import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
 import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
-import { graded, percent, shown, time } from "./text.js";
+import { graded, percent, searchFor, shown, time } from "./text.js";
 import { LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES, PARKED_AT_A_LOCK } from "./thresholds.js";
 
 /** How a rule talks about its locks. */
@@ -55,7 +55,7 @@ export function lockFindingsOf(profile: Profile, terms: LockTerms): Finding[] {
 
 /** Search of a finding: the function that wants the lock most. */
 export const searchForCaller = ({ callers }: Pick<LockGroup, "callers">): { search?: string } =>
-  callers[0] === undefined || callers[0].name === "[unknown]" ? {} : { search: `=${callers[0].name}` };
+  callers[0] === undefined || callers[0].name === "[unknown]" ? {} : { search: searchFor(callers[0].name) };
 
 function contention(
   profile: Profile,

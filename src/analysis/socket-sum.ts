@@ -58,7 +58,7 @@ export interface SocketCaller {
 
 /** "ask_in_vain (tcp-life)"; a function without a name is called by its file already. */
 export const callerText = ({ name, module }: Omit<SocketCaller, "share">): string =>
-  module === "" || name.startsWith(`${module}+0x`) ? name : `${name} (${module})`;
+  module === "" || name === module || name.startsWith(`${module}+0x`) ? name : `${name} (${module})`;
 
 /** Times from a question to its answer, see EndpointTotal. */
 export interface Turns {

@@ -26,11 +26,18 @@ export function escaped(text: string): string {
   });
 }
 
+const MAX_SHOWN = 100;
+const CUT = "...";
+
 /** A name from the machine (process, symbol, program) on one line of at most 100 characters. */
 export function shown(name: string): string {
   const line = escaped(name);
-  return line.length > 100 ? `${line.slice(0, 97)}...` : line;
+  return line.length > MAX_SHOWN ? line.slice(0, MAX_SHOWN - CUT.length) + CUT : line;
 }
+
+/** What finds a function in the page by its name as `shown` wrote it: exactly that one, or where it was cut its beginning. */
+export const searchFor = (name: string): string =>
+  name.length === MAX_SHOWN && name.endsWith(CUT) ? name.slice(0, -CUT.length) : `=${name}`;
 
 /** Severity of a number, undefined when it is below both thresholds. */
 export function graded(value: number, limits: { warning: number; critical: number }): Severity | undefined {

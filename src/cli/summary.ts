@@ -88,8 +88,10 @@ function cpuLines(cpu: CpuJson, palette: Palette, width: number): string[] {
     palette.bold(head + own),
     palette.dim("     self     total  function"),
     ...cpu.functions.map((row) => {
-      const where =
-        row.module === "" || row.module.startsWith("[kernel]") ? "" : ` (${baseName(row.module)})`;
+      const file = baseName(row.module);
+      // what has no name is called by its file already
+      const named = row.name === file || row.name.startsWith(`${file}+0x`);
+      const where = row.module === "" || row.module.startsWith("[kernel]") || named ? "" : ` (${file})`;
       const name = printable(row.name, Math.max(20, width - 22 - where.length));
       return `  ${percent(row.selfShare).padStart(7)}  ${percent(row.totalShare).padStart(8)}  ${name}${printable(where, 60)}`;
     }),

@@ -70,8 +70,13 @@ export class FunctionInterner {
   }
 }
 
-/** What a frame without a name is called: `nginx+0x1f2e`, `[kernel]+0xffffffff81000000`. */
+/**
+ * What a frame without a name is called: `nginx+0x1f2e` (an offset in the file), `[kernel]+0xffffffff81000000` (the kernel
+ * outlives the recording). Memory that is of no file has only an address, and one that means something in a single process
+ * at a single time: `[jit]`, `[unknown]`.
+ */
 export function namelessFrame(kind: FrameKind, module: string, offset: bigint): string {
+  if (kind === "jit" || (module === UNKNOWN_MODULE && kind !== "kernel")) return module;
   const base = module.slice(module.lastIndexOf("/") + 1) || UNKNOWN_MODULE;
   const where = kind === "kernel" && module === UNKNOWN_MODULE ? "[kernel]" : base;
   return `${where}+0x${offset.toString(16)}`;

@@ -60,7 +60,7 @@ test("names that come long after the samples are used; frames that never get one
   expect(samplesByStack(buildProfile(capture.events()), "cpu")).toEqual({
     "_start;process_stream": 1,
     "_start;haproxy+0x1f2e;[kernel]+0xffffffff81234560": 1,
-    "_start;haproxy+0x99;[jit]+0x7f00": 1,
+    "_start;haproxy+0x99;[jit]": 1,
   });
 });
 

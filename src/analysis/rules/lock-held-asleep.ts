@@ -10,7 +10,7 @@ import { conditionLocks } from "../futex-conditions.js";
 import { plainName, WAIT_TEXT } from "../kernel-names.js";
 import { EVENTS_CALL, FUTEX_CALL, LockOwnerTime } from "../lock-owner-time.js";
 import { futexName, ownerName } from "../lock-summary.js";
-import { graded, percent, shown, time } from "../text.js";
+import { graded, percent, searchFor, shown, time } from "../text.js";
 import { HELD_ASLEEP } from "../thresholds.js";
 import { mainUserLockCaller } from "../user-lock-callers.js";
 
@@ -87,7 +87,7 @@ function finding(profile: Profile, owners: WeightTable, { lock, row, waitedNs }:
               : `Let go of the lock before ${call}, and take it again afterwards.`,
           ],
     tab: "futex",
-    ...(place === "" ? {} : { search: `=${place}` }),
+    ...(place === "" ? {} : { search: searchFor(place) }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Finding } from "../finding.js";
 import { conditionLocks } from "../futex-conditions.js";
 import { EVENTS_CALL, UNSEEN } from "../lock-owner-time.js";
 import { futexName, ownerName } from "../lock-summary.js";
-import { graded, percent, shown, time } from "../text.js";
+import { graded, percent, searchFor, shown, time } from "../text.js";
 import { HELD_RUNNING } from "../thresholds.js";
 import { mainUserLockCaller } from "../user-lock-callers.js";
 
@@ -106,7 +106,7 @@ function finding(
       `gdb -p ${pid} -batch -ex 'thread apply all bt'    # what the owner does while it holds the lock; stops the process`,
       "Do the work before the lock is taken, or on a copy, and hold the lock only to hand over what came of it; or give each part of the data a lock of its own.",
     ],
-    ...(first === undefined ? { tab: "futex" } : { tab: "cpu", search: `=${first.name}` }),
+    ...(first === undefined ? { tab: "futex" } : { tab: "cpu", search: searchFor(first.name) }),
   };
 }
 

@@ -5,7 +5,7 @@ import { ratio } from "../../model/units.js";
 import { processName, Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
 import { plainName, WAIT_TEXT } from "../kernel-names.js";
-import { graded, percent, shown } from "../text.js";
+import { graded, percent, searchFor, shown } from "../text.js";
 import { D_STATE } from "../thresholds.js";
 
 const D = OFFCPU_STATES.indexOf("uninterruptible");
@@ -49,7 +49,7 @@ export function uninterruptible(profile: Profile): Finding[] {
         "dmesg | grep -i 'blocked for more than' | tail",
       ],
       tab: "offcpu",
-      ...(reason === undefined ? {} : { search: `=${reason.name}` }),
+      ...(reason === undefined ? {} : { search: searchFor(reason.name) }),
     },
   ];
 }
