@@ -15,6 +15,7 @@ const FORCED_ELSEWHERE: Record<string, string> = {
   "offcpu.gone_on": "futex.test.ts",
   "unwind.tables_left_out": "unwind.test.ts",
   "unwind.tables_evicted": "unwind-loader.test.ts",
+  "symbols.tables_refused": "stripped-names.test.ts",
 };
 /** Counters that are only shown: what it would take. */
 const NOT_FORCED: Record<string, string> = {

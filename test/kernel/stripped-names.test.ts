@@ -32,18 +32,20 @@ int main(void) { for (;;) work(1 << 20); }
 
 /** Share of the process's own CPU time that has a function called so on its stack. */
 async function shareOf(command: string, functionName: RegExp): Promise<number> {
+  return (await record(command, functionName)).share;
+}
+
+async function record(command: string, functionName: RegExp) {
   const program = Child.start([command]);
   try {
-    const { profile } = await recordWhile({ sources: ["cpu"], frequencyHz: hertz(499) }, () => sleep(1500));
+    const { profile, final } = await recordWhile({ sources: ["cpu"], frequencyHz: hertz(499) }, () =>
+      sleep(1500),
+    );
     const rows = rowsOf(profile, "cpu").filter((row) => row.pid === program.pid);
     const total = sum(rows, (row) => row.weightNs);
     expect(total).toBeGreaterThan(0);
-    return (
-      sum(
-        rows.filter((row) => row.stack.some((name) => functionName.test(name))),
-        (row) => row.weightNs,
-      ) / total
-    );
+    const named = rows.filter((row) => row.stack.some((name) => functionName.test(name)));
+    return { share: sum(named, (row) => row.weightNs) / total, final };
   } finally {
     await program.stop("SIGKILL");
   }
@@ -72,4 +74,11 @@ test("a stripped program, and the same with mini debug info", async () => {
   writeFileSync(join(dir, "symbols.xz"), packed);
   execFileSync("objcopy", ["--add-section", `.gnu_debugdata=${join(dir, "symbols.xz")}`, bare, mini]);
   expect(await shareOf(mini, /^work$/)).toBeGreaterThan(0.8);
+
+  // damaged: no names, and it is told
+  writeFileSync(join(dir, "symbols.xz"), packed.subarray(0, packed.length / 2));
+  execFileSync("objcopy", ["--add-section", `.gnu_debugdata=${join(dir, "symbols.xz")}`, bare, mini]);
+  const { share, final } = await record(mini, /^mini\+0x[0-9a-f]{1,6}$/);
+  expect(share).toBeGreaterThan(0.8);
+  expect(final.losses.find((loss) => loss.id === "symbols.tables_refused")!.count).toBeGreaterThan(0);
 });
