@@ -105,9 +105,9 @@ int BPF_PROG(lf_cpu_timer, struct hrtimer* timer) {
 }
 
 /*
- * Fallback for hardware events (no timer expires) and kernels that hide perf_swevent_hrtimer. The perf event's own
- * chain has the user half then; this program, on a second event of the same group, says who the thread is. It can be
- * turned away, so the addon remembers what it said.
+ * Fallback for hardware events (no timer expires) and kernels that hide perf_swevent_hrtimer: on a second event of the
+ * same group, which fires a little before or after the sample's. It can be turned away, so the perf event's own chain
+ * has a user half along frame pointers, too, and the addon remembers who the thread is.
  */
 SEC("?perf_event")
 int lf_cpu_event(void* ctx) {

@@ -393,7 +393,7 @@ struct lf_settings {
   __u64 threshold_ns;        /* base T */
   __u32 stacks_per_window;   /* budget of stacks a CPU and window */
   __u32 slot_sets;           /* a power of two */
-  __u32 user_stack_in_chain; /* the perf event's own chain has the user half */
+  __u32 user_stack_in_chain; /* the perf event's own chain has it, and nobody walks */
   __u32 table_mask;          /* rows used of each table less one, at most all */
   __u32 want_offcpu;         /* the off-CPU object serves two sources */
   __u32 want_futex;

@@ -241,8 +241,11 @@ int lf_tasks(struct bpf_iter__task* ctx) {
     struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
 
     t->user_ip = regs->ip;
-    t->user_sp = regs->sp;
-    t->user_bp = regs->bp;
+    /* a 32-bit program's stack has other words: nobody walks it from outside */
+    if ((__u16)regs->cs != USER32_CS) {
+      t->user_sp = regs->sp;
+      t->user_bp = regs->bp;
+    }
   }
   long n = bpf_get_task_stack(task, s->frames, LF_STACK_BYTES, 0);
 

@@ -98,6 +98,7 @@ enum lf_uw_stop {
   LF_UW_STOP_READ,      /* stack memory that cannot be read */
   LF_UW_STOP_BACKWARDS, /* the next frame would not be higher up the stack */
   LF_UW_STOP_DEPTH,     /* LF_MAX_FRAMES */
+  LF_UW_STOP_TIME,      /* of walks from user space: their time was up, a walk along frame pointers stands in */
   LF_UW_STOPS,
 };
 

@@ -95,6 +95,19 @@ std::vector<bool> UnwindMaps::PutTables(const std::vector<Table>& tables) {
   return there;
 }
 
+bool UnwindMaps::GetTable(uint32_t id, lf_uw_file* file, std::vector<uint32_t>* words) const {
+  uint32_t map_id = 0;
+  if (bpf_map_lookup_elem(files_.get(), &id, file) || bpf_map_lookup_elem(tables_.get(), &id, &map_id)) return false;
+  const int fd = bpf_map_get_fd_by_id(map_id);
+  if (fd < 0) return false;
+  const UniqueFd map(fd);
+  const uint32_t chunks = EntriesOf(map);
+  words->resize(size_t{chunks} * LF_UW_CHUNK_WORDS);
+  for (uint32_t i = 0; i < chunks; i++)
+    if (bpf_map_lookup_elem(map.get(), &i, words->data() + size_t{i} * LF_UW_CHUNK_WORDS)) return false;
+  return chunks > 0;
+}
+
 void UnwindMaps::RemoveTables(const std::vector<uint32_t>& ids) {
   const lf_uw_file none{};
   for (uint32_t id : ids) bpf_map_update_elem(files_.get(), &id, &none, BPF_ANY);

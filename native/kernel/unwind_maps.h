@@ -28,6 +28,8 @@ class UnwindMaps {
   // All tables at once: the kernel waits for the programs under way, about 10 ms, a call and not a table. Says for each
   // whether it is there now.
   std::vector<bool> PutTables(const std::vector<Table>& tables);
+  // Reads a table back. False: it is not there, or the kernel does not let us (CAP_SYS_ADMIN).
+  bool GetTable(uint32_t id, lf_uw_file* file, std::vector<uint32_t>* words) const;
   void RemoveTables(const std::vector<uint32_t>& ids);
   bool PutProcess(const lf_uw_key& key, const lf_uw_process& process);
   void RemoveProcess(const lf_uw_key& key);

@@ -5,6 +5,9 @@
 //       show PID                     {"parts":...,"startTimeNs":...,"mappings":[...]} of what the kernel has
 //       cut PID START STOP ADDRESS   a stack was cut short (lf_uw_stop) at ADDRESS (hexadecimal); {}
 //       used PID ADDRESS             a sample has ADDRESS in it; {}
+//       outside PID TID IP SP MS     the loader stops; {"stop":...,"frames":[...]} of a thread that sleeps (registers
+//       in
+//                                    hexadecimal, rbp 0), of walks that may take MS milliseconds
 //       facts                        {"processes":...,...,"losses":{...}}
 #include <bpf/bpf.h>
 #include <sys/resource.h>
@@ -93,11 +96,21 @@ void PrintFacts(const UnwindLoader& loader) {
   printf("}}\n");
 }
 
+void WalkOutside(UnwindLoader* loader, const OutsideThread& thread, uint64_t ms) {
+  loader->Stop();
+  const StackWalk walk = loader->WalksFromOutside(ms * 1000000)->Walk(thread);
+  printf("{\"stop\":%d,\"frames\":[", walk.stop);
+  for (size_t i = 0; i < walk.frames.size(); i++) printf("%s\"%" PRIx64 "\"", i ? "," : "", walk.frames[i]);
+  printf("]}\n");
+}
+
 void Serve(const Maps& maps, UnwindLoader* loader) {
   char line[128];
   while (fgets(line, sizeof(line), stdin)) {
     unsigned pid, stop;
     unsigned long long start, address;
+    OutsideThread thread{};
+    uint64_t ms;
     if (sscanf(line, "show %u", &pid) == 1) {
       Show(maps, pid);
     } else if (sscanf(line, "cut %u %llu %u %llx", &pid, &start, &stop, &address) == 4) {
@@ -107,6 +120,9 @@ void Serve(const Maps& maps, UnwindLoader* loader) {
       const uint64_t at = address;
       loader->Used(pid, &at, 1);
       printf("{}\n");
+    } else if (sscanf(line, "outside %u %u %" SCNx64 " %" SCNx64 " %" SCNu64, &thread.tgid, &thread.tid,
+                      &thread.registers.ip, &thread.registers.sp, &ms) == 5) {
+      WalkOutside(loader, thread, ms);
     } else {
       PrintFacts(*loader);
     }

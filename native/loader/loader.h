@@ -16,6 +16,7 @@
 #include "../kernel/task_events.h"
 #include "../kernel/unwind_maps.h"
 #include "modules.h"
+#include "outside_walks.h"
 #include "processes.h"
 
 namespace lowflame {
@@ -43,6 +44,10 @@ class UnwindLoader {
   // User half of a sample, so that what is in use stays. Cheap; any thread.
   void Used(uint32_t pid, const uint64_t* addresses, size_t count);
   void Stop();
+  // Once it has stopped: walks with its tables in user space, `most_ns` of them in all. To be gone before the loader.
+  std::unique_ptr<OutsideWalks> WalksFromOutside(uint64_t most_ns) {
+    return std::make_unique<OutsideWalks>(&modules_, most_ns);
+  }
 
   struct Loss {
     const char* id;

@@ -137,24 +137,43 @@ std::optional<UnwindModules::Want> UnwindModules::Build(uint64_t until_ns, bool 
   return std::nullopt;
 }
 
-void UnwindModules::BuildOne(Module* module, Want want) {
-  module->want.reset();
-  if (module->bytes || module->failed) return;
+// Nothing where the file cannot be opened.
+std::optional<UnwindTable> UnwindModules::Make(const Module* module, uint32_t pid, const Mapping& mapping) {
   const uint64_t begin = MonotonicNs();
   UnwindTable built;
   if (module == vdso_) {
     built = BuildVdso(&rules_);
   } else {
-    const UniqueFd fd = OpenMapped(module->pid, module->mapping);
+    const UniqueFd fd = OpenMapped(pid, mapping);
     if (!fd) {
       counts_.unreadable++;
-      return;
+      return std::nullopt;
     }
-    const UniqueFd root = OpenRoot(module->pid);
+    const UniqueFd root = OpenRoot(pid);
     built = BuildUnwindTable(fd.get(), &rules_, root.get());
   }
   counts_.built++;
   counts_.build_ns += MonotonicNs() - begin;
+  return built;
+}
+
+UnwindTable UnwindModules::TableOf(uint32_t id, uint32_t pid, const Mapping& mapping) {
+  UnwindTable table;
+  if (Failed(id)) return table;
+  Module* module = by_id_[id];
+  if (module->bytes && !module->waiting && maps_->GetTable(id, &table.file, &table.words)) return table;
+  std::optional<UnwindTable> built = Make(module, pid, mapping);
+  if (!built) return UnwindTable();
+  if (built->words.empty()) Fail(module);
+  return std::move(*built);
+}
+
+void UnwindModules::BuildOne(Module* module, Want want) {
+  module->want.reset();
+  if (module->bytes || module->failed) return;
+  std::optional<UnwindTable> made = Make(module, module->pid, module->mapping);
+  if (!made) return;
+  UnwindTable& built = *made;
   if (built.words.empty()) return Fail(module);
   const uint64_t bytes = BytesOf(built);
   module->would_take = bytes;

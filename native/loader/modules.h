@@ -42,6 +42,11 @@ class UnwindModules {
   // Builds tables until the time is over, most wanted first, and brings them into the kernel; those that can wait only
   // `with_later`. One takes 50 ms for a program of 30 MB. Returns the most wanted that is left, if any.
   std::optional<Want> Build(uint64_t until_ns, bool with_later);
+  // A table in user space: read back from the kernel, or, where it is not there, built from the file behind `mapping`
+  // of process `pid` (a thread will do), which has it. No words: it cannot be had now, or never (Failed).
+  UnwindTable TableOf(uint32_t id, uint32_t pid, const Mapping& mapping);
+  bool Failed(uint32_t id) const { return id >= by_id_.size() || !by_id_[id] || by_id_[id]->failed; }
+  const std::vector<lf_uw_rule>& rules() const { return rules_.rules(); }
   // A sample has a frame in it: others are thrown out before.
   void Used(uint32_t table, uint64_t now_ns);
   // Half of the budget is used: from now on it matters which tables are in use.
@@ -94,6 +99,7 @@ class UnwindModules {
   Module* NewModule();
   void Queue(Module* module, uint32_t pid, const Mapping& mapping, Want want);
   void BuildOne(Module* module, Want want);
+  std::optional<UnwindTable> Make(const Module* module, uint32_t pid, const Mapping& mapping);
   void Flush();
   void Load(Module* module, const UnwindTable& built, Want want);
   bool MakeRoom(uint64_t bytes, Want want);

@@ -163,10 +163,10 @@ void Session::OnCpuRecord(const lf_record* r, size_t size) {
   NoteUserHalf(*r, frames);
   if (known_threads_.size() >= kMaxKnownThreads) known_threads_.clear();
   known_threads_[r->tid] = *r;
-  if (!user_half_by_timer_) return;
+  if (object_config_.user_stack_in_chain) return;
   auto begin = static_cast<uint32_t>(state.half_frames.size());
   state.half_frames.insert(state.half_frames.end(), frames, frames + r->user_frames);
-  state.halves.push_back({*r, begin});
+  state.halves.push_back({*r, begin, false});
 }
 
 bool Session::InSoftirq(const PerfDrain& drain, const PerfSample& s) const {
@@ -193,24 +193,12 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
   const bool filtered =
       !config_.filters.pids.empty() || !config_.filters.comms.empty() || !config_.filters.cgroups.empty();
   const double period = 1e9 / config_.frequency_hz;
-  size_t next = 0;
   for (const PerfSample& s : drain.samples) {
     cpu->received++;
-    // The user half was written a moment before its sample, in the same interrupt: between the sample before and this.
-    while (next < cpu->halves.size() && cpu->halves[next].h.time_ns <= cpu->last_sample_ns) next++, halves_orphaned_++;
-    cpu->last_sample_ns = s.time_ns;
-    const UserHalf* half = nullptr;
-    while (next < cpu->halves.size() && cpu->halves[next].h.time_ns <= s.time_ns) {
-      if (half) halves_orphaned_++;
-      half = &cpu->halves[next++];
-    }
+    const UserHalf* half = user_half_by_timer_ ? HalfOfTimer(cpu, s) : HalfOfSameMoment(cpu, drain, s);
     // a thread that is past its exit has no ids any more for perf, and one outside of our pid namespace has the idle
     // task's; its half still knows them
     const bool exiting = s.tid == UINT32_MAX, outside = s.tid == 0 && half && half->h.tid != 0;
-    if (half && half->h.tid != s.tid && !exiting && !outside) {
-      halves_orphaned_++;
-      half = nullptr;
-    }
 
     Sample out{};
     out.flags = s.chain_truncated ? LF_KERNEL_TRUNCATED : 0;
@@ -252,6 +240,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
         raw.user = drain.addresses.data() + s.user_begin;
         raw.user_frames = s.user_length;
         if (s.user_length >= LF_MAX_FRAMES) out.flags |= LF_USER_TRUNCATED;
+        if (loader_ && s.user_length) halves_by_chain_++;
         if (!who) halves_missing_++;
       } else {
         halves_missing_++;
@@ -268,15 +257,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     out.stack = interner_->Stack(process, raw);
     Emit(Source::kCpu, out);
   }
-  // halves whose sample is still to come stay for the next drain
-  cpu->halves.erase(cpu->halves.begin(), cpu->halves.begin() + static_cast<long>(next));
-  if (cpu->halves.empty()) {
-    cpu->half_frames.clear();
-  } else {
-    uint32_t first = cpu->halves.front().begin;
-    cpu->half_frames.erase(cpu->half_frames.begin(), cpu->half_frames.begin() + first);
-    for (UserHalf& h : cpu->halves) h.begin -= first;
-  }
+  ForgetHalves(cpu);
 }
 
 void Session::Emit(Source source, const Sample& sample) {

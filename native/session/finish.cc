@@ -26,7 +26,7 @@ void Session::Deactivate() {
     if (state.ring) state.ring->Disable();
   for (Object* o : Objects()) o->Activate(0);
   final_.end_monotonic_ns = MonotonicNs();
-  if (loader_) loader_->Stop();
+  StopLoader();
   final_.cpu_times_end = ReadCpuTimes();
   bpf_runs_ = statistics_.Stop(final_.end_monotonic_ns);
   OwnUsage usage = ReadOwnUsage();
@@ -42,6 +42,7 @@ void Session::Deactivate() {
     ChargeEarlierLockWaits();
   }
   Collect();
+  outside_walks_.reset();
   for (Object* o : Objects()) o->Detach();
   for (auto& [cpu, state] : cpus_) state.ring.reset();
 
@@ -178,6 +179,9 @@ void Session::Collect() {
          user_half_by_timer_ ? "CPU samples that came without their user half; they are shown without user stack"
                              : "CPU samples of threads that could not be identified; their name comes from /proc");
     loss("cpu.user_half_orphaned", halves_orphaned_, "user halves whose CPU sample never came");
+    loss("cpu.user_half_by_chain", halves_by_chain_,
+         "CPU samples whose user stack follows frame pointers, for the program that unwinds it did not run at the same "
+         "moment");
     loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE], "CPU samples whose user stack could not be read");
     loss("cpu.user_truncated", cpu_sum[LF_CPU_USER_TRUNCATED],
          "CPU samples whose user stack filled all 127 frames: deeper, or astray without frame pointers");

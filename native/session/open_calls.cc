@@ -12,7 +12,6 @@
 #include "endpoints.h"
 #include "session.h"
 #include "task_record.h"
-#include "user_walk.h"
 
 namespace lowflame {
 namespace {
@@ -152,7 +151,7 @@ void Session::ChargeCalls() {
       call.nr = static_cast<__u32>(r.syscall);
       call.fd = static_cast<__u32>(r.syscall_arg0);
     }
-    const std::vector<uint64_t> frames = BothStacks(&t);
+    const std::vector<uint64_t> frames = BothStacks("sockets", &t);
     r.futex_kind = 0;
     Sample wait = MakeWait(&r, frames.data(), LF_IN_PROGRESS);
     CallRow row{};
@@ -164,7 +163,7 @@ void Session::ChargeCalls() {
     row.busy_ns = row.duration_ns - row.blocked_ns;
     row.thread = wait.thread;
     row.stack = wait.stack;
-    row.flags = LF_IN_PROGRESS;
+    row.flags = wait.flags;
     row.fd = call.fd;
     row.syscall = static_cast<int32_t>(call.nr);
     bool nothing_asked = false;

@@ -108,12 +108,12 @@ void Session::Configure(const SessionConfig& config) {
   user_half_by_timer_ = !hardware_ && features_.hrtimer_expire && swevent != 0;
   if (hardware_)
     start_.notes.push_back(
-        "CPU samples count hardware cycles; their user half can be missing inside other BPF programs");
+        "CPU samples count hardware cycles: inside other BPF programs, and where two counters overflow at different "
+        "moments, user stacks follow frame pointers");
   else if (!user_half_by_timer_)
     start_.notes.push_back(
-        "the sampling timer cannot be watched (no BTF tracepoint, or kernel.kptr_restrict hides it): user stacks come "
-        "with "
-        "the perf events, by frame pointers only");
+        "the sampling timer cannot be watched (no BTF tracepoint, or kernel.kptr_restrict hides it): inside other "
+        "BPF programs user stacks follow frame pointers");
 
   uint32_t wanted = config.ring_bytes ? PowerOfTwoAtLeast(std::max(4096u, config.ring_bytes)) : 0;
   // at high frequencies 100 ms of samples must fit, about 2.2 KB each at most: a busy machine lets the drain wait
@@ -128,7 +128,7 @@ void Session::Configure(const SessionConfig& config) {
                                : std::max(4096u, PowerOfTwoAtLeast(LiveThreads() * 4));
   object_config_.filters = config.filters;
   object_config_.swevent_function = swevent;
-  object_config_.user_stack_in_chain = !user_half_by_timer_;
+  object_config_.user_stack_in_chain = !user_half_by_timer_ && !config.unwind;
   object_config_.threshold_ns = config.threshold_ns;
   object_config_.slot_sets = slots_ / LF_SLOT_WAYS;
   object_config_.table_rows = config.table_rows ? PowerOfTwoAtLeast(config.table_rows) : 0;
@@ -320,6 +320,7 @@ void Session::Close() {
   StopDraining();
   if (drain_thread_.joinable()) drain_thread_.join();
   if (symbol_thread_) symbol_thread_->Stop();
+  outside_walks_.reset();
   loader_.reset();
   cpus_.clear();
   cpu_object_.reset();

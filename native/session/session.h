@@ -1,6 +1,7 @@
 // One recording, without any Node in it: owns the BPF objects, the perf rings, the drain thread and the symbol thread.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -197,12 +198,14 @@ class Session {
   struct UserHalf {
     lf_record h;
     uint32_t begin;  // in half_frames
+    bool used;
   };
   struct CpuState {
     int cpu = 0;
     std::unique_ptr<PerfRing> ring;
     std::vector<UserHalf> halves;  // not yet joined, oldest first
     std::vector<uint64_t> half_frames;
+    size_t halves_done = 0;  // of the drain under way
     uint64_t last_sample_ns = 0;
     uint64_t received = 0, idle = 0;
     uint64_t online_since_ns = 0, online_ns = 0;
@@ -213,6 +216,10 @@ class Session {
   void StopDraining();
   void DrainOnce(bool last);
   void DrainCpu();
+  // user_halves.cc
+  const UserHalf* HalfOfTimer(CpuState* cpu, const PerfSample& s);
+  const UserHalf* HalfOfSameMoment(CpuState* cpu, const PerfDrain& drain, const PerfSample& s);
+  void ForgetHalves(CpuState* cpu);
   void JoinCpu(CpuState* cpu, const PerfDrain& drain);
   void OnCpuRecord(const lf_record* r, size_t size);
   void OnOffCpuRecord(const lf_record* r, size_t size);
@@ -222,6 +229,8 @@ class Session {
   // unwind.cc
   void LoadWithUnwinding(Object* object);
   void WaitForTables();
+  void StopLoader();
+  std::vector<uint64_t> BothStacks(const char* source, TaskRecord* task);
   void NoteUserHalf(const lf_record& r, const uint64_t* frames);
   void CollectUnwinding();
   // locks.cc
@@ -315,6 +324,9 @@ class Session {
   std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_, call_object_;
   Object* unwind_owner_ = nullptr;  // whose maps the others share
   std::unique_ptr<UnwindLoader> loader_;
+  std::unique_ptr<OutsideWalks> outside_walks_;  // at the end, once the loader has stopped
+  using StackEnds = std::array<uint64_t, LF_UW_STOPS>;
+  std::map<std::string, StackEnds> stack_ends_;  // by source
   Statistics statistics_;
   std::map<int, CpuState> cpus_;
   std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;
@@ -372,6 +384,7 @@ class Session {
 
   std::atomic<uint64_t> samples_{0}, stacks_{0}, lost_{0};
   uint64_t queue_full_ = 0, perf_lost_ = 0, perf_throttled_ = 0, halves_missing_ = 0, halves_orphaned_ = 0;
+  uint64_t halves_by_chain_ = 0;
   uint64_t hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
   PerfDrain scratch_;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;

@@ -9,7 +9,6 @@
 #include "../core/error.h"
 #include "session.h"
 #include "task_record.h"
-#include "user_walk.h"
 
 namespace lowflame {
 namespace {
@@ -138,7 +137,7 @@ void Session::ChargeSleepers() {
       if (r.state != LF_STATE_PREEMPTED) r.duration_ns -= queued;
     }
     r.weight_ns = r.duration_ns;
-    const std::vector<uint64_t> frames = BothStacks(&t);
+    const std::vector<uint64_t> frames = BothStacks("offcpu", &t);
     gone_on_ += t.task.gone_on;
     if (r.futex_kind && !r.futex_owner && !t.task.gone_on)
       r.futex_owner = OwnerInMemory(r.tgid, r.syscall_arg0, r.futex_kind);

@@ -1,8 +1,8 @@
 // User stacks from unwind tables: starts the loader, tells it what samples say, counts how stacks ended.
-#include <array>
-
 #include "../core/error.h"
 #include "session.h"
+#include "task_record.h"
+#include "user_walk.h"
 
 namespace lowflame {
 namespace {
@@ -10,6 +10,9 @@ namespace {
 constexpr const char* kMaps[] = {"lf_uw_processes", "lf_uw_files", "lf_uw_tables", "lf_uw_rules"};
 // The start of a recording waits so long at most until the busy processes are known.
 constexpr int kReadyMs = 500;
+// For the walks of all threads that sleep at the end: a few microseconds each, but their processes' mappings are read,
+// and tables that the kernel does not have are built.
+constexpr uint64_t kOutsideNs = 1000000000;
 
 }  // namespace
 
@@ -44,16 +47,43 @@ void Session::NoteUserHalf(const lf_record& r, const uint64_t* frames) {
   loader_->Used(r.tgid, frames, r.user_frames);
 }
 
+void Session::StopLoader() {
+  if (!loader_) return;
+  loader_->Stop();
+  outside_walks_ = loader_->WalksFromOutside(kOutsideNs);
+}
+
+// Kernel half, then user half, of a thread that sleeps; notes in its record how the walk went.
+std::vector<uint64_t> Session::BothStacks(const char* source, TaskRecord* t) {
+  lf_record& r = t->task.h;
+  std::vector<uint64_t> frames(t->frames, t->frames + r.kernel_frames);
+  const lf_task& task = t->task;
+  r.user_frames = 0;
+  if (!task.user_ip) return frames;
+  std::vector<uint64_t> user;
+  if (outside_walks_) {
+    StackWalk walk = outside_walks_->Walk({r.tgid, r.tid, r.start_time_ns, {task.user_ip, task.user_sp, task.user_bp}});
+    stack_ends_[source][walk.stop]++;
+    r.unwind_stop = static_cast<uint8_t>(walk.stop);
+    if (walk.stop == LF_UW_WHOLE) r.flags |= LF_USER_WHOLE;
+    user = std::move(walk.frames);
+  }
+  if (user.empty())
+    user = WalkUserStack(static_cast<pid_t>(r.tid), task.user_ip, task.user_sp, task.user_bp, LF_MAX_FRAMES);
+  r.user_frames = static_cast<uint16_t>(user.size());
+  if (user.size() >= LF_MAX_FRAMES && !(r.flags & LF_USER_WHOLE)) r.flags |= LF_USER_TRUNCATED;
+  frames.insert(frames.end(), user.begin(), user.end());
+  return frames;
+}
+
 void Session::CollectUnwinding() {
   if (!loader_) return;
-  using Ends = std::array<uint64_t, LF_UW_STOPS>;
-  std::map<std::string, Ends> sources;
   auto add = [&](const char* source, const lf_uw_walks& walks) {
-    Ends& ends = sources[source];
+    StackEnds& ends = stack_ends_[source];
     for (size_t i = 0; i < ends.size(); i++) ends[i] += walks.stop[i];
   };
   for (auto& [cpu, state] : cpus_) {
-    if (cpu_object_ && user_half_by_timer_)
+    if (cpu_object_)
       if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu)) add("cpu", a->unwind);
     if (off_object_)
       if (const auto* a = off_object_->AreaOf<lf_off_area>(cpu)) add("offcpu", a->unwind);
@@ -65,7 +95,7 @@ void Session::CollectUnwinding() {
       add("locks", a->end_unwind);
     }
   }
-  for (const auto& [source, ends] : sources)
+  for (const auto& [source, ends] : stack_ends_)
     for (uint32_t end = 0; end < LF_UW_STOPS; end++)
       if (ends[end]) final_.user_stack_ends.push_back({source, end, ends[end]});
   const UnwindLoader::Facts facts = loader_->Now();

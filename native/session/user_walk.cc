@@ -24,15 +24,4 @@ std::vector<uint64_t> WalkUserStack(pid_t pid, uint64_t ip, uint64_t sp, uint64_
   return frames;
 }
 
-std::vector<uint64_t> BothStacks(TaskRecord* t) {
-  lf_record& r = t->task.h;
-  std::vector<uint64_t> frames(t->frames, t->frames + r.kernel_frames);
-  const std::vector<uint64_t> user =
-      WalkUserStack(static_cast<pid_t>(r.tgid), t->task.user_ip, t->task.user_sp, t->task.user_bp, LF_MAX_FRAMES);
-  r.user_frames = static_cast<uint16_t>(user.size());
-  if (user.size() >= LF_MAX_FRAMES) r.flags |= LF_USER_TRUNCATED;
-  frames.insert(frames.end(), user.begin(), user.end());
-  return frames;
-}
-
 }  // namespace lowflame

@@ -12,6 +12,7 @@ export const USER_STACK_ENDS = [
   "stack not readable",
   "stack does not rise",
   "too deep",
+  "out of time", // walks of sleeping threads at the end take a second in all: along frame pointers from then on
 ] as const;
 
 export interface UserStackEnds {

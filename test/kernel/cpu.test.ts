@@ -1,10 +1,11 @@
 // CPU samples against programs that count their own CPU time, and against perf.
 import { expect, test } from "vitest";
+import { SampleFlag } from "../../src/capture/binding.js";
 import { hertz } from "../../src/model/units.js";
 import { startBpfHog } from "../support/bpf-hog.js";
 import { startPerfRecord, summarizePerf } from "../support/perf-record.js";
 import { startProgram } from "../support/programs.js";
-import { recordWhile, rowsOf, sleep, sum } from "../support/record.js";
+import { loss, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
 const BURNERS = ["burn_half", "burn_thirty_percent", "burn_fifth"] as const;
 
@@ -51,6 +52,46 @@ for (const without of [[], ["hrtimer_expire_entry"]]) {
     expect(final.losses.find((l) => l.id === "cpu.user_half_missing")!.count).toBeLessThan(5);
   });
 }
+
+test("a grouped BPF event walks by unwind tables, for the moment of its sample", async () => {
+  const program = await startProgram("known-cpu-nofp", { args: ["--ms", "2000"], hold: true });
+  const { profile, final } = await recordWhile(
+    { sources: ["cpu"], frequencyHz: hertz(499), without: ["hrtimer_expire_entry"] },
+    async () => {
+      program.go();
+      await program.result();
+    },
+  );
+  const rows = rowsOf(profile, "cpu").filter((r) => r.pid === program.pid);
+  const samples = sum(rows, (r) => r.samples);
+  expect(samples).toBeGreaterThan(700);
+  const walked = rows.filter((r) => r.flags & SampleFlag.userWhole);
+  expect(sum(walked, (r) => r.samples) / samples, JSON.stringify(final.userStacks)).toBeGreaterThan(0.97);
+  // whole down to the thread's start, and the leaf is that of the sample
+  for (const r of walked) expect(r.stack[0]).not.toBe("[truncated]");
+  const burners = walked.filter((r) => BURNERS.some((name) => r.stack.includes(name)));
+  expect(sum(burners, (r) => r.samples) / samples).toBeGreaterThan(0.95);
+  expect(loss(final, "cpu.user_half_by_chain") / samples).toBeLessThan(0.05);
+});
+
+test("a grouped BPF event that is turned away: frame pointers instead, counted, and no stack is lost", async () => {
+  const hog = await startBpfHog({ ms: 6_000, cpu: 0 });
+  try {
+    const { profile, final } = await recordWhile(
+      { sources: ["cpu"], frequencyHz: hertz(199), without: ["hrtimer_expire_entry"] },
+      () => sleep(2_000),
+    );
+    const victim = rowsOf(profile, "cpu").filter((r) => r.pid === hog.victim.pid);
+    const inProgram = victim.filter((r) => r.stack.some((f) => /^bpf_prog_(?!.*_lf_)/.test(f)));
+    expect(sum(inProgram, (r) => r.samples)).toBeGreaterThan(20);
+    expect(inProgram.filter((r) => !r.kinds.includes("user"))).toEqual([]);
+    expect(loss(final, "cpu.user_half_by_chain")).toBeGreaterThanOrEqual(
+      sum(inProgram, (r) => r.samples) / 2,
+    );
+  } finally {
+    await hog.stop();
+  }
+});
 
 test("time inside another tool's BPF program is seen as perf sees it", async () => {
   const hog = await startBpfHog({ ms: 8_000, cpu: 0 });

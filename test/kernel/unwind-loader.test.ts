@@ -1,7 +1,7 @@
 // The loader of unwind tables by itself (native/loader), on maps of its own: what it tells the kernel of processes that
 // run, begin, open libraries and end, and which tables give way when there is no room.
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { USER_STACK_ENDS } from "../../src/capture/binding.js";
@@ -52,6 +52,11 @@ class Loader {
   facts = () => this.#ask<Facts>("facts");
   cut = (pid: number, end: (typeof USER_STACK_ENDS)[number], at: bigint) =>
     this.#ask(`cut ${pid} 0 ${USER_STACK_ENDS.indexOf(end)} ${at.toString(16)}`);
+  /** Of a thread asleep in a system call: registers as /proc tells them. */
+  outside(pid: number, tid: number, ms: number) {
+    const [sp, ip] = readFileSync(`/proc/${pid}/task/${tid}/syscall`, "utf8").trim().split(" ").slice(-2);
+    return this.#ask<{ stop: number; frames: string[] }>(`outside ${pid} ${tid} ${ip} ${sp} ${ms}`);
+  }
   /** Waits for a state of a process. */
   async until(pid: number, ms: number, is: (shown: Shown) => boolean): Promise<Shown> {
     const end = performance.now() + ms;
@@ -195,4 +200,23 @@ test("a budget that is too small: nobody's table but the asked-for one's comes, 
   expect(then.losses["unwind.tables_evicted"]).toBeGreaterThan(0);
   expect(then.tableBytes).toBeLessThanOrEqual(budget);
   expect(then.reread).toBe(1);
+});
+
+test("walks from outside: whole with no table in the kernel, and no frame once their time is up", async () => {
+  const program = await startProgram("deep-sleepers", { args: ["--threads", "1"] });
+  running.push(program.child);
+  await sleep(200);
+  const tid = readdirSync(`/proc/${program.pid}/task`)
+    .map(Number)
+    .find((id) => id !== program.pid)!;
+  const loader = await Loader.start("--bytes", "4096");
+  const walk = await loader.outside(program.pid, tid, 1_000);
+  expect(USER_STACK_ENDS[walk.stop]).toBe("whole");
+  // read, at_the_bottom, 21 of go_down, sleeper, the C library's start of a thread
+  expect(walk.frames.length).toBeGreaterThanOrEqual(25);
+  const late = await loader.outside(program.pid, tid, 0);
+  expect(USER_STACK_ENDS[late.stop]).toBe("out of time");
+  expect(late.frames).toEqual([]);
+  // the vdso's, if any
+  expect((await loader.facts()).tableBytes).toBeLessThanOrEqual(4096);
 });

@@ -10,6 +10,9 @@ export interface Results {
   "known-cpu": KnownCpuResult;
   "known-cpu-nofp": KnownCpuResult;
   "late-code": { readonly wallNs: number };
+  /** Runs until it is stopped. */
+  "direct-callers": object;
+  "deep-sleepers": { readonly threads: number };
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
   /** `sumSquares`: of the sleeps' lengths, ns². */
   "many-sleeps": { readonly threads: number; readonly count: number; sumNs: number; sumSquares: number };
