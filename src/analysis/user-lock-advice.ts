@@ -36,7 +36,7 @@ export function userLockAdvice(group: LockGroup, pid: number | undefined): LockA
     next: [
       ...looks,
       who === "[unknown]"
-        ? "No sampled stack reaches past the lock's own code: build the program with -fno-omit-frame-pointer and record again."
+        ? "No sampled stack reaches past the lock's own code: build the program with -fasynchronous-unwind-tables or -fno-omit-frame-pointer and record again."
         : `Search the flame graph of user locks for ${who}, and read what is done there while the lock is held.`,
     ],
   };

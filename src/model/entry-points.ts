@@ -1,5 +1,5 @@
 // Functions that stand at the root of a whole user stack. A stack whose outermost user frame is none of them ended
-// early: the walker lost its way, most often in code built without frame pointers.
+// early: the walker lost its way, in code without frame pointers and unwind tables, or followed frame pointers alone.
 
 const EXACT: ReadonlySet<string> = new Set([
   // ELF entry and the dynamic linker's own start.

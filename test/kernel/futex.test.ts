@@ -82,7 +82,7 @@ for (const without of [[], ["sched_exit_tp"]]) {
     const asleep = owners.filter((r) => r.stack.some((f) => f.includes("nanosleep")));
     expect(sum(asleep, (r) => r.weightNs) / sum(owners, (r) => r.weightNs)).toBeGreaterThan(0.8);
     expect(new Set(asleep.map((r) => OFFCPU_STATES[r.state]))).toEqual(new Set(["interruptible"]));
-    // waiters have their own stack, as far as the C library's code without frame pointers lets it be walked
+    // waiters have their own stack, through the C library's code without frame pointers
     const waits = rowsOf(recorded.profile, "futex").filter((r) => r.tid === waiterTid);
     expect(waits.some((r) => r.stack.includes("futex_wait"))).toBe(true);
     // without sched_exit_tp the user half of a wait is taken with a probability only

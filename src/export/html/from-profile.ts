@@ -170,9 +170,10 @@ function notesOf(profile: Profile, findings: readonly Finding[]): string[] {
   const { total, truncated } = profile.userStacks;
   if (truncated > 0 && !findings.some((finding) => finding.rule === "user-stacks-truncated")) {
     const share = ((100 * truncated) / Math.max(1, total)).toFixed(1);
+    const walked = profile.final?.userStacks ? "unwind tables and frame pointers" : "frame pointers";
     notes.push(
       `${truncated.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} user stacks (${share} %) end early: ` +
-        "callers are missing below them, most often because code on the way was compiled without frame pointers.",
+        `callers are missing below them, most often because code on the way was compiled without ${walked}.`,
     );
   }
   return notes;
