@@ -40,7 +40,8 @@ const Session::UserHalf* Session::HalfOfSameMoment(CpuState* cpu, const PerfDrai
   UserHalf* nearest = nullptr;
   uint64_t least = kSameMomentNs;
   for (UserHalf& half : cpu->halves) {
-    const uint64_t apart = std::max(uint64_t{half.h.time_ns}, s.time_ns) - std::min(uint64_t{half.h.time_ns}, s.time_ns);
+    const uint64_t apart =
+        std::max(uint64_t{half.h.time_ns}, s.time_ns) - std::min(uint64_t{half.h.time_ns}, s.time_ns);
     if (apart > least || half.used || (half.h.tid != s.tid && !exiting && !outside)) continue;
     if ((half.h.user_frames ? cpu->half_frames[half.begin] : 0) != leaf) continue;
     nearest = &half;

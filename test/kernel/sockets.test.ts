@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
-import { ENDPOINT_ROLES } from "../../src/capture/binding.js";
+import { ENDPOINT_ROLES, SampleFlag } from "../../src/capture/binding.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
 
@@ -201,7 +201,7 @@ test.each([
     });
     expect(open).toHaveLength(1);
     const [call] = open;
-    expect(call).toMatchObject({ syscall: RECVFROM, flags });
+    expect(call).toMatchObject({ syscall: RECVFROM, flags: flags | SampleFlag.userWhole });
     expect(call!.durationNs).toBe(recorded.profile.durationNs);
     expect(call!.blockedNs / call!.durationNs).toBeGreaterThan(0.99);
     expect(nameOf(recorded, call!.endpoint)).toMatch(/^remote 127\.0\.0\.1 \d+$/);
