@@ -183,13 +183,16 @@ describe("lock-held-asleep", () => {
     ownNs?: number;
     /** The owner itself waits for a second lock. */
     chain?: boolean;
+    /** A second thread waits for the lock at the same time. */
+    queue?: boolean;
   }) {
     const server = fakeApp(3);
-    const [waiter, owner] = server.threads as [number, number];
+    const [waiter, owner, other] = server.threads as [number, number, number];
     const { capture } = server;
     const lock = futexOf(server, options.kind);
     const { waitNs, stack = FSYNC, state = "uninterruptible", syscall = SYS_FSYNC, ownNs } = options;
-    capture.futex(waiter, options.waiter ?? WANTS, { lock, durationNs: waitNs, at: 5e9 });
+    for (const thread of options.queue ? [waiter, other] : [waiter])
+      capture.futex(thread, options.waiter ?? WANTS, { lock, durationNs: waitNs, at: 5e9 });
     capture.futexOwners(owner, stack, { lock, state, syscall, durationNs: waitNs });
     if (ownNs !== undefined) capture.offcpu(owner, stack, { state, syscall, durationNs: ownNs });
     const totals = [total(lock, server.process, 1, waitNs)];
@@ -254,14 +257,17 @@ describe("lock-held-asleep", () => {
     expect(rules).toContain("lock-held-asleep");
   });
 
-  test("says when it may be threads that take turns to wait for events", () => {
-    const [finding] = held({
-      waitNs: 2e8,
-      state: "interruptible",
-      syscall: SYS_EPOLL_WAIT,
-      stack: [k("ep_poll")],
-    });
-    expect(finding!.detail).toContain("take turns to wait for events");
+  test("threads that take turns to wait for events are told as such, one that is parked behind another is not told", () => {
+    const [state, stack] = ["interruptible", [k("ep_poll")]] as const;
+    const [SYS_POLL, SYS_SELECT, SYS_ACCEPT4] = [7, 23, 288];
+    for (const syscall of [SYS_EPOLL_WAIT, SYS_POLL, SYS_SELECT, SYS_ACCEPT4]) {
+      expect(held({ waitNs: 2.5e9, state, syscall, stack })).toEqual([]);
+      const [finding] = held({ waitNs: 2.5e9, state, syscall, stack, queue: true });
+      expect(finding!.title).toContain("waited 2.5 s");
+      expect(finding!.detail).toContain("this is how they idle");
+    }
+    const SYS_NANOSLEEP = 35; // whoever sleeps with a lock held keeps even one thread from its work
+    expect(held({ waitNs: 2.5e9, state, syscall: SYS_NANOSLEEP, stack })).toHaveLength(1);
   });
 
   test("is not an owner that ran, that slept only a little of the time, or a condition", () => {

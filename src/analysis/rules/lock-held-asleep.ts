@@ -40,6 +40,8 @@ export function lockHeldAsleep(profile: Profile): Finding[] {
     if (waitedNs < HELD_ASLEEP.warning || owners.state[row] === RUNNING || owner === undefined || self)
       continue;
     if (profile.locks[lock] === undefined || conditions.has(lock)) continue;
+    // A single thread at the lock of one that waits for events is parked there (thresholds.ts: PARKED_AT_A_LOCK).
+    if (oneWaiter(profile, lock) && EVENTS_CALL.test(callOf(profile, owners, row) ?? "")) continue;
     if (waitedNs <= (worst.get(lock)?.waitedNs ?? 0) || !ownerTime.sleptMeanwhile(row)) continue;
     worst.set(lock, { lock, row, waitedNs });
   }
@@ -90,6 +92,9 @@ function finding(profile: Profile, owners: WeightTable, { lock, row, waitedNs }:
     ...(place === "" ? {} : { search: searchFor(place) }),
   };
 }
+
+/** Whether never two threads were seen to wait for a lock at one time. */
+const oneWaiter = (profile: Profile, lock: number): boolean => (profile.waitersAtOnce.get(lock) ?? 0) < 2;
 
 const callOf = (profile: Profile, table: WeightTable, row: number): string | undefined =>
   table.syscall[row]! < 0 ? undefined : syscallName(profile.facts.host.arch, table.syscall[row]!);
