@@ -83,7 +83,7 @@ function merged(members: readonly LockSummary[]): LockGroup {
     name: first.name,
     kind: first.kind,
     bpfProgram: first.bpfProgram,
-    locks: new Set(members.map(({ lock }) => lock)),
+    locks: new Set(members.flatMap(({ locks }) => locks)),
     ...{ count, sumNs, maxNs, timeouts, atOnce, samples, waiters },
     p99Ns: percentile({ buckets, maxNs: ns(maxNs) }, 0.99),
     callers: shares(callers),

@@ -13,6 +13,8 @@ import { userLockCallers } from "./user-lock-callers.js";
 export interface LockSummary extends LockFigures {
   /** Index into Profile.locks; OTHER_LOCKS of the source for waits of locks that found no row in the kernel's table. */
   readonly lock: number;
+  /** Every row of Profile.locks that is in it, `lock` first: a futex may have come as two kinds and turned out to be one. */
+  readonly locks: readonly number[];
   /** For OTHER_LOCKS it means nothing: those may be of any kind. Of a futex the stacks decide, where they tell. */
   readonly kind: LockKind;
   /**
@@ -69,7 +71,10 @@ export function lockSummaries(
     sums.set(lock, made);
     return made;
   };
-  const lockId = (id: number): number => (id >= 0 && profile.locks[id] !== undefined ? id : other);
+  const conditions = source === "futex" ? conditionLocks(profile) : new Set<number>();
+  const joined = source === "futex" ? sameFutexes(profile, conditions) : new Map<number, number>();
+  const lockId = (id: number): number =>
+    id >= 0 && profile.locks[id] !== undefined ? (joined.get(id) ?? id) : other;
   const exact = lockTotalsExact(profile, source);
   for (const row of totalsOf(profile, source)) if (counts(row.process)) sumOf(lockId(row.lock)).addTotal(row);
   // A sampled lock that the kernel's table had no room for is in the totals of the others; nowhere else where they are.
@@ -95,11 +100,41 @@ export function lockSummaries(
       table.weightNs[row]!,
     );
   });
-  const conditions = source === "futex" ? conditionLocks(profile) : new Set<number>();
+  const members = new Map<number, number[]>();
+  for (const [id, first] of joined) members.set(first, [...(members.get(first) ?? []), id]);
   return [...sums]
     .filter(([, sum]) => sum.count > 0)
-    .map(([lock, sum]) => summary(profile, source, lock, sum.figures(exact), sum, conditions))
+    .map(([lock, sum]) =>
+      summary(profile, source, [lock, ...(members.get(lock) ?? [])], sum.figures(exact), sum, conditions),
+    )
     .sort((a, c) => c.sumNs - a.sumNs || a.lock - c.lock);
+}
+
+/**
+ * Futexes that have several rows, as waiters expect several values, but that are of one kind after all: id -> id of the first.
+ * They are one futex where address and process are the same.
+ */
+function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): ReadonlyMap<number, number> {
+  const pids = new Map<number, number>();
+  const note = (lock: number, process: number): void => {
+    const pid = profile.processes[process]?.pid;
+    if (pid !== undefined && !pids.has(lock)) pids.set(lock, pid);
+  };
+  for (const { lock, process } of totalsOf(profile, "futex")) note(lock, process);
+  eachRow(profile, "futex", (table, row, lock) =>
+    note(lock, profile.threads[table.thread[row]!]?.process ?? -1),
+  );
+  const firsts = new Map<string, number>();
+  const joined = new Map<number, number>();
+  for (const row of profile.locks) {
+    const pid = row === undefined ? undefined : pids.get(row.id);
+    if (row === undefined || row.address === 0n || row.kind < FIRST_FUTEX_KIND || pid === undefined) continue;
+    const key = `${row.address} ${pid} ${kindOf(row, conditions)}`;
+    const first = firsts.get(key);
+    if (first === undefined) firsts.set(key, row.id);
+    else joined.set(row.id, first);
+  }
+  return joined;
 }
 
 /** The kernel's totals of a source. Those of a lock that is not in the capture belong to the source that was recorded. */
@@ -138,25 +173,27 @@ export function ownerName(profile: Profile, thread: number): string {
 function summary(
   profile: Profile,
   source: LockSource,
-  lock: number,
+  locks: readonly number[],
   figures: LockFigures,
   sum: LockSum,
   conditions: ReadonlySet<number>,
 ): LockSummary {
+  const lock = locks[0]!;
   const row = profile.locks[lock];
   // No thread waits twice at once, whatever a damaged capture says.
-  const atOnce = source === "futex" ? Math.min(profile.waitersAtOnce.get(lock) ?? 0, figures.threads) : null;
+  const most = Math.max(...locks.map((each) => profile.waitersAtOnce.get(each) ?? 0));
+  const atOnce = source === "futex" ? Math.min(most, figures.threads) : null;
   if (row === undefined) {
     const name =
       source === "futex"
         ? "other futexes, locks and conditions without a row of their own"
         : "other locks, without a row of their own";
     const kind = source === "futex" ? CONDITION_KIND : "mutex";
-    return { lock, kind, contention: source === "locks", name, atOnce, ...figures };
+    return { lock, locks, kind, contention: source === "locks", name, atOnce, ...figures };
   }
   const kind = source === "futex" ? kindOf(row, conditions) : LOCK_KINDS[row.kind]!;
   const named = source === "futex" ? { name: futexName(row) } : kernelLockName(row, kind, sum);
-  return { lock, kind, contention: !conditions.has(lock), ...named, atOnce, ...figures };
+  return { lock, locks, kind, contention: !conditions.has(lock), ...named, atOnce, ...figures };
 }
 
 /** What a futex is called: what the capture says of it, or its address. */

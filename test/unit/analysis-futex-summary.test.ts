@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { lockSummaries, locksRecorded, notSelf } from "../../src/analysis/lock-summary.js";
 import type { LockKind } from "../../src/capture/binding.js";
+import { lockIndex } from "../../src/export/html/locks.js";
 import { FakeCapture, type FakeFrame, k, u } from "./helpers/fake-capture.js";
 import { CONDITION, FUTEX_WAIT, MUTEX, THREAD } from "./helpers/futex-example.js";
 import { app, fakeApp, futexOf, profileOf, WANTS } from "./helpers/futex-totals.js";
@@ -46,6 +47,51 @@ describe("the summary of a futex", () => {
     server.capture.futexOwners(server.threads[1]!, [app("Cache::evict()")], { lock, times: 3 });
     const [row] = lockSummaries(profileOf(server, [total(lock, server.process, 4, 10e6)]), "futex");
     expect(row!.owners).toEqual([{ name: "worker-1 (thread 81 of app)", share: 0.75 }]);
+  });
+
+  test("is one row where its waiters expect several values and it is of one kind after all", () => {
+    const server = fakeApp(3);
+    const kinds: LockKind[] = ["user lock", "user condition or idle wait"];
+    const [asLock, asNumber] = kinds.map((kind) => futexOf(server, kind));
+    const forked = server.capture.process(90, "app");
+    const [another, elsewhere] = [futexOf(server), futexOf(server, "user lock", 0x7f0000000040n)];
+    server.capture.futex(server.threads[1]!, WANTS, { lock: asLock!, times: 4 });
+    server.capture.futex(server.threads[2]!, WANTS, { lock: asNumber!, times: 2 });
+    server.capture.futexOwners(server.threads[0]!, [app("hold()")], { lock: asNumber!, times: 3 });
+    server.capture.futex(forked.thread, WANTS, { lock: another });
+    const profile = profileOf(server, [
+      total(asLock!, server.process, 409, 1e6, 2),
+      total(asNumber!, server.process, 17, 2e6, 1),
+      total(another, forked.process, 5, 1e6),
+      total(elsewhere, server.process, 3, 1e6),
+    ]);
+    const [joined, ...rest] = lockSummaries(profile, "futex");
+    expect(joined).toMatchObject({
+      ...{ lock: asLock, locks: [asLock, asNumber], kind: "user lock", contention: true },
+      ...{ count: 426, sumNs: 443e6, maxNs: 2e6, timeouts: 3, samples: 6, threads: 2, atOnce: 2 },
+    });
+    expect(joined!.owners[0]).toMatchObject({ name: "app (pid 80)" });
+    // forked workers have different locks at one address
+    expect(rest.map(({ locks, count }) => [locks, count])).toEqual([
+      [[another], 5],
+      [[elsewhere], 3],
+    ]);
+    const { rows, column } = lockIndex(profile, "futex");
+    expect(rows.map(({ waits }) => waits)).toEqual([426, 5, 3]);
+    const table = profile.weights.find(({ source }) => source === "futex")!;
+    expect([...column(table)].sort()).toEqual([0, 0, 1]);
+  });
+
+  test("of two kinds stays two rows", () => {
+    const server = fakeApp(2);
+    const [lock, number] = [futexOf(server), futexOf(server, "user condition or idle wait")];
+    const totals = [total(lock, server.process, 4, 1e6), total(number, server.process, 2, 1e6)];
+    server.capture.futex(server.threads[0]!, WANTS, { lock });
+    server.capture.futex(server.threads[1]!, [...THREAD, ...CONDITION], { lock: number });
+    expect(lockSummaries(profileOf(server, totals), "futex").map(({ kind }) => kind)).toEqual([
+      "user lock",
+      "user condition or idle wait",
+    ]);
   });
 
   test("never mixes with kernel locks", () => {

@@ -19,7 +19,7 @@ export function lockIndex(profile: Profile, source: LockSource): LockIndex {
     ...all.filter(({ contention }) => contention),
     ...all.filter(({ contention }) => !contention),
   ];
-  const places = new Map(summaries.map(({ lock }, place) => [lock, place]));
+  const places = new Map(summaries.flatMap(({ locks }, place) => locks.map((lock) => [lock, place])));
   // A sampled wait whose lock found no row in the kernel's table was counted into the row of the others.
   const others = places.get(OTHER_LOCKS[source]) ?? -1;
   return {
