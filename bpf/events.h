@@ -62,6 +62,12 @@ enum lf_state {
 #define LF_FUTEX_BITS 0xfffe
 #define LF_FUTEX_ONES 0xffff
 
+/*
+ * In lf_record.futex_owner, above all thread ids: the waiter's process is in no nested pid namespace, and the lock is
+ * no other process's, so that the id is that of a thread of this process and the machine's own.
+ */
+#define LF_OWNER_AS_IS 0x80000000
+
 /* Every ring record begins with this; `kernel_frames` then `user_frames` addresses follow, leaf first. */
 struct lf_record {
   __u8 kind;
@@ -83,7 +89,7 @@ struct lf_record {
   __u64 seq;         /* joins a stack sent ahead with the end of its wait; 0 = none */
   __u16 futex_kind;  /* lf_lock_kind; 0 = no wait for a futex */
   __u16 futex_value; /* what its waiter expects in it; greater ones as LF_FUTEX_OTHER, _BITS or _ONES */
-  __u32 futex_owner; /* thread id as its process knows it, 0 = unknown */
+  __u32 futex_owner; /* thread id as its process knows it, and LF_OWNER_AS_IS; 0 = unknown */
   char comm[LF_COMM_LEN];
   char leader_comm[LF_COMM_LEN];
 };
@@ -171,7 +177,7 @@ struct lf_slot {
   __u64 last_wait_ns;      /* fallback: length of the previous wait, predicts the next */
   __u64 futex_address;     /* of the futex that it waits for */
   __u64 futex_deadline_ns; /* 0 = none */
-  __u32 futex_owner;       /* thread id as its process knows it, 0 = unknown */
+  __u32 futex_owner;       /* as in lf_record */
   __u32 runs;              /* low half of task->sched_info.pcount when it left: another now, and it has run since */
   __u32 seq;               /* fallback: number of the stack record sent ahead; 0 = none */
   __u16 probability;       /* fallback: of the stack sent ahead, in 1/256 */

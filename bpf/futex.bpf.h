@@ -35,6 +35,7 @@ struct lf_futex {
   __u32 value;
   bool relative;
   bool realtime;
+  bool shared; /* of the locks with priority inheritance: another process may own it */
 };
 
 struct lf_futex_waitv {
@@ -88,6 +89,7 @@ struct lf_pthread_mutex {
 };
 #define PTHREAD_MUTEX_KINDS 0x3ffU
 #define PTHREAD_MUTEX_ROBUST 16
+#define PTHREAD_MUTEX_SHARED 128
 
 /* Whether glibc's mutex is at `address` and has waiters. musl, Go and Rust keep no owner, so theirs do not fit. */
 static __always_inline bool lf_read_mutex(__u64 address, struct lf_pthread_mutex* m) {
@@ -103,6 +105,7 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
   f->timeout = 0;
   f->relative = false;
   f->realtime = false;
+  f->shared = false;
   if (task->flags & PF_KTHREAD) return;
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
   long nr = (long)regs->orig_ax;
@@ -124,8 +127,10 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
     } else if (command == FUTEX_LOCK_PI) {
       f->kind = LF_LOCK_FUTEX_PI;
       f->realtime = true;
+      f->shared = !(op & FUTEX_PRIVATE_FLAG);
     } else if (command == FUTEX_LOCK_PI2) {
       f->kind = LF_LOCK_FUTEX_PI;
+      f->shared = !(op & FUTEX_PRIVATE_FLAG);
     } else if (command == FUTEX_WAIT_REQUEUE_PI) {
       f->kind = LF_LOCK_FUTEX_CONDITION;
     }
@@ -150,20 +155,21 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
 }
 
 /*
- * Owner of the lock that the current task begins to wait for, as its process numbers threads; 0 = unknown. The addon
- * asks whether it is a living thread. Sets the kind right, too: musl's condition variables wait for a 2 in the waiter's
- * own frames.
+ * Owner of the lock that the current task begins to wait for, as in lf_record; 0 = unknown. The addon asks whether it
+ * is a living thread. Sets the kind right, too: musl's condition variables wait for a 2 in the waiter's own frames.
  */
-static __always_inline __u32 lf_futex_owner(struct lf_futex* f, __u64 sp) {
+static __always_inline __u32 lf_futex_owner(struct task_struct* task, struct lf_futex* f, __u64 sp) {
   struct lf_pthread_mutex m = {};
+  __u32 as_is = task->thread_pid->level ? 0 : LF_OWNER_AS_IS;
 
   if (f->kind == LF_LOCK_FUTEX_PI) {
     /* the word is the kernel's own protocol: Documentation/locking/pi-futex.rst */
     if (bpf_probe_read_user(&m.lock, sizeof(m.lock), (void*)f->address)) return 0;
-    return m.lock & FUTEX_TID_MASK;
+    m.owner = m.lock & FUTEX_TID_MASK;
+    return m.owner && !f->shared ? m.owner | as_is : m.owner;
   }
   if (f->kind != LF_LOCK_FUTEX) return 0;
-  if (lf_read_mutex(f->address, &m)) return m.owner;
+  if (lf_read_mutex(f->address, &m)) return m.owner && !(m.kind & PTHREAD_MUTEX_SHARED) ? m.owner | as_is : m.owner;
   if (f->address - sp < OWN_FRAMES_BYTES) f->kind = LF_LOCK_FUTEX_CONDITION;
   return 0;
 }

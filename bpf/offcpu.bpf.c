@@ -63,7 +63,7 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
     struct lf_futex f = {};
 
     if (state == LF_STATE_INTERRUPTIBLE) lf_futex_of(prev, true, &f);
-    slot->futex_owner = f.kind ? lf_futex_owner(&f, ((struct pt_regs*)bpf_task_pt_regs(prev))->sp) : 0;
+    slot->futex_owner = f.kind ? lf_futex_owner(prev, &f, ((struct pt_regs*)bpf_task_pt_regs(prev))->sp) : 0;
     slot->futex_kind = f.kind;
     slot->futex_address = f.address;
     slot->futex_deadline_ns = f.kind ? lf_futex_deadline(&f, now) : 0;

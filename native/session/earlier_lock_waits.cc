@@ -135,7 +135,7 @@ void Session::ChargeEarlierLockWaits() {
     }
     Sample sample = MakeWait(&r, frames.data(), LF_IN_PROGRESS);
     sample.state = 0;
-    sample.lock = w.lock ? LockId(w.lock, w.kind, LF_LOCK_PLAIN, w.tgid) : LockIdByCallSite(earlier.wait);
+    sample.lock = w.lock ? LockId(w.lock, w.kind, LF_LOCK_PLAIN, w.tgid, -1) : LockIdByCallSite(earlier.wait);
     EmitLock(sample);
     if (sample.lock == UINT32_MAX) continue;
     LockTotal& row = TotalOf(sample.lock, interner_->FindProcess(w.tgid, w.start_time_ns));

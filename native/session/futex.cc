@@ -23,15 +23,6 @@ uint32_t InnermostId(const std::string& status) {
   return last == std::string::npos ? 0 : static_cast<uint32_t>(strtoul(line.c_str() + last, nullptr, 10));
 }
 
-// What people are told: the address alone says nothing.
-std::string FutexName(uint64_t address, uint32_t tgid) {
-  std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
-  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
-  char text[32];
-  snprintf(text, sizeof(text), "futex 0x%llx of ", static_cast<unsigned long long>(address));
-  return text + (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
-}
-
 // "" if the thread is gone.
 std::string ThreadComm(uint32_t tgid, uint32_t tid) {
   std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/task/" + std::to_string(tid) + "/comm");
@@ -42,8 +33,9 @@ std::string ThreadComm(uint32_t tgid, uint32_t tid) {
 }  // namespace
 
 // The thread of a process that calls itself `inner_tid`, id 0 if there is none. In a container the two differ. What was
-// known of a process that is gone stays: its last waits are read after its end.
-const Session::InnerThread& Session::OuterThread(uint32_t tgid, uint32_t inner_tid) {
+// known of a process that is gone stays: its last waits are read after its end. `as_is`: LF_OWNER_AS_IS was set, so
+// where nobody is left to ask the number is the thread, and the result without a name.
+const Session::InnerThread& Session::OuterThread(uint32_t tgid, uint32_t inner_tid, bool as_is) {
   uint64_t now = MonotonicNs();
   auto key = std::make_pair(tgid, inner_tid);
   auto known = inner_threads_.find(key);
@@ -69,6 +61,7 @@ const Session::InnerThread& Session::OuterThread(uint32_t tgid, uint32_t inner_t
     return known->second;
   }
   std::string comm = found ? ThreadComm(tgid, found) : "";
+  if (comm.empty() && as_is && access(tasks.c_str(), F_OK) != 0) return inner_threads_[key] = {now, inner_tid, ""};
   return inner_threads_[key] = {now, comm.empty() ? 0 : found, comm};
 }
 
@@ -86,7 +79,14 @@ uint32_t Session::OwnerInMemory(uint32_t tgid, uint64_t address, uint32_t kind) 
   return m.lock == 2 || robust ? m.owner : 0;
 }
 
-uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid) {
+// What people are told: the address alone says nothing.
+std::string Session::FutexName(uint64_t address, uint32_t tgid, int64_t process) const {
+  char text[32];
+  snprintf(text, sizeof(text), "futex 0x%llx of ", static_cast<unsigned long long>(address));
+  return text + NameOfProcess(tgid, process);
+}
+
+uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid, int64_t process) {
   auto key = std::make_tuple(address, kind, uint32_t{0}, tgid);
   auto it = lock_ids_.find(key);
   if (it != lock_ids_.end()) return it->second;
@@ -96,19 +96,20 @@ uint32_t Session::FutexId(uint64_t address, uint32_t kind, uint32_t tgid) {
   }
   auto id = static_cast<uint32_t>(lock_ids_.size());
   lock_ids_.emplace(key, id);
-  work_.tables.locks.push_back({id, kind, address, FutexName(address, tgid)});
+  work_.tables.locks.push_back({id, kind, address, FutexName(address, tgid, process)});
   return id;
 }
 
 // Adds the futex and its owner to a wait that was one for a futex.
 void Session::NoteFutex(const lf_record& r, uint32_t process, Sample* wait) {
   wait->futex = true;
-  wait->lock = FutexId(r.syscall_arg0, r.futex_kind, r.tgid);
+  wait->lock = FutexId(r.syscall_arg0, r.futex_kind, r.tgid, process);
   if (wait->lock != UINT32_MAX)
     for (const auto& v : futex_words_.Look(wait->lock, r.futex_kind, r.futex_value, r.tgid, r.syscall_arg0))
-      work_.tables.locks.push_back({v.id, v.kind, v.address, FutexName(v.address, r.tgid)});
+      work_.tables.locks.push_back({v.id, v.kind, v.address, FutexName(v.address, r.tgid, process)});
   if (!r.futex_owner) return;
-  const InnerThread& owner = OuterThread(r.tgid, r.futex_owner);
+  const InnerThread& owner =
+      OuterThread(r.tgid, r.futex_owner & ~uint32_t{LF_OWNER_AS_IS}, r.futex_owner & LF_OWNER_AS_IS);
   if (!owner.tid || owner.tid == r.tid) return;
   wait->owned = true;
   std::string comm = ThreadComm(r.tgid, owner.tid);
@@ -136,9 +137,9 @@ void Session::CollectFutexes() {
       auto tgid = static_cast<uint32_t>(r.key);
       int64_t lock = -2, process = -1;
       if (!other) {
-        uint32_t id = FutexId(r.address, static_cast<uint32_t>(r.key >> 32), tgid);
-        if (id != UINT32_MAX) lock = id;
         process = ProcessOfTotals(tgid, r.start_time_ns);
+        uint32_t id = FutexId(r.address, static_cast<uint32_t>(r.key >> 32), tgid, process);
+        if (id != UINT32_MAX) lock = id;
       }
       LockTotal& row = TotalOf(lock, process);
       row.count += r.count;

@@ -61,7 +61,16 @@ void Session::DrainLocks() {
   NameLocks();
 }
 
-uint32_t Session::LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid) {
+std::string Session::NameOfProcess(uint32_t tgid, int64_t process) const {
+  // waits are read after the end of their process, too: what came with them names it
+  std::string comm = process >= 0 ? interner_->ProcessComm(static_cast<uint32_t>(process)) : "";
+  if (comm == "?") comm.clear();
+  if (comm.empty()) comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
+  while (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  return (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
+}
+
+uint32_t Session::LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid, int64_t process) {
   // addresses come again: a lock of one's own is the process's, too
   auto key = std::make_tuple(address, kind, object, object ? tgid : 0);
   auto it = lock_ids_.find(key);
@@ -74,12 +83,10 @@ uint32_t Session::LockId(uint64_t address, uint32_t kind, uint32_t object, uint3
   lock_ids_.emplace(key, id);
   LockRow row{id, kind, address, ""};
   if (object) {
-    std::string comm = ReadSmallFile("/proc/" + std::to_string(tgid) + "/comm");
-    while (!comm.empty() && comm.back() == '\n') comm.pop_back();
     // lf_lock_object
     static constexpr const char* kObjects[] = {"", "mmap_lock", "siglock", "file table (file_lock)"};
     const char* what = object < std::size(kObjects) ? kObjects[object] : "lock";
-    row.name = std::string(what) + " of " + (comm.empty() ? "a process" : comm) + " (pid " + std::to_string(tgid) + ")";
+    row.name = std::string(what) + " of " + NameOfProcess(tgid, process);
   }
   locks_to_name_.push_back(std::move(row));
   return id;
@@ -120,7 +127,7 @@ Sample Session::MakeLockWait(const lf_record_lock* r) {
   out.weight_ns = static_cast<double>(h.weight_ns);
   out.syscall = h.syscall;
   out.flags = h.flags;
-  out.lock = LockId(r->lock, h.state, r->object, h.tgid);
+  out.lock = LockId(r->lock, h.state, r->object, h.tgid, process);
   if (h.kind != LF_RECORD_LOCK_END) {
     RawStack raw;
     raw.kernel = frames + skip;
@@ -213,7 +220,8 @@ void Session::ChargeLockWaiters() {
     t.task.h.duration_ns = t.task.h.weight_ns = end - w.begin_ns;
     Sample sample = MakeWait(&t.task.h, t.frames, LF_IN_PROGRESS);
     sample.state = 0;
-    sample.lock = LockId(w.lock, w.kind, w.object, w.tgid);
+    int64_t process = interner_->FindProcess(w.tgid, w.start_time_ns);
+    sample.lock = LockId(w.lock, w.kind, w.object, w.tgid, process);
     if (w.seq) {
       if (auto whole = lock_ahead_.OnEnd(t.task.h.tid, static_cast<uint32_t>(w.seq), sample)) {
         sample = *whole;
@@ -222,7 +230,6 @@ void Session::ChargeLockWaiters() {
     }
     EmitLock(sample);
     if (sample.lock == UINT32_MAX) continue;
-    int64_t process = interner_->FindProcess(w.tgid, w.start_time_ns);
     LockTotal& row = TotalOf(sample.lock, process);
     row.count++;
     row.sum_ns += end - w.begin_ns;
@@ -241,9 +248,9 @@ void Session::CollectLocks() {
     for (uint64_t i = area->ended_tail; i < area->ended_head; i++) {
       const lf_lock_ended& e = area->ended[i % LF_LOCK_ENDED];
       auto tgid = static_cast<uint32_t>(e.key);
-      uint32_t lock =
-          LockId(e.lock, static_cast<uint32_t>(e.key >> 32 & 0xff), static_cast<uint32_t>(e.key >> 40 & 0xff), tgid);
       int64_t process = ProcessOfTotals(tgid, e.start_time_ns);
+      uint32_t lock = LockId(e.lock, static_cast<uint32_t>(e.key >> 32 & 0xff),
+                             static_cast<uint32_t>(e.key >> 40 & 0xff), tgid, process);
       LockTotal& row = TotalOf(lock == UINT32_MAX ? -1 : static_cast<int64_t>(lock), process);
       row.count++;
       row.sum_ns += e.ns;
@@ -255,10 +262,10 @@ void Session::CollectLocks() {
       if (!r.count) continue;
       const bool other = i == LF_LOCK_ROWS;
       auto tgid = static_cast<uint32_t>(r.key);
+      int64_t process = other ? -1 : ProcessOfTotals(tgid, r.start_time_ns);
       uint32_t lock = other ? UINT32_MAX
                             : LockId(r.lock, static_cast<uint32_t>(r.key >> 32 & 0xff),
-                                     static_cast<uint32_t>(r.key >> 40 & 0xff), tgid);
-      int64_t process = other ? -1 : ProcessOfTotals(tgid, r.start_time_ns);
+                                     static_cast<uint32_t>(r.key >> 40 & 0xff), tgid, process);
       LockTotal& row = TotalOf(lock == UINT32_MAX ? -1 : static_cast<int64_t>(lock), process);
       row.count += r.count;
       row.sum_ns += r.sum_ns;

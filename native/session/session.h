@@ -240,7 +240,10 @@ class Session {
   void OnLockRecord(const lf_record_lock* r, size_t size);
   void EmitLock(const Sample& sample);
   Sample MakeLockWait(const lf_record_lock* r);
-  uint32_t LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid);
+  // `process`: its id in the interner, -1 = it has none.
+  uint32_t LockId(uint64_t address, uint32_t kind, uint32_t object, uint32_t tgid, int64_t process);
+  // "nginx (pid 80)", for names of locks; of a process without an id /proc is asked.
+  std::string NameOfProcess(uint32_t tgid, int64_t process) const;
   void NameLocks();
   void ChargeLockWaiters();
   LockTotal& TotalOf(int64_t lock, int64_t process);
@@ -264,9 +267,10 @@ class Session {
   void NoteFutex(const lf_record& r, uint32_t process, Sample* wait);
   uint32_t OwnerInMemory(uint32_t tgid, uint64_t address, uint32_t kind);
   void ChargeFutexWaiter(const lf_record& r, int64_t process, uint32_t lock);
-  uint32_t FutexId(uint64_t address, uint32_t kind, uint32_t tgid);
+  std::string FutexName(uint64_t address, uint32_t tgid, int64_t process) const;
+  uint32_t FutexId(uint64_t address, uint32_t kind, uint32_t tgid, int64_t process);
   struct InnerThread;
-  const InnerThread& OuterThread(uint32_t tgid, uint32_t inner_tid);
+  const InnerThread& OuterThread(uint32_t tgid, uint32_t inner_tid, bool as_is);
   void CollectFutexes();
   // sockets.cc
   void LoadSockets();

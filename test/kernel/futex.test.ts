@@ -183,6 +183,26 @@ test.runIf(hasRust)(
   },
 );
 
+test("a wait that lasts until its process ends keeps the owner, and the lock its process's name", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--holds", "1", "--ms", "60000", "--waiters", "3"],
+    hold: true,
+  });
+  const recorded = await recordWhile({ sources: ["futex"], filters: { pids: [program.pid] } }, async () => {
+    program.go();
+    await sleep(1000);
+    await program.stop();
+  });
+  const locks = recorded.final.lockTotals.filter((t) => kindOf(recorded, t.lock) === "user lock");
+  expect(sum(locks, (t) => t.count)).toBe(3);
+  for (const { lock } of locks)
+    expect(recorded.profile.locks[lock]!.name).toMatch(
+      new RegExp(`^futex 0x[0-9a-f]+ of holder \\(pid ${program.pid}\\)$`),
+    );
+  const owners = rowsOf(recorded.profile, "futex-owners");
+  expect(new Set(owners.map((r) => r.tid))).toEqual(new Set([program.pid]));
+});
+
 test("who still waits at the end is charged, and so is a wait that began before the recording", async () => {
   const program = await startProgram("lock-convoy", {
     args: ["--holds", "1", "--ms", "60000", "--waiters", "7"],
