@@ -5,6 +5,7 @@ import { OFFCPU_STATES } from "../capture/binding.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { syscallName } from "../model/syscalls.js";
 import { conditionLocks } from "./futex-conditions.js";
+import { HELD_RUNNING } from "./thresholds.js";
 
 const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
 export const FUTEX_CALL = /^futex(?:_|$)/;
@@ -39,6 +40,8 @@ export class LockOwnerTime {
     const thread = this.#owners.thread[row]!;
     const waitNs = this.#owners.maxNs[row]!;
     const half = waitNs / 2;
+    const meanwhile = this.#inItsTime(row);
+    if (meanwhile !== undefined) return meanwhile;
     const ran = facts.sources.includes("cpu") ? this.#sum("cpu", thread).weightNs : undefined;
     if (ran !== undefined) {
       const slackNs = (UNSEEN * 1e9) / Math.max(1, facts.frequencyHz);
@@ -49,6 +52,43 @@ export class LockOwnerTime {
     if (asFutexTells !== undefined && asFutexTells >= half) return true;
     if (!facts.sources.includes("offcpu")) return asFutexTells === undefined;
     return this.#mostOffCpu(row, ran) >= half;
+  }
+
+  /**
+   * What the owner's samples in that very time say, where they were recorded and kept. Undefined: sums have to tell. A time
+   * that a hold lasted is one of the waits for it if it is as long, give or take the waiter's way to the lock.
+   */
+  #inItsTime(row: number): boolean | undefined {
+    const { heldLocks, final, durationNs, threads } = this.#profile;
+    const thread = this.#owners.thread[row]!;
+    const waitNs = this.#owners.maxNs[row]!;
+    const holds = heldLocks.filter(
+      (hold) =>
+        hold.thread === thread && hold.lock === this.#owners.lock![row] && hold.lengthNs >= 0.9 * waitNs,
+    );
+    if (holds.length === 0 || final === null) return undefined;
+    // Of a sleeper that was woken and has no CPU yet the run queue knows: of its process, all the time, and the longest.
+    const process = threads[thread]?.process;
+    let queuedNs = 0;
+    let longestNs = 0;
+    for (const each of final.runQueue) {
+      if (each.process !== process && each.process !== -1) continue;
+      queuedNs += each.sumNs;
+      longestNs = Math.max(longestNs, each.maxNs);
+    }
+    let known = true;
+    for (const { lengthNs, offCpuNs, cpu } of holds) {
+      const ranNs = cpu === null ? 0 : cpu.reduce((sum, { weightNs }) => sum + weightNs, 0);
+      if (cpu !== null && cpu.length >= HELD_RUNNING.minSamples && ranNs * 2 >= lengthNs) continue;
+      if (offCpuNs === null) {
+        known = false;
+        continue;
+      }
+      const share = Math.min(1, lengthNs / Math.max(1, durationNs));
+      const unseenNs = Math.max(longestNs, queuedNs * share) + UNSEEN * final.offcpuThresholdMaxNs;
+      if (offCpuNs + unseenNs >= lengthNs / 2) return true;
+    }
+    return known ? false : undefined;
   }
 
   /** What waits for futexes alone say: their sum, undefined where the owner was off the CPU for something else. */

@@ -190,7 +190,7 @@ export class ProfileBuilder {
 
   #heldLocks(merger: StackMerger, known: (lock: number, thread: number) => boolean): HeldLock[] {
     return this.#holds
-      .holds(this.#facts?.sources.includes("cpu") === true)
+      .holds(this.#recorded("cpu"), this.#recorded("offcpu"))
       .filter(({ lock, thread }) => known(lock, thread))
       .map(({ lengthNs, waitedNs, cpu, ...rest }) => ({
         ...rest,
@@ -202,6 +202,10 @@ export class ProfileBuilder {
             weightNs,
           })) ?? null,
       }));
+  }
+
+  #recorded(source: SampleSource): boolean {
+    return this.#facts?.sources.some((each) => each === source) === true;
   }
 
   /** Waits to the exact totals of their lock, and with the same factors the owners that go with them. */

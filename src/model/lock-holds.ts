@@ -17,21 +17,25 @@ export interface LockHold {
   readonly waitedNs: number;
   /** Whether no sampled wait of the owner's own lies in that time. */
   readonly neverOffCpu: boolean;
+  /** The owner's own sampled off-CPU time in that time, by weight, ns; null where it was not recorded or not kept. */
+  readonly offCpuNs: number | null;
   /** CPU samples of the owner in that time; null where CPU time was not recorded or not kept. */
   readonly cpu:
     | readonly { readonly stack: number; readonly variant: number; readonly weightNs: number }[]
     | null;
 }
 
-interface Segment extends Omit<LockHold, "cpu"> {
+interface Segment extends Omit<LockHold, "cpu" | "offCpuNs"> {
   readonly from: number;
   readonly to: number;
 }
 
 /** ns. Shorter ones are how locks are used. */
 const MIN_HOLD_NS = 50e6;
-/** Waits, owners and CPU samples, of each so many, 28 bytes each. */
+/** Waits, owners, CPU samples and off-CPU waits, of each so many, 28 bytes each. */
 const MAX_KEPT = 1 << 20;
+/** The weight of an off-CPU wait by its length, in sixteenths, at most 2^28. */
+const [WEIGHT_UNIT, MAX_WEIGHT] = [16, 2 ** 32 - 1];
 const RUNNING = OFFCPU_STATES.indexOf("none");
 
 export class LockHolds {
@@ -41,33 +45,43 @@ export class LockHolds {
   readonly #owned: KeptTimes;
   /** From the sample's time, as long as it weighs: key = stack, extra = variant of the stack. */
   readonly #cpu: KeptTimes;
+  /** key = weight in units of its length. */
+  readonly #off: KeptTimes;
 
   constructor(maxKept = MAX_KEPT) {
     this.#waits = new KeptTimes(maxKept);
     this.#owned = new KeptTimes(maxKept);
     this.#cpu = new KeptTimes(maxKept);
+    this.#off = new KeptTimes(maxKept);
   }
 
-  /** Adds a batch's samples of `futex`, `futex-owners` or `cpu`; those with impossible times are passed over. */
+  /** Adds a batch's samples of `futex`, `futex-owners`, `cpu` or `offcpu`; those with impossible times are passed over. */
   addColumns(columns: SampleColumns): void {
     if (columns.source === "cpu") this.#addCpu(columns);
+    else if (columns.source === "offcpu") this.#addOffCpu(columns);
     else if (columns.source === "futex") addWaits(this.#waits, columns);
     else if (columns.source === "futex-owners") addWaits(this.#owned, columns);
   }
 
   /** Samples that found no room: later holds are not seen, or not what ran in them. */
   get leftOut(): number {
-    return this.#waits.leftOut + this.#owned.leftOut + this.#cpu.leftOut;
+    return this.#waits.leftOut + this.#owned.leftOut + this.#cpu.leftOut + this.#off.leftOut;
   }
 
-  /** The holds of 50 ms and longer, by lock. @param cpuRecorded whether CPU time is a source of the recording */
-  holds(cpuRecorded: boolean): LockHold[] {
+  /** The holds of 50 ms and longer, by lock. The flags say which sources the recording has. */
+  holds(cpuRecorded: boolean, offCpuRecorded = false): LockHold[] {
     const segments = this.#segments();
     const owners = new Set(segments.map(({ thread }) => thread));
     const samples = cpuRecorded ? this.#cpu.rowsByThread(owners) : new Map<number, Uint32Array>();
+    const waits = offCpuRecorded ? this.#off.rowsByThread(owners) : new Map<number, Uint32Array>();
     return segments.map(({ from, to, ...hold }) => {
       const known = cpuRecorded && to < this.#cpu.knownUntilNs;
-      return { ...hold, cpu: known ? this.#cpuBetween(samples.get(hold.thread), from, to) : null };
+      const offKnown = offCpuRecorded && to < this.#off.knownUntilNs;
+      return {
+        ...hold,
+        offCpuNs: offKnown ? this.#offCpuBetween(waits.get(hold.thread), from, to) : null,
+        cpu: known ? this.#cpuBetween(samples.get(hold.thread), from, to) : null,
+      };
     });
   }
 
@@ -75,6 +89,26 @@ export class LockHolds {
     const rows = Math.min(count, ...[timeNs, weightNs, thread, stack, flags].map((column) => column.length));
     for (let i = 0; i < rows; i++)
       this.#cpu.add(timeNs[i]!, weightNs[i]!, stack[i]!, thread[i]!, variantOf(flags[i]!));
+  }
+
+  #addOffCpu({ timeNs, durationNs, weightNs, thread, count }: SampleColumns): void {
+    const rows = Math.min(count, ...[timeNs, durationNs, weightNs, thread].map((column) => column.length));
+    for (let i = 0; i < rows; i++) {
+      const weight = Math.round((WEIGHT_UNIT * weightNs[i]!) / durationNs[i]!);
+      const key = Math.min(MAX_WEIGHT, Math.max(0, weight || 0));
+      this.#off.add(timeNs[i]! - durationNs[i]!, durationNs[i]!, key, thread[i]!, 0);
+    }
+  }
+
+  #offCpuBetween(rows: Uint32Array = new Uint32Array(), from: number, to: number): number {
+    const off = this.#off;
+    let sum = 0;
+    for (const row of rows) {
+      if (off.from(row) >= to) break;
+      const common = Math.min(to, off.to(row)) - Math.max(from, off.from(row));
+      if (common > 0) sum += (common * off.key(row)) / WEIGHT_UNIT;
+    }
+    return sum;
   }
 
   /** Who lets go of a lock wakes one that waits for it: the first end of any wait is the end of the hold before it. */

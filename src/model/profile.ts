@@ -103,6 +103,8 @@ export interface HeldLock {
   readonly waitedNs: Nanoseconds;
   /** Whether no sampled wait of the owner's own lies in that time. */
   readonly neverOffCpu: boolean;
+  /** The owner's own sampled off-CPU time in that time, ns; null where it was not recorded or not kept. */
+  readonly offCpuNs: number | null;
   /** Sampled CPU time of the owner in that time, by node of the tree; null where it was not recorded or not kept. */
   readonly cpu: readonly { readonly node: number; readonly weightNs: number }[] | null;
 }

@@ -35,7 +35,8 @@ function known(options: {
   if (sources.includes("offcpu")) {
     capture.offcpu(waiter, WANTS, { syscall: SYS_FUTEX, times, durationNs });
     if (own !== undefined) capture.offcpu(owner, stack, { state, syscall, ...own });
-    if (idleNs !== undefined) capture.offcpu(owner, stack, { syscall: SYS_EPOLL_WAIT, durationNs: idleNs });
+    if (idleNs !== undefined)
+      capture.offcpu(owner, stack, { syscall: SYS_EPOLL_WAIT, durationNs: idleNs, at: -1e9 });
   }
   if (sources.includes("cpu")) {
     const hog = capture.process(90, "hog").thread;
@@ -106,5 +107,41 @@ describe.each(EVERY.map((sources) => ({ name: sources.join(","), sources })))("w
           ...{ cpuSamples: 100, idleNs: 8.9e9, queuedNs: 4e6 },
         }),
       ).toEqual([]);
+  });
+});
+
+describe("where the owner's own time was kept", () => {
+  /** Four seconds: the owner loses its CPU again and again without the lock, then holds it for 250 ms. */
+  function hold(options: { ranNs: number; offNs: number; sources?: readonly SourceName[] }) {
+    const server = fakeApp(3);
+    const [waiter, owner] = server.threads as [number, number];
+    const { capture } = server;
+    const lock = futexOf(server);
+    const stack = [...THREAD, app("hold()")];
+    const [end, waitNs] = [4e9, 250e6];
+    for (let at = 1e8; at <= 3e9; at += 1e8)
+      capture.offcpu(owner, stack, { state: "preempted", durationNs: 60e6, at });
+    capture.offcpu(owner, stack, { state: "preempted", durationNs: options.offNs, at: end - 1e6 });
+    for (let ran = 0; ran < options.ranNs; ran += 10e6)
+      capture.cpu(owner, stack, { weightNs: 10e6, at: end - waitNs + 1e6 + ran });
+    capture.futex(waiter, WANTS, { lock, durationNs: waitNs, at: end });
+    capture.futexOwners(owner, stack, { lock, state: "preempted", durationNs: waitNs, at: end });
+    const sources = options.sources ?? ["cpu", "offcpu", "futex"];
+    const final = { endMonotonicNs: 5_000_000_000_123n + 4_000_000_000n, offcpuThresholdMaxNs: ns(1e6) };
+    const totals = [total(lock, server.process, 1, waitNs)];
+    return analyze(profileOf(server, totals, { sources, final })).filter(
+      ({ rule }) => rule === "lock-held-asleep",
+    );
+  }
+
+  test("one that ran with the lock is not asleep, however often it lost its CPU without it", () => {
+    expect(hold({ ranNs: 230e6, offNs: 10e6 })).toEqual([]);
+    expect(hold({ ranNs: 0, offNs: 10e6, sources: ["offcpu", "futex"] })).toEqual([]);
+  });
+
+  test("one that had no CPU with the lock is told, with the part of the waiting that it was so", () => {
+    const [finding] = hold({ ranNs: 40e6, offNs: 200e6 });
+    expect(finding!.title).toContain("ready to run and without a CPU");
+    expect(finding!.detail).toContain("80.0 % of the sampled waiting");
   });
 });

@@ -193,8 +193,8 @@ describe("lock-held-asleep", () => {
     const { waitNs, stack = FSYNC, state = "uninterruptible", syscall = SYS_FSYNC, ownNs } = options;
     for (const thread of options.queue ? [waiter, other] : [waiter])
       capture.futex(thread, options.waiter ?? WANTS, { lock, durationNs: waitNs, at: 5e9 });
-    capture.futexOwners(owner, stack, { lock, state, syscall, durationNs: waitNs });
-    if (ownNs !== undefined) capture.offcpu(owner, stack, { state, syscall, durationNs: ownNs });
+    capture.futexOwners(owner, stack, { lock, state, syscall, durationNs: waitNs, at: 5e9 });
+    if (ownNs !== undefined) capture.offcpu(owner, stack, { state, syscall, durationNs: ownNs, at: 5e9 });
     const totals = [total(lock, server.process, 1, waitNs)];
     if (options.chain) {
       const second = futexOf(server, "user lock", 0x7f0000000080n);

@@ -144,7 +144,22 @@ function ownersTime(profile: Profile, owners: WeightTable, lock: number) {
   for (let row = 0; row < owners.count; row++) {
     if (owners.lock![row] !== lock) continue;
     allNs += owners.weightNs[row]!;
-    if (owners.state[row] !== RUNNING) places.add(whatFor(profile, owners, row), owners.weightNs[row]!);
+    if (owners.state[row] === RUNNING) continue;
+    places.add(
+      whatFor(profile, owners, row),
+      owners.weightNs[row]! * partOff(profile, lock, owners.thread[row]!),
+    );
   }
   return { places, asleepNs: places.total, allNs: Math.max(allNs, 1) };
+}
+
+/** Of the time that a thread held a lock others wanted, as far as it was kept, the part off the CPU; else all of it. */
+function partOff({ heldLocks }: Profile, lock: number, thread: number): number {
+  let [heldNs, offNs] = [0, 0];
+  for (const hold of heldLocks) {
+    if (hold.lock !== lock || hold.thread !== thread || hold.offCpuNs === null) continue;
+    heldNs += hold.lengthNs;
+    offNs += Math.min(hold.lengthNs, hold.offCpuNs);
+  }
+  return offNs > 0 ? offNs / heldNs : 1;
 }
