@@ -2,6 +2,7 @@
 // beside them.
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockTotal } from "../capture/binding.js";
 import { type LockSource, OTHER_LOCKS, OWNERS_OF } from "../capture/sample-sources.js";
+import { isOfProcess } from "../model/lock-names.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { processName } from "./cpu-time.js";
 import { CONDITION_KIND, conditionLocks, kindOf } from "./futex-conditions.js";
@@ -72,7 +73,7 @@ export function lockSummaries(
     return made;
   };
   const conditions = source === "futex" ? conditionLocks(profile) : new Set<number>();
-  const joined = source === "futex" ? sameFutexes(profile, conditions) : new Map<number, number>();
+  const joined = source === "futex" ? sameFutexes(profile, conditions) : sameObjects(profile);
   const lockId = (id: number): number =>
     id >= 0 && profile.locks[id] !== undefined ? (joined.get(id) ?? id) : other;
   const exact = lockTotalsExact(profile, source);
@@ -130,6 +131,20 @@ function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): Readonl
     const pid = row === undefined ? undefined : pids.get(row.id);
     if (row === undefined || row.address === 0n || row.kind < FIRST_FUTEX_KIND || pid === undefined) continue;
     const key = `${row.address} ${pid} ${kindOf(row, conditions)}`;
+    const first = firsts.get(key);
+    if (first === undefined) firsts.set(key, row.id);
+    else joined.set(row.id, first);
+  }
+  return joined;
+}
+
+/** Locks of a process that several processes wait for, each by a row of its own, come together: id -> id of the first. */
+function sameObjects(profile: Profile): ReadonlyMap<number, number> {
+  const firsts = new Map<string, number>();
+  const joined = new Map<number, number>();
+  for (const row of profile.locks) {
+    if (row === undefined || row.kind >= FIRST_FUTEX_KIND || !isOfProcess(row.name)) continue;
+    const key = `${row.address} ${row.kind} ${row.name}`;
     const first = firsts.get(key);
     if (first === undefined) firsts.set(key, row.id);
     else joined.set(row.id, first);

@@ -9,6 +9,7 @@ import { FrameTree } from "./frame-tree.js";
 import { FunctionInterner } from "./function-table.js";
 import { InvalidCounts } from "./invalid.js";
 import { LockHolds } from "./lock-holds.js";
+import { withProcessNames } from "./lock-names.js";
 import { lockScales, scaleLocks } from "./lock-scale.js";
 import { type HeldLock, NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
 import { SocketRows } from "./socket-rows.js";
@@ -98,7 +99,7 @@ export class ProfileBuilder {
     const merger = new StackMerger(this.#frames, this.#stacks, functions);
     const { processes, threads, unknownThread } = this.#accounts.build(this.#invalid);
     const knownThreads = threads.length;
-    const locks = this.#accounts.locks();
+    const locks = withProcessNames(this.#accounts.locks());
     const userStacks = { total: 0, truncated: 0 };
     const notes = [...this.#notes];
     const weights: WeightTable[] = [];
