@@ -342,6 +342,17 @@ describe("slow-end", () => {
   });
 });
 
+test("slow-end of a unix socket speaks of no way there, for which ss has no figures", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "nginx");
+  const endpointTotals = [1e6, 600e6].map((took, n) => {
+    const end = { role: "path", family: 1, protocol: 0, address: `/run/${n}.sock`, port: 0 } as const;
+    return endTotal(process, capture.endpoint(end), 5_000, [[took, 900]]);
+  });
+  const [finding] = found("slow-end", capture, { endpointTotals });
+  expect(finding!.next[0]).toBe("ss -xp | grep -F -- '/run/1.sock'");
+});
+
 describe("slow-end of an end that hardly answers", () => {
   test.each([
     [5, 1.3e9, 1e6],

@@ -169,7 +169,9 @@ function nextSteps(profile: Profile, end: EndpointSummary): string[] {
     ...(ss === undefined
       ? []
       : [
-          `${ss}    # rtt and retransmits: large ones are a slow way there; else the other side takes the time`,
+          end.protocol === "tcp"
+            ? `${ss}    # rtt and retransmits: large ones are a slow way there; else the other side takes the time`
+            : ss,
         ]),
     ...(port === undefined
       ? []
