@@ -21,7 +21,7 @@ enum lf_call_class {
 #define LF_CALL_NUMBERS 512
 #define LF_NO_FD 0xffffffffU        /* of a call that is not on one descriptor */
 #define LF_GAVE_UP_NS 1000000000ULL /* a question without an answer counts from here on */
-#define LF_ERRORS 8                 /* kinds of error that a row tells apart */
+#define LF_ERRORS 16                /* kinds of error that a row tells apart */
 
 /* One cache line a thread, as lf_slot: the call that it is in. */
 struct lf_call_slot {

@@ -74,7 +74,10 @@ export interface CallTotal {
   readonly count: number;
   readonly bytes: number;
   readonly errors: number;
-  /** The first eight errno of each CPU; errno 0 = all others together. 512 and above: interrupted, to be restarted. */
+  /**
+   * The first sixteen errno of each CPU; errno 0 = all others together. 512 and above: a signal came first (ERESTARTSYS and the
+   * like, include/linux/errno.h); whether the call starts again or gives EINTR is decided after the end of the call has been seen.
+   */
   readonly byError: readonly { readonly errno: number; readonly count: number }[];
   readonly busyNs: Nanoseconds;
   readonly blockedNs: Nanoseconds;

@@ -1,7 +1,10 @@
 // Names of errors by number, as asm-generic/errno-base.h and errno.h have them (the same on x86 and arm64), and what those
 // that sockets give mean. Numbers are part of the kernel's stable interface.
 
-/** From this number on an error never leaves the kernel: the call was interrupted and starts again, or gives EINTR. */
+/**
+ * From this number on an error never leaves the kernel (ERESTARTSYS and the like, include/linux/errno.h): a signal came first. The
+ * call starts again, or the program gets EINTR, which is decided only after the call has ended.
+ */
 export const FIRST_RESTART = 512;
 
 const NAMES =
@@ -18,7 +21,7 @@ const NAMES =
     /\s+/,
   );
 
-/** "ECONNRESET"; "interrupted" for what the kernel restarts, "other" for 0, "errno 4095" for a number without a name. */
+/** "ECONNRESET"; "interrupted" for what ends in a restart or in EINTR, "other" for 0, "errno 4095" for a number without a name. */
 export function errnoName(errno: number): string {
   if (errno === 0) return "other";
   if (errno >= FIRST_RESTART) return "interrupted";
@@ -29,7 +32,10 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ["EAGAIN", "nothing to do now: no data, no room, no connection; normal on sockets that do not block"],
   ["EINPROGRESS", "a connection is being made; normal on sockets that do not block"],
   ["EINTR", "a signal came first"],
-  ["interrupted", "a signal came first, and the call starts again"],
+  [
+    "interrupted",
+    "a signal came first: the call starts again, or gives EINTR after a handler without SA_RESTART",
+  ],
   ["ECONNRESET", "the other side broke the connection off"],
   ["ECONNREFUSED", "nobody listens there"],
   ["ECONNABORTED", "the client was gone before its connection was accepted"],
