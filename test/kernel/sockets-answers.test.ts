@@ -119,3 +119,23 @@ for (const without of [[], ["sched_exit_tp", "bpf_rdonly_cast"]])
     expect(finding!.title).toMatch(/; it (?:computes|waits for a CPU) meanwhile$/);
     expect(finding!.contributors.map(({ name }) => name).join()).toContain("compute");
   });
+
+test("an event loop in whose sockets many answers lie while it computes is busy, and did not sleep", async () => {
+  const args = ["--asks", "160", "--ms", "12", "--connections", "12"];
+  const program = await startProgram("late-reader", { args, hold: true });
+  const recorded = await recordWhile({ sources: ["cpu", "offcpu", "sockets"] }, async () => {
+    program.go();
+    await program.result(60_000);
+  });
+  const { second, unreadNs } = await program.result();
+  const { lateSumNs } = endOf(recorded, "late-reader", second);
+  // far more than the time that passed: several lay there at once
+  expect(lateSumNs).toBeGreaterThan(2 * recorded.profile.durationNs);
+  expect(lateSumNs).toBeLessThan(unreadNs * 1.02);
+  const [finding, ...more] = found(recorded, "late-reader");
+  expect(more).toEqual([]);
+  expect(finding).toMatchObject({ severity: "warning", culprit: "late-reader" });
+  expect(finding!.title).toMatch(/; it (?:computes|waits for a CPU) meanwhile$/);
+  expect(finding!.detail).not.toContain("slept");
+  expect(finding!.contributors.map(({ name }) => name)).toContain("compute (CPU time)");
+});

@@ -96,13 +96,15 @@ describe("late-reader", () => {
     reads: number,
     eachNs: number,
     over: Partial<EndpointTotal> = {},
-    what: { cpuMs?: number; queuedNs?: number } = {},
+    what: { cpuMs?: number; queuedNs?: number; sleptNs?: number } = {},
   ) {
     const capture = new FakeCapture();
     const { process, thread } = capture.process(80, "node");
     const quick = capture.endpoint({ address: "10.0.0.1" });
     if (what.cpuMs !== undefined)
       capture.cpu(thread, [u("main"), u("JSON.parse")], { times: Math.ceil(what.cpuMs) });
+    if (what.sleptNs !== undefined)
+      capture.offcpu(thread, [u("main"), u("pause")], { weightNs: what.sleptNs, durationNs: what.sleptNs });
     const lateSumNs = ns(reads * eachNs);
     const total = endTotal(process, quick, 9 * N, [[1e6, N]], {
       ...{ lateReads: reads, lateSumNs, lateMaxNs: ns(eachNs), ...over },
@@ -134,6 +136,28 @@ describe("late-reader", () => {
     const [finding] = found("late-reader", reader(N, 98e6, { blockedNs: ns(9e9) }, { cpuMs: 10 }));
     expect(finding).toMatchObject({ severity: "info" });
     expect(finding!.detail).toContain("one after the other");
+  });
+
+  /** Twelve answers lie in the sockets of one thread at a time, ten seconds long. */
+  const crowded = (what: { cpuMs: number; queuedNs?: number; sleptNs?: number }) =>
+    reader(1_200, 98e6, {}, what);
+
+  test.each([
+    ["computes", { cpuMs: 900, queuedNs: 0.1e9 }, "computes"],
+    ["computes and waits for a CPU, half of the time together", { cpuMs: 300, queuedNs: 2.4e9 }, "computes"],
+    ["waits for a CPU and computes", { cpuMs: 250, queuedNs: 2.6e9 }, "waits for a CPU"],
+  ])("of a thread in whose sockets several lie at once: it %s", (_, what, words) => {
+    const [finding] = found("late-reader", crowded(what));
+    expect(finding).toMatchObject({ severity: "warning" });
+    expect(finding!.title).toContain(`; it ${words} meanwhile`);
+  });
+
+  test("of such a thread says that it slept only where it did", () => {
+    const [asleep] = found("late-reader", crowded({ cpuMs: 10, queuedNs: 1e6, sleptNs: 9e9 }));
+    expect(asleep).toMatchObject({ severity: "info", detail: expect.stringContaining("slept for 9.0 s") });
+    const [unknown] = found("late-reader", crowded({ cpuMs: 10, queuedNs: 1e6 }));
+    expect(unknown).toMatchObject({ severity: "warning" });
+    expect(unknown!.detail).toContain("neither that nor what it slept");
   });
 
   test("without CPU samples and off-CPU waits says how to learn more", () => {
