@@ -46,14 +46,19 @@ bool IsSocket(uint32_t tgid, uint64_t fd) {
   return readlink(path, target, sizeof(target) - 1) > 0 && !strncmp(target, "socket:", 7);
 }
 
-// Whether this side of a TCP connection waits for no answer: the other sent data after it did, or it never sent any.
-// Times are known in ticks; a tie says nothing.
+// Whether this side of a TCP connection most likely waits for no answer: the other sent data after it did, or it never
+// sent any. Times are known in ticks. In a tie the other side may have spoken last, as to a subscriber; it can as well
+// have been asked again at once, so no alarm rests on it. One that never sent data has a time, too, that of the
+// connection.
 bool NothingAsked(int fd) {
   tcp_info info{};
   socklen_t length = sizeof(info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return false;
-  if (length >= offsetof(tcp_info, tcpi_data_segs_out) + sizeof(info.tcpi_data_segs_out) && !info.tcpi_data_segs_out)
-    return true;
+  if (length >= offsetof(tcp_info, tcpi_data_segs_out) + sizeof(info.tcpi_data_segs_out)) {
+    if (!info.tcpi_data_segs_out) return true;
+    if (!info.tcpi_data_segs_in) return false;
+    return info.tcpi_last_data_recv <= info.tcpi_last_data_sent;
+  }
   return info.tcpi_last_data_recv < info.tcpi_last_data_sent;
 }
 

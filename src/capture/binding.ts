@@ -43,7 +43,7 @@ export const SampleFlag = {
   inProgress: 16, // a wait that was still going on when the recording ended
   softirqOnIdle: 32, // work done in interrupt context on top of the idle task
   spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
-  nothingAsked: 128, // of a CallRow in progress: over TCP the other side spoke last, or this one never did
+  nothingAsked: 128, // of a CallRow in progress: over TCP the other side spoke last (by ticks: a tie counts), or this one never did
   userWhole: 256, // walked by unwind tables to its thread's first frame
 } as const;
 

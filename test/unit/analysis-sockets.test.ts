@@ -1,8 +1,7 @@
 // Findings about sockets: each with an incident that it finds, and what looks alike and is none.
 import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
-import type { EndpointRole, FinalFacts } from "../../src/capture/binding.js";
-import { SampleFlag } from "../../src/capture/binding.js";
+import type { FinalFacts } from "../../src/capture/binding.js";
 import { ns } from "../../src/model/units.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { SYSCALL } from "./helpers/proxy-load.js";
@@ -191,74 +190,6 @@ describe("sockets-growing", () => {
     ["a few sockets", (second) => second * 4 + 9],
     ["load that comes in two steps", (second) => (second < 5 ? 200 : 400)],
   ])("is none: %s", (_, opened, closed) => expect(growth(opened, closed)).toEqual([]));
-});
-
-describe("unfinished-call", () => {
-  function unfinished(
-    syscall: number,
-    role: EndpointRole | null,
-    ageNs: number,
-    busyNs = 0,
-    fd = 7,
-    flags = 0,
-  ) {
-    const capture = new FakeCapture();
-    const { thread } = capture.process(80, "client");
-    const endpoint = role === null ? -1 : capture.endpoint({ role });
-    capture.slowCall(thread, [], {
-      ...{ syscall, endpoint, durationNs: ns(ageNs), blockedNs: ns(ageNs - busyNs), busyNs: ns(busyNs) },
-      ...{ timeNs: 10e9, flags: SampleFlag.inProgress | flags, fd },
-    });
-    return found("unfinished-call", capture);
-  }
-
-  test.each([
-    ["a connection that nobody answers", SYS.connect, "remote", /does not answer to the connection request/],
-    ["an answer that does not come", SYS.recvfrom, "remote", /waited for the other side/],
-    ["a peer that does not read", SYS.sendto, "accepted", /no room to send/],
-    ["an end that is not known", SYS.read, null, /waited for the other side/],
-  ] as const)("finds %s", (_, syscall, role, words) => {
-    const [finding] = unfinished(syscall, role, 8e9);
-    expect(finding).toMatchObject({ severity: "warning", tab: "sockets" });
-    expect(finding!.title).toContain("for 8.0 s, and it has not returned");
-    expect(finding!.detail).toMatch(words);
-  });
-
-  test.each([
-    [SYS.read, null, "client (pid 80) has been in read for 8.0 s,"],
-    [SYS.connect, "remote", "client (pid 80) has been in connect on 10.0.0.1:8080 for 8.0 s,"],
-  ] as const)("names no descriptor where the call has none", (syscall, role, title) => {
-    expect(unfinished(syscall, role, 8e9, 0, 2 ** 32 - 1)).toEqual(unfinished(syscall, role, 8e9, 0, -1));
-    const [finding] = unfinished(syscall, role, 8e9, 0, -1);
-    expect(finding!.title).toContain(title);
-    expect(finding!.next.some((line) => line.startsWith("cat /proc/80/task/80/stack"))).toBe(true);
-    expect(JSON.stringify(finding)).not.toMatch(/descriptor|fd\/|-1/);
-  });
-
-  test("of a thread that may well be idle is only worth knowing", () => {
-    for (const [syscall, role] of [
-      [SYS.accept, "listening"],
-      [SYS.read, "accepted"],
-    ] as const)
-      expect(unfinished(syscall, role, 8e9)).toMatchObject([{ severity: "info" }]);
-  });
-
-  test("of a thread that was answered and waits for more is only worth knowing", () => {
-    const waits = (syscall: number) => unfinished(syscall, "remote", 8e9, 0, 7, SampleFlag.nothingAsked);
-    expect(waits(SYS.recvfrom)).toMatchObject([
-      { severity: "info", detail: expect.stringContaining("spoke last") },
-    ]);
-    expect(waits(SYS.sendto)).toMatchObject([{ severity: "warning" }]);
-  });
-
-  test("is none for a young call, and none for a call that waits for events", () => {
-    expect(unfinished(SYS.recvfrom, "remote", 4.9e9)).toEqual([]);
-    expect(unfinished(SYS.epoll, null, 9e9)).toEqual([]);
-  });
-
-  test("says so where the call does not sleep but works", () => {
-    expect(unfinished(SYS.sendto, "remote", 8e9, 7e9)[0]!.detail).toContain("busy in the kernel");
-  });
 });
 
 describe("slow-end", () => {

@@ -22,19 +22,53 @@ export function unfinishedSocketCalls(profile: Profile): Finding[] {
     if (calls === undefined) groups.set(key, [call]);
     else calls.push(call);
   }
-  const findings = [...groups.values()].map((calls) => finding(profile, calls));
+  const answered = answersAt(profile);
+  const findings = [...groups.values()].map((calls) => finding(profile, calls, answered));
   const of = (severity: string) => findings.filter((each) => each.severity === severity);
   return [...of("warning").slice(0, UNFINISHED.maxFindings), ...of("info").slice(0, UNFINISHED.maxFindings)];
 }
 
+/** By end: the processes that it sent something to in the recording. */
+function answersAt(profile: Profile): ReadonlyMap<number, ReadonlySet<number>> {
+  const answered = new Map<number, Set<number>>();
+  for (const { process, endpoint, bytesIn } of profile.final?.endpointTotals ?? [])
+    if (endpoint >= 0 && bytesIn > 0)
+      answered.set(endpoint, (answered.get(endpoint) ?? new Set()).add(process));
+  return answered;
+}
+
+/**
+ * Whether a question from before the recording may well be one that is meant to wait (BLPOP, a long poll): the end answers
+ * others, and did not answer this process in the recording, which would show that it usually does.
+ */
+function maybeMeantToWait(
+  { durationNs, endpointId, endpoint, process }: CallSeen,
+  profile: Profile,
+  answered: ReadonlyMap<number, ReadonlySet<number>>,
+): boolean {
+  const to = answered.get(endpointId);
+  return (
+    endpoint !== null &&
+    durationNs >= profile.durationNs &&
+    to !== undefined &&
+    to.size > 0 &&
+    !to.has(process)
+  );
+}
+
 /** @param calls of one process, call and end, oldest first */
-function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
+function finding(
+  profile: Profile,
+  calls: readonly CallSeen[],
+  answered: ReadonlyMap<number, ReadonlySet<number>>,
+): Finding {
   const first = calls[0]!;
   const { call, comm, pid, fd, endpoint, durationNs } = first;
   const name = pid === null ? shown(comm) : `${shown(comm)} (pid ${pid})`;
   const where = placeOf(first);
   // of several threads each must be idle
-  const idle = RECEIVING.test(call) && calls.every(isIdle);
+  const meant = (each: CallSeen): boolean => maybeMeantToWait(each, profile, answered);
+  const idle = RECEIVING.test(call) && calls.every((each) => isIdle(each) || meant(each));
   const many = calls.length > 1 ? `${calls.length} threads of ${name} have` : `${name} has`;
   const ss = ssCommand(profile.endpoints[first.endpointId]);
   const seen =
@@ -45,7 +79,7 @@ function finding(profile: Profile, calls: readonly CallSeen[]): Finding {
     rule: "unfinished-call",
     severity: idle ? "info" : "warning",
     title: `${many} been in ${call}${where} for ${time(durationNs)}, and it has not returned`,
-    detail: `When the recording ended ${seen}. ${doingOf(first, idle)} No latency of finished calls shows it. What began before the recording counts from its start.`,
+    detail: `When the recording ended ${seen}. ${doingOf(first, idle, meant(first))} No latency of finished calls shows it. What began before the recording counts from its start.`,
     share: ratio(profile.durationNs > 0 ? Math.min(1, durationNs / profile.durationNs) : 0),
     culprit: endpoint === null ? name : endpoint.name,
     contributors: [],
@@ -72,11 +106,17 @@ function placeOf({ fd, endpoint }: CallSeen): string {
 }
 
 /** What it waits for, as far as the call tells. */
-function doingOf({ call, busyNs, durationNs, nothingAsked }: CallSeen, idle: boolean): string {
+function doingOf(
+  { call, busyNs, durationNs, nothingAsked }: CallSeen,
+  idle: boolean,
+  meant: boolean,
+): string {
   if (busyNs > durationNs / 2)
     return "It is busy in the kernel all that time: see what it spins on in the CPU tab.";
   if (idle && nothingAsked)
-    return "It owes nobody an answer there and is owed none: the other side spoke last, and may speak when it has something to say (SUBSCRIBE, events, replication).";
+    return "As far as the ticks of TCP's clock tell it is owed no answer there: the other side spoke last, and may speak when it has something to say (SUBSCRIBE, events, replication).";
+  if (idle && meant)
+    return "The other side is alive, it answers others; this was asked before the recording, and may be meant to wait (BLPOP, a long poll).";
   if (idle)
     return "It waits for others to send or to connect, which may be how it idles; such a thread can do nothing else meanwhile.";
   if (/^connect/.test(call)) return "The other side does not answer to the connection request.";
