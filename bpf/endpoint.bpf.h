@@ -198,8 +198,34 @@ static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
   return 0;
 }
 
-/* The address that a call on an unconnected socket gave or got, at `address` in user memory. */
-__noinline int lf_datagram_end(struct lf_call_area* area, __u64 address) {
+/* The name of a unix socket in a call's own address, at `name` in user memory, `length` bytes of it. */
+__noinline int lf_unix_datagram_end(struct lf_call_area* area, __u64 name, __u64 length) {
+  if (!area || !length) return 0;
+  __u32 n = length < LF_UNIX_PATH ? length : LF_UNIX_PATH;
+
+  asm volatile("" : "+r"(n));
+  if (n > LF_UNIX_PATH || bpf_probe_read_user(area->name, n, (void*)name)) return 0;
+  /* the kernel takes a path to end at its zero byte, whatever length was given: unix_mkname_bsd() */
+  if (area->name[0]) {
+    __u32 to = n;
+
+    n = 0;
+    for (__u32 i = 0; i < LF_UNIX_PATH; i++) {
+      if (i >= to || !area->name[i]) break;
+      n = i + 1;
+    }
+    /* a bound socket's has its zero byte in its length, too */
+    n++;
+  }
+  /* by way of memory: the verifier must not look at each length by itself */
+  *(volatile __u32*)&area->name_length = n < LF_UNIX_PATH ? n : LF_UNIX_PATH;
+  lf_hash_name(area->name, *(volatile __u32*)&area->name_length, &area->end);
+  area->end.role = LF_END_DATAGRAM;
+  return 0;
+}
+
+/* The address that a call on an unconnected socket gave or got, at `address` in user memory, `length` bytes of it. */
+__noinline int lf_datagram_end(struct lf_call_area* area, __u64 address, __u64 length) {
   struct {
     __u16 family;
     __be16 port;
@@ -216,6 +242,8 @@ __noinline int lf_datagram_end(struct lf_call_area* area, __u64 address) {
     if (bpf_probe_read_user(a.v6, sizeof(a.v6), (void*)(address + 8))) return 0;
     lf_set_ipv6(e, a.v6[0], a.v6[1], a.v6[2], a.v6[3]);
   } else {
+    if (a.family == AF_UNIX && length > sizeof(a.family))
+      lf_unix_datagram_end(area, address + sizeof(a.family), length - sizeof(a.family));
     return 0;
   }
   e->role = LF_END_DATAGRAM;

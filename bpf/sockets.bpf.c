@@ -196,15 +196,29 @@ __noinline int lf_message_bytes(__u64 vector, __u64 messages) {
   return bytes;
 }
 
-/* User address of the socket address that the call was given, or gave back; 0 = none. */
-static __always_inline __u64 address_of(__u32 nr, __u64 second, __u64 fifth) {
-  __u64 name = 0;
+/* The address that the call was given, or gave back, as the end of area->result's call. What a call gave back has its
+ * length in memory, as what it was given in a message has. */
+__noinline int lf_address_end(struct lf_call_area* area, __u64 second, __u64 third, __u64 fifth, __u64 sixth) {
+  if (!area) return 0;
+  __u32 nr = area->result.nr, length = 0;
+  __u64 name = 0, length_at = second + 8;
 
-  if (nr == SYS_SENDTO || nr == SYS_RECVFROM) return fifth;
-  if (nr == SYS_CONNECT) return second;
-  if (nr == SYS_SENDMSG || nr == SYS_RECVMSG || nr == SYS_SENDMMSG || nr == SYS_RECVMMSG)
+  if (nr == SYS_SENDTO || nr == SYS_RECVFROM) {
+    name = fifth;
+    length = (__u32)sixth;
+    length_at = sixth;
+  } else if (nr == SYS_CONNECT) {
+    name = second;
+    length = (__u32)third;
+  } else if (nr == SYS_SENDMSG || nr == SYS_RECVMSG || nr == SYS_SENDMMSG || nr == SYS_RECVMMSG) {
     bpf_probe_read_user(&name, sizeof(name), (void*)second);
-  return name;
+  }
+  if (nr != SYS_SENDTO && nr != SYS_CONNECT) bpf_probe_read_user(&length, sizeof(length), (void*)length_at);
+  lf_datagram_end(area, name, length);
+  /* a socket that could not be connected has no other end any more: it was to be this one */
+  if (nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM)
+    area->end.role = area->end.family == AF_UNIX ? LF_END_PATH : LF_END_REMOTE;
+  return 0;
 }
 
 static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, struct task_struct* task,
@@ -296,7 +310,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   c->start_ns = task->group_leader->start_time;
   c->tgid = task->tgid;
   c->fd = slot->fd;
-  __u64 first = regs->di, second = regs->si, fifth = regs->r8;
+  __u64 first = regs->di, second = regs->si, third = regs->dx, fifth = regs->r8, sixth = regs->r9;
 
   if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT))
     c->bytes = c->nr == SYS_SENDMMSG || c->nr == SYS_RECVMMSG ? (__u32)lf_message_bytes(second, result) : (__u64)result;
@@ -317,11 +331,11 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
     area->socket = (__u64)sk;
     lf_endpoint_of(area);
     lf_forget();
-    if (area->end.role == LF_END_LOCAL) {
-      lf_datagram_end(area, address_of(c->nr, second, fifth));
-      /* a socket that could not be connected has no other end any more: it was to be this one */
-      if (c->nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM) area->end.role = LF_END_REMOTE;
-    }
+    /* a datagram socket of unix may have a name and no other end, too */
+    if (area->end.role == LF_END_LOCAL ||
+        (area->end.role == LF_END_LISTEN && area->end.family == AF_UNIX && c->call & LF_CALL_OUT))
+      lf_address_end(area, second, third, fifth, sixth);
+    lf_forget();
     __u16 role = area->end.role;
     bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c->call & LF_CALL_OUT;
 

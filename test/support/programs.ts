@@ -74,6 +74,13 @@ export interface Results {
   "socket-loop": { readonly calls: number; readonly wallNs: number };
   "socket-forks": { readonly processes: number };
   "socket-leak": { readonly opened: number };
+  /** Of `sendmmsg`: bytes by port. */
+  "socket-datagrams": {
+    readonly path: string;
+    readonly abstract: string;
+    readonly ports: readonly number[];
+    readonly bytes: readonly number[];
+  };
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
   /** Numbers of connections of each fate; `sent`: blocks of 1,000 bytes; and ports. */
