@@ -64,9 +64,10 @@ int main(int argc, char** argv) {
     bytes[i % PORTS] += (uint64_t)i + 1;
   }
   must(sendmmsg(udp, many, MESSAGES, 0) == MESSAGES, "sendmmsg");
-  printf("{\"event\":\"result\",\"path\":\"%s\",\"abstract\":\"@%s\",\"ports\":[%d,%d,%d],\"bytes\":[%llu,%llu,%llu]}\n",
-         name, hidden + 1, ports[0], ports[1], ports[2], (unsigned long long)bytes[0], (unsigned long long)bytes[1],
-         (unsigned long long)bytes[2]);
+  printf(
+      "{\"event\":\"result\",\"path\":\"%s\",\"abstract\":\"@%s\",\"ports\":[%d,%d,%d],\"bytes\":[%llu,%llu,%llu]}\n",
+      name, hidden + 1, ports[0], ports[1], ports[2], (unsigned long long)bytes[0], (unsigned long long)bytes[1],
+      (unsigned long long)bytes[2]);
   fflush(stdout);
   unlink(name);
   return 0;
