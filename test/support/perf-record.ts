@@ -14,6 +14,10 @@ export interface PerfSample {
   readonly timeNs: number;
   /** Symbols, leaf first, kernel then user. */
   readonly frames: readonly string[];
+  /** Files that those of user space are in, which are the last so many. */
+  readonly userFiles: readonly string[];
+  /** Their places there: perf prints file offsets, where it knows the file. */
+  readonly userOffsets: readonly number[];
 }
 
 export interface PerfSummary {
@@ -34,16 +38,24 @@ export interface PerfRecording {
   stop(): Promise<readonly PerfSample[]>;
 }
 
-/**
- * Starts `perf record -a -g` on cpu-clock. Resolves when it says that events are on.
- * @param frequencyHz samples a second and CPU
- */
-export async function startPerfRecord(
-  options: { frequencyHz?: number; pid?: number } = {},
-): Promise<PerfRecording> {
+export interface PerfOptions {
+  /** Samples a second and CPU. */
+  readonly frequencyHz?: number;
+  /** Samples this process alone. */
+  readonly pid?: number;
+  /** Samples the machine, and reads the samples of these processes when it has ended. */
+  readonly only?: () => readonly number[];
+  /** Bytes of each user stack to copy (at most 65,528) and to walk by .eh_frame afterwards; none: by frame pointer. */
+  readonly dwarfBytes?: number;
+}
+
+/** Starts `perf record` with call chains on cpu-clock. Resolves when it says that events are on. */
+export async function startPerfRecord(options: PerfOptions = {}): Promise<PerfRecording> {
   const dir = mkdtempSync(join(tmpdir(), "lowflame-perf-"));
   const data = join(dir, "perf.data");
   const scope = options.pid === undefined ? ["-a"] : ["-p", String(options.pid), "--sample-cpu"];
+  const chains =
+    options.dwarfBytes === undefined ? ["-g"] : ["--call-graph", `dwarf,${options.dwarfBytes}`, "-m", "16M"];
   const child = Child.start(
     [
       "perf",
@@ -54,7 +66,7 @@ export async function startPerfRecord(
       "CLOCK_MONOTONIC",
       "-F",
       String(options.frequencyHz ?? 99),
-    ].concat(["-g", ...scope, "-o", data]),
+    ].concat([...chains, ...scope, "-o", data]),
   );
   // The data file gets its header when the events are open; they are enabled right after.
   await child.until(() => existsSync(data) && statSync(data).size > 0, 20_000, "perf.data");
@@ -63,15 +75,10 @@ export async function startPerfRecord(
     async stop() {
       try {
         await child.stop("SIGINT", 20_000);
-        const script = Child.start([
-          "perf",
-          "script",
-          "-i",
-          data,
-          "-F",
-          "comm,pid,tid,cpu,time,ip,sym",
-          "--ns",
-        ]);
+        const pids = options.only ? ["--pid", options.only().join(",")] : [];
+        const fields = ["-F", "comm,pid,tid,cpu,time,ip,sym,dso", "--ns"];
+        // what was inlined has no frame of its own
+        const script = Child.start(["perf", "script", "-i", data, "--no-inline", ...fields, ...pids]);
         const { code } = await script.exited;
         if (code !== 0) throw new Error(`perf script failed: ${script.stderr.trim().slice(-400)}`);
         return parsePerfScript(script.stdout);
@@ -82,20 +89,34 @@ export async function startPerfRecord(
   };
 }
 
-/** Reads `perf script -F comm,pid,tid,cpu,time,ip,sym --ns`: a head line a sample, its frames, an empty line. */
+/** Reads `perf script -F comm,pid,tid,cpu,time,ip,sym,dso --ns`: a head line a sample, its frames, an empty line. */
 export function parsePerfScript(text: string): PerfSample[] {
   const samples: PerfSample[] = [];
   for (const block of text.split("\n\n")) {
     const [head, ...lines] = block.split("\n");
     const m = /^\s*(.*?)\s+(-?\d+)\/(-?\d+)\s+\[(\d+)\]\s+(\d+)\.(\d{9}):/.exec(head ?? "");
     if (!m) continue;
+    const frames: string[] = [];
+    const userFiles: string[] = [];
+    const userOffsets: number[] = [];
+    for (const line of lines) {
+      const frame = /^\s*([0-9a-f]+) (.*) \((.*)\)$/.exec(line);
+      if (!frame) continue;
+      frames.push(frame[2]!);
+      // the kernel's half of the address space has the highest bit
+      if (frame[1]!.length === 16) continue;
+      userFiles.push(frame[3]!);
+      userOffsets.push(Number.parseInt(frame[1]!, 16));
+    }
     samples.push({
       comm: m[1]!,
       pid: Number(m[2]),
       tid: Number(m[3]),
       cpu: Number(m[4]),
       timeNs: Number(m[5]) * 1e9 + Number(m[6]),
-      frames: lines.map((line) => line.trim().replace(/^[0-9a-f]+ /, "")).filter(Boolean),
+      frames,
+      userFiles,
+      userOffsets,
     });
   }
   return samples;

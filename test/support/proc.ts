@@ -24,6 +24,17 @@ export function groupMembers(group: number): number[] {
   return members;
 }
 
+/** Pids whose parent is `pid`. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    try {
+      return /^\d+$/.test(name) && Number(statFields(name)[1]) === pid ? [Number(name)] : [];
+    } catch {
+      return []; // ended meanwhile
+    }
+  });
+}
+
 /** CPU time (user + system, ns) of all processes of a group, with their children that were waited for. */
 export function groupCpuNs(group: number): number {
   let ticks = 0;

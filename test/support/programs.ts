@@ -13,6 +13,10 @@ export interface Results {
   /** Runs until it is stopped. */
   "direct-callers": object;
   "deep-sleepers": { readonly threads: number };
+  "stack-shapes": { readonly rounds: number };
+  /** Built only where there is a compiler of that language. */
+  "rust-stacks": { readonly rounds: number };
+  "go-stacks": { readonly rounds: number };
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
   /** `sumSquares`: of the sleeps' lengths, ns². */
   "many-sleeps": { readonly threads: number; readonly count: number; sumNs: number; sumSquares: number };

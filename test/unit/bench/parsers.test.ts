@@ -48,17 +48,17 @@ describe("wrk", () => {
 
 describe("perf script", () => {
   const PERF = `swapper     0/0     [000]  3028.217063123: 
-\tffffffff821f2c2b pv_native_safe_halt
-\tffffffff821f4735 default_idle
+\tffffffff821f2c2b pv_native_safe_halt ([kernel.kallsyms])
+\tffffffff821f4735 default_idle ([kernel.kallsyms])
 
 getppid-loop 12541/12541 [001]  3028.217081456: 
-\tffffffff81308620 read_tsc
-\tffffffffc0025c07 bpf_prog_f862b899c8126801_sys_enter_getpp
-\tffffffff814bcc4e trace_call_bpf
-\t          101829 syscall
+\tffffffff81308620 read_tsc ([kernel.kallsyms])
+\tffffffffc0025c07 bpf_prog_f862b899c8126801_sys_enter_getpp (bpf_prog_f862b899c8126801_sys_enter_getpp)
+\tffffffff814bcc4e trace_call_bpf ([kernel.kallsyms])
+\t    7f0c00101829 syscall (/usr/lib/x86_64-linux-gnu/libc.so.6)
 
 two words 77/78 [001]  3029.000000001: 
-\t            124e main
+\t            124e call(int, char) const (/tmp/two words)
 
 `;
   const samples = parsePerfScript(PERF);
@@ -76,6 +76,12 @@ two words 77/78 [001]  3029.000000001:
       "trace_call_bpf",
       "syscall",
     ]);
+    expect(samples[1]!.userFiles).toEqual(["/usr/lib/x86_64-linux-gnu/libc.so.6"]);
+    expect(samples[2]).toMatchObject({
+      frames: ["call(int, char) const"],
+      userFiles: ["/tmp/two words"],
+      userOffsets: [0x124e],
+    });
   });
 
   test("the idle task is not busy; a program anywhere in the stack counts as inside BPF", () => {

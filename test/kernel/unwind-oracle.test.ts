@@ -1,0 +1,35 @@
+// User stacks held against perf's: `perf record --call-graph dwarf` copies stacks and walks them by .eh_frame in user space,
+// with code that shares nothing with ours. Both sample the same load at the same time.
+import { describe, expect, test } from "vitest";
+import { type FinalFacts, USER_STACK_ENDS } from "../../src/capture/binding.js";
+import { STACK_LOADS } from "../support/stack-loads.js";
+import { compareShares, disagreements, topEnds } from "../support/stack-shape.js";
+import { recordBoth } from "../support/unwind-oracle.js";
+
+const SECONDS = 3;
+
+const endsOf = (final: FinalFacts) =>
+  final.userStacks!.ends.map((row) => `${USER_STACK_ENDS[row.end]!} ${row.count}`).join(", ");
+
+describe.each(["nginx", "haproxy", "redis", "node", "cxx", "rust"] as const)("%s", (name) => {
+  const kind = STACK_LOADS[name];
+
+  test.skipIf(!kind.isThere())("99 of 100 stacks are whole, and their functions are perf's", async () => {
+    const load = await kind.start(SECONDS + 6);
+    try {
+      const { ours, theirs, final } = await recordBoth(load.pids, { seconds: SECONDS, ...dwarfOf(kind) });
+      expect(ours.stacks).toBeGreaterThan(100);
+      expect(theirs.stacks).toBeGreaterThan(50);
+      expect(ours.whole / ours.stacks, `${endsOf(final)}; ${topEnds(ours)}`).toBeGreaterThanOrEqual(0.99);
+      const pairs = compareShares(ours, theirs, kind.only ? { only: kind.only } : {});
+      expect(pairs.length).toBeGreaterThanOrEqual(5);
+      expect(disagreements(pairs)).toEqual([]);
+    } finally {
+      await load.stop();
+    }
+  });
+});
+
+function dwarfOf(kind: { readonly dwarfBytes?: number }): { dwarfBytes?: number } {
+  return kind.dwarfBytes === undefined ? {} : { dwarfBytes: kind.dwarfBytes };
+}
