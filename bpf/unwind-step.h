@@ -9,7 +9,8 @@
  *   lf_uw_table_of(w, table)             NULL = not loaded
  *   lf_uw_chunk_of(w, chunks, index)     words of a chunk, NULL = there is none
  *
- * Nothing that a process or a table says is believed: each index is bounded, and the walk rises or stops.
+ * Nothing that a process or a table says is believed: each index is bounded, and the walk rises or stops, but for a
+ * change of stacks; LF_MAX_FRAMES ends it anyway.
  */
 #ifndef LOWFLAME_UNWIND_STEP_H
 #define LOWFLAME_UNWIND_STEP_H
@@ -237,11 +238,11 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
   } else if (how == LF_UW_FP) {
     if (lost) return LF_UW_STOP_RULE;
     cfa = bp + (__s64)r->cfa_offset;
-  } else if (how == LF_UW_NONE) {
+  } else if (how == LF_UW_NONE || how == LF_UW_OTHER_STACK) {
     if (lost) return LF_UW_STOP_RULE;
     /* the ABI's mark of the deepest frame; in a leaf it may be any number */
     if (!bp && !w->exact) return LF_UW_WHOLE;
-    if (bp < sp || bp - sp >= LF_UW_FP_MOST || bp & 7) return w->without;
+    if (bp & 7 || (how == LF_UW_NONE && (bp < sp || bp - sp >= LF_UW_FP_MOST))) return w->without;
     cfa = bp + 16;
     span = 16;
     restore = 1;
@@ -258,7 +259,7 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
   } else {
     return LF_UW_STOP_RULE;
   }
-  if (cfa <= sp) return LF_UW_STOP_BACKWARDS;
+  if (cfa <= sp && how != LF_UW_OTHER_STACK) return LF_UW_STOP_BACKWARDS;
 
   if (r && fp == LF_UW_FP_CFA) {
     __s64 below = -(__s64)r->fp_offset;

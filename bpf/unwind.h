@@ -37,6 +37,7 @@ enum lf_uw_cfa {
   LF_UW_SIGNAL,      /* frame of a signal handler: rsp, rbp, rip of the interrupted code lie in struct sigcontext */
   LF_UW_END,         /* the return address is undefined, or already popped: first frame of a thread */
   LF_UW_UNSUPPORTED, /* a rule that this walker does not have */
+  LF_UW_OTHER_STACK, /* rbp + 16, on whatever stack rbp points to: the function has changed stacks */
 };
 enum lf_uw_fp {
   LF_UW_FP_SAME = 0, /* rbp is as it was */

@@ -82,7 +82,8 @@ int PrintVdso() {
 }
 
 int PrintRules(const char* file, char** addresses, int root) {
-  static const char* const kCfa[] = {"none", "sp", "fp", "plt", "derefSp", "derefFp", "signal", "end", "unsupported"};
+  static const char* const kCfa[] = {"none",    "sp",     "fp",  "plt",         "derefSp",
+                                     "derefFp", "signal", "end", "unsupported", "otherStack"};
   static const char* const kFp[] = {"same", "cfa", "derefFp", "lost"};
   UnwindRules rules;
   UniqueFd fd(open(file, O_RDONLY | O_CLOEXEC));

@@ -115,25 +115,38 @@ bool ReadSection(const ElfBytes& elf, const Elf64_Shdr& section, const char* nam
   return true;
 }
 
-// By the section table; `why` stays empty if there is no such section.
-bool FindSection(const ElfBytes& elf, const Elf64_Ehdr& header, bool debug, FrameSection* out, std::string* why) {
+// Reads the section table. False: there is none that can be read.
+bool ReadSections(const ElfBytes& elf, const Elf64_Ehdr& header, std::vector<Elf64_Shdr>* sections,
+                  std::string* names) {
   size_t count = header.e_shnum;
   if (!count || count > kMaxSections || header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shstrndx >= count)
     return false;
   if (!Within(header.e_shoff, count * sizeof(Elf64_Shdr), elf.size())) return false;
-  std::vector<Elf64_Shdr> sections(count);
-  if (!elf.Read(sections.data(), count * sizeof(Elf64_Shdr), header.e_shoff)) return false;
-  const Elf64_Shdr& table = sections[header.e_shstrndx];
+  sections->resize(count);
+  if (!elf.Read(sections->data(), count * sizeof(Elf64_Shdr), header.e_shoff)) return false;
+  const Elf64_Shdr& table = (*sections)[header.e_shstrndx];
   if (table.sh_size > kMaxNames || !Within(table.sh_offset, table.sh_size, elf.size())) return false;
-  std::string names(table.sh_size, 0);
-  if (!elf.Read(&names[0], names.size(), table.sh_offset)) return false;
+  names->assign(table.sh_size, 0);
+  return elf.Read(&(*names)[0], names->size(), table.sh_offset);
+}
+
+// The name of a section that has content; nullptr otherwise.
+const char* NameOf(const Elf64_Shdr& section, const std::string& names) {
+  if (section.sh_type == SHT_NOBITS || section.sh_type == SHT_NULL || section.sh_name >= names.size()) return nullptr;
+  return section.sh_size ? names.c_str() + section.sh_name : nullptr;
+}
+
+// By the section table; `why` stays empty if there is no such section.
+bool FindSection(const ElfBytes& elf, const Elf64_Ehdr& header, bool debug, FrameSection* out, std::string* why) {
+  std::vector<Elf64_Shdr> sections;
+  std::string names;
+  if (!ReadSections(elf, header, &sections, &names)) return false;
   const char* wanted = debug ? ".debug_frame" : ".eh_frame";
   for (const Elf64_Shdr& section : sections) {
-    if (section.sh_type == SHT_NOBITS || section.sh_type == SHT_NULL || section.sh_name >= names.size()) continue;
-    const char* name = names.c_str() + section.sh_name;
+    const char* name = NameOf(section, names);
+    if (!name) continue;
     bool old_packed = debug && !strcmp(name, ".zdebug_frame");
-    if (strcmp(name, wanted) && !old_packed) continue;
-    if (section.sh_size) return ReadSection(elf, section, wanted, old_packed, out, why);
+    if (!strcmp(name, wanted) || old_packed) return ReadSection(elf, section, wanted, old_packed, out, why);
   }
   return false;
 }
@@ -226,6 +239,30 @@ bool ReadFrames(const ElfBytes& elf, bool debug, FrameSection* out, std::string*
   out->debug = debug;
   if (!found && why->empty()) *why = debug ? "it has no .debug_frame" : "it has no .eh_frame";
   return found;
+}
+
+bool ReadNamed(const ElfBytes& elf, const char* name, FrameSection* out) {
+  Elf64_Ehdr header;
+  std::vector<Elf64_Shdr> sections;
+  std::string names, why;
+  if (!ReadHeader(elf, &header, &why) || !ReadSections(elf, header, &sections, &names)) return false;
+  for (const Elf64_Shdr& section : sections) {
+    const char* own = NameOf(section, names);
+    if (own && !strcmp(own, name)) return ReadSection(elf, section, name, false, out, &why);
+  }
+  return false;
+}
+
+uint64_t AddressOfNamed(const ElfBytes& elf, const char* name) {
+  Elf64_Ehdr header;
+  std::vector<Elf64_Shdr> sections;
+  std::string names, why;
+  if (!ReadHeader(elf, &header, &why) || !ReadSections(elf, header, &sections, &names)) return 0;
+  for (const Elf64_Shdr& section : sections) {
+    const char* own = NameOf(section, names);
+    if (own && !strcmp(own, name)) return section.sh_addr;
+  }
+  return 0;
 }
 
 }  // namespace lowflame

@@ -40,5 +40,9 @@ bool ReadText(const ElfBytes& elf, std::vector<TextRange>* text, std::string* wh
 // Reads .eh_frame or .debug_frame. Without sections .eh_frame is found by its program header. False, and why, if there
 // is none, or none that can be read.
 bool ReadFrames(const ElfBytes& elf, bool debug, FrameSection* out, std::string* why);
+// Any other section by its name. False: there is none, or none that can be read.
+bool ReadNamed(const ElfBytes& elf, const char* name, FrameSection* out);
+// File address of a section's first byte; 0 = there is none.
+uint64_t AddressOfNamed(const ElfBytes& elf, const char* name);
 
 }  // namespace lowflame

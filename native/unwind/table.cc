@@ -8,6 +8,7 @@
 #include "../symbols/elf_header.h"
 #include "elf_frames.h"
 #include "frame_entries.h"
+#include "go_functions.h"
 #include "pages.h"
 
 namespace lowflame {
@@ -45,12 +46,13 @@ class Builder {
     }
     table->functions = entries.fdes().size();
     table->functions_left_out = entries.left_out();
-    if (entries.fdes().empty()) {
+    const std::vector<GoFunction> go = FindGoFunctions(elf_, text_);
+    if (entries.fdes().empty() && go.empty()) {
       table->why = has_eh ? "its .eh_frame tells nothing about its code" : eh_why;
       if (eh_why == "it has no .eh_frame" && !debug_why.empty()) table->why = "it has no .eh_frame, and " + debug_why;
       return;
     }
-    Write(entries, rules, table);
+    Write(entries, go, rules, table);
   }
 
  private:
@@ -63,25 +65,56 @@ class Builder {
     return static_cast<bool>(FindDebugFile(root_, "", build_id, DebugLink(), use));
   }
 
-  void Write(const FrameEntries& entries, UnwindRules* rules, UnwindTable* table) {
-    const std::vector<Fde>& fdes = entries.fdes();
-    uint64_t first = base_ + PageOf(fdes.front().begin), end = base_ + fdes.back().end;
+  // A function whose rules come from its entry, or which has the one that is known of it.
+  struct Piece {
+    uint32_t begin, end;
+    const Fde* fde;
+    const lf_uw_rule* rule;
+  };
+
+  // By address; entries that overlap with what is known otherwise are out.
+  std::vector<Piece> PiecesOf(const FrameEntries& entries, const std::vector<GoFunction>& go) const {
+    std::vector<Piece> pieces;
+    auto known = go.begin();
+    auto add_known = [&](uint64_t until) {
+      for (; known != go.end() && known->begin - base_ < until; ++known)
+        pieces.push_back({static_cast<uint32_t>(known->begin - base_), static_cast<uint32_t>(known->end - base_),
+                          nullptr, &known->rule});
+    };
+    for (const Fde& fde : entries.fdes()) {
+      add_known(fde.end);
+      if (pieces.empty() || pieces.back().end <= fde.begin) pieces.push_back({fde.begin, fde.end, &fde, nullptr});
+    }
+    add_known(~uint64_t{0});
+    return pieces;
+  }
+
+  void Write(const FrameEntries& entries, const std::vector<GoFunction>& go, UnwindRules* rules, UnwindTable* table) {
+    const std::vector<Piece> pieces = PiecesOf(entries, go);
+    uint64_t first = base_ + PageOf(pieces.front().begin), end = base_ + pieces.back().end;
     table->file.first = first;
     TableWriter out(static_cast<uint32_t>((end - first + LF_UW_PAGE_BYTES - 1) >> LF_UW_PAGE_SHIFT), rules, table);
-    for (size_t i = 0; i < fdes.size(); i++) {
-      const Fde& fde = fdes[i];
-      const FrameSection& section = fde.debug ? debug_ : eh_;
-      const uint8_t* instructions = section.bytes.data() + fde.instructions_at;
-      FdeCode code{base_ + fde.begin, base_ + fde.end, first, Bytes(instructions, instructions + fde.instructions_size),
-                   section.address + fde.instructions_at};
-      RunFde(entries.cie(fde), code, &out);
-      bool last = i + 1 == fdes.size();
-      if (last || fdes[i + 1].begin - fde.end > kPadding) out.AddNone(code.end - first);
+    for (size_t i = 0; i < pieces.size(); i++) {
+      const Piece& piece = pieces[i];
+      if (piece.rule)
+        out.Add(base_ + piece.begin - first, *piece.rule);
+      else
+        Run(entries, *piece.fde, first, &out);
+      bool last = i + 1 == pieces.size();
+      if (last || pieces[i + 1].begin - piece.end > kPadding) out.AddNone(base_ + piece.end - first);
     }
     if (out.Finish()) return;
     table->words.clear();
     table->file = lf_uw_file{};
     table->why = "its table would be larger than 64 MiB";
+  }
+
+  void Run(const FrameEntries& entries, const Fde& fde, uint64_t first, TableWriter* out) const {
+    const FrameSection& section = fde.debug ? debug_ : eh_;
+    const uint8_t* instructions = section.bytes.data() + fde.instructions_at;
+    FdeCode code{base_ + fde.begin, base_ + fde.end, first, Bytes(instructions, instructions + fde.instructions_size),
+                 section.address + fde.instructions_at};
+    RunFde(entries.cie(fde), code, out);
   }
 
   const ElfBytes& elf_;

@@ -1,5 +1,5 @@
-// Computes at the bottom of every kind of stack that an optimizing C++ compiler makes, some 100 us each, in a thread and in
-// main: for walkers to be held against one another. Built as distributions build, without frame pointers.
+// Computes at the bottom of every kind of stack that an optimizing C++ compiler makes, some 100 us each, in a thread
+// and in main: for walkers to be held against one another. Built as distributions build, without frame pointers.
 //
 //   stack-shapes [--ms 2000] [--hold]
 #include <alloca.h>

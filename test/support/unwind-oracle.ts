@@ -17,7 +17,7 @@ export interface BothShapes {
 
 /** Not a multiple of one another, nor of anything that a load does in step with the clock. */
 const OURS_HZ = 997;
-const THEIRS_HZ = 599;
+const THEIRS_HZ = 299;
 /** On a crowded machine some tables come after the recording has begun, which has tests of its own: we wait so long at most. */
 const SETTLE_MS = 4000;
 const SETTLED_STACKS = 30;
@@ -63,7 +63,7 @@ export async function recordBoth(
     const names = new Map<string, string>();
     const settled = raw.of(own).filter(({ timeNs }) => Number(start.startMonotonicNs) + timeNs >= from);
     const ours = shapeOf(settled.map((stack) => oursOf(stack, ranges, names)));
-    const theirs = shapeOf(samples.map((s) => theirsOf(s, ranges, names)));
+    const theirs = shapeOf(samples.map((s) => theirsOf(s, options.dwarfBytes === undefined, ranges, names)));
     return { ours, theirs, final };
   } catch (error) {
     await perf.child.stop("SIGKILL");
@@ -90,9 +90,6 @@ function functionAt(
   return names.get(key);
 }
 
-/** A caller's address is that behind its call, which may be another function's. */
-const within = (address: number, i: number) => (i ? address - 1 : address);
-
 function oursOf(stack: RawStack, ranges: FunctionRanges, names: Map<string, string>): OneStack {
   const last = stack.frames.at(-1)!;
   return {
@@ -101,14 +98,19 @@ function oursOf(stack: RawStack, ranges: FunctionRanges, names: Map<string, stri
     whole: isWhole(stack) || isThreadEntry(last.name),
     outermost: `${last.name} (${basename(last.module)}+0x${last.offset.toString(16)})`,
     functions: named(
-      stack.frames.map((f, i) =>
-        f.module === "[jit]" ? f.name : functionAt(ranges, names, f.module, within(f.offset, i), f.name),
+      stack.frames.map((f) =>
+        f.module === "[jit]" ? f.name : functionAt(ranges, names, f.module, f.offset, f.name),
       ),
     ),
   };
 }
 
-function theirsOf(sample: PerfSample, ranges: FunctionRanges, names: Map<string, string>): OneStack {
+function theirsOf(
+  sample: PerfSample,
+  byFramePointer: boolean,
+  ranges: FunctionRanges,
+  names: Map<string, string>,
+): OneStack {
   const user = sample.frames.slice(-sample.userFiles.length);
   const [last, file] = [user.at(-1)!, sample.userFiles.at(-1)!];
   return {
@@ -119,7 +121,9 @@ function theirsOf(sample: PerfSample, ranges: FunctionRanges, names: Map<string,
     functions: named(
       user.map((name, i) => {
         if (/^perf-\d+\.map$/.test(basename(sample.userFiles[i]!))) return name;
-        return functionAt(ranges, names, sample.userFiles[i]!, within(sample.userOffsets[i]!, i), name);
+        // the address behind a call, which may be another function's; walks by .eh_frame give the call
+        const offset = sample.userOffsets[i]! - (byFramePointer && i ? 1 : 0);
+        return functionAt(ranges, names, sample.userFiles[i]!, offset, name);
       }),
     ),
   };

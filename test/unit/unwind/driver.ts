@@ -36,7 +36,17 @@ export interface TableFacts {
 }
 /** A rule of bpf/unwind.h. */
 export interface Rule {
-  readonly cfa: "none" | "sp" | "fp" | "plt" | "derefSp" | "derefFp" | "signal" | "end" | "unsupported";
+  readonly cfa:
+    | "none"
+    | "sp"
+    | "fp"
+    | "plt"
+    | "derefSp"
+    | "derefFp"
+    | "signal"
+    | "end"
+    | "unsupported"
+    | "otherStack";
   readonly cfaOffset: number;
   readonly cfaAdd: number;
   readonly fp: "same" | "cfa" | "derefFp" | "lost";

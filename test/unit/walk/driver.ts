@@ -32,6 +32,7 @@ export const Cfa = {
   signal: 6,
   end: 7,
   unsupported: 8,
+  otherStack: 9,
 };
 /** lf_uw_fp, likewise. */
 export const Fp = { same: 0, cfa: 1, derefFp: 2, lost: 3 };

@@ -1,7 +1,7 @@
 // The walker of user stacks, one kind of frame at a time: stacks and tables are made here.
 import { beforeAll, describe, expect, test } from "vitest";
 import { BUILD_MS, buildWalker, Cfa, Fp } from "./driver.js";
-import { at, END, inside, JUNK, machine, STACK } from "./synthetic.js";
+import { at, END, inside, JUNK, machine, NEVER, STACK } from "./synthetic.js";
 
 beforeAll(buildWalker, BUILD_MS);
 
@@ -153,6 +153,29 @@ describe("other frames", () => {
       stop: "whole",
       frames: [inside(0), inside(1), inside(2)],
     });
+  });
+
+  test.each([
+    ["below", -(1n << 30n)],
+    ["far above", 1n << 40n],
+  ])("a function that has changed stacks: rbp leads back, to one %s", (_, distance) => {
+    const other = STACK + distance;
+    const m = machine(
+      [{ cfa: Cfa.sp, cfaOffset: 16 }, { cfa: Cfa.otherStack }, { cfa: Cfa.sp, cfaOffset: 24 }, END],
+      [JUNK, inside(1), NEVER],
+    );
+    m.stack(other, new Uint8Array(new BigUint64Array([at(7), inside(2), JUNK, JUNK, inside(3)]).buffer));
+    const walked = m.walk({ ip: inside(0), sp: STACK, bp: other });
+    expect(walked).toMatchObject({
+      stop: "whole",
+      frames: [inside(0), inside(1), inside(2), inside(3)],
+    });
+    expect(m.walk({ ip: inside(1), sp: STACK, bp: other + 4n })).toMatchObject({ stop: "no rule" });
+  });
+
+  test("stacks that lead to one another end at the most frames", () => {
+    const m = machine([{ cfa: Cfa.otherStack }], [STACK + 16n, inside(0), STACK, inside(0)]);
+    expect(m.walk({ ip: inside(0), sp: STACK, bp: STACK })).toMatchObject({ stop: "depth" });
   });
 
   test("a stack that is not aligned is read all the same", () => {
