@@ -69,7 +69,8 @@ static __always_inline struct lf_lock_area* lock_area(__u32 cpu) {
   return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 }
 
-/* Without flags: a semaphore (__down_common in kernel/locking/semaphore.c), whose waiters sleep as those of a mutex do. */
+/* Without flags: a semaphore (__down_common in kernel/locking/semaphore.c), whose waiters sleep as those of a mutex do.
+ */
 static __always_inline __u32 lf_lock_kind(__u32 flags) {
   if (flags & LCB_F_MUTEX || !flags) return LF_LOCK_MUTEX;
   if (flags & LCB_F_PERCPU) return flags & LCB_F_WRITE ? LF_LOCK_PERCPU_WRITE : LF_LOCK_PERCPU_READ;

@@ -11,8 +11,8 @@
 namespace lowflame {
 
 // While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine. That is too
-// much where programs run at every system call: then they are on for the first five seconds and some 40 ms of each second after that,
-// and what was counted is scaled to the whole.
+// much where programs run at every system call: then they are on for the first five seconds and some 40 ms of each
+// second after that, and what was counted is scaled to the whole.
 class Statistics {
  public:
   // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).

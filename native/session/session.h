@@ -388,8 +388,7 @@ class Session {
 
   std::atomic<uint64_t> samples_{0}, stacks_{0}, lost_{0};
   uint64_t queue_full_ = 0, perf_lost_ = 0, perf_throttled_ = 0, halves_missing_ = 0, halves_orphaned_ = 0;
-  uint64_t halves_by_chain_ = 0;
-  uint64_t hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
+  uint64_t halves_by_chain_ = 0, hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
   PerfDrain scratch_;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;
   std::map<int64_t, RunQueueRow> in_progress_run_queue_;

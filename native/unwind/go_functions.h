@@ -1,4 +1,5 @@
-// Functions of Go's runtime that change stacks, or begin one: their call frame information, where there is any, is wrong.
+// Functions of Go's runtime that change stacks, or begin one: their call frame information, where there is any, is
+// wrong.
 #pragma once
 
 #include <cstdint>

@@ -53,10 +53,10 @@ test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async 
 });
 
 test("of the first stacks of a recording under load 99 of 100 are whole", async () => {
-  const load = runWrk(nginx.url, { seconds: 4, connections: 32 });
+  const load = startWrk(nginx.url, { seconds: 60, connections: 32 });
   await sleep(500);
   const { profile, events, final } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(2_000));
-  await load;
+  await load.stop();
   const pids = nginx.pids();
   const seen: { timeNs: number; whole: boolean }[] = [];
   for (const samples of events.flatMap((e) => (e.type === "batch" ? e.batch.samples : [])))
