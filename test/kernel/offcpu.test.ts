@@ -138,7 +138,7 @@ for (const without of [[], ["sched_exit_tp"]])
 const SIGMAS = 4;
 
 for (const without of [[], ["sched_exit_tp"]])
-  for (const threshold of [100_000, 1_000_000, 20_000_000])
+  for (const threshold of without.length ? [20_000_000] : [100_000, 20_000_000])
     test(`weights are unbiased: tens of thousands of short sleeps add up to the exact total, threshold ${threshold} ns${without.length ? ", without sched_exit_tp" : ""}`, async () => {
       const program = await startProgram("many-sleeps", { hold: true });
       const recorded = await recordWhile(

@@ -11,24 +11,16 @@ const SECONDS = 2.5;
 const endsOf = (final: FinalFacts) =>
   final.userStacks!.ends.map((row) => `${USER_STACK_ENDS[row.end]!} ${row.count}`).join(", ");
 
-describe.each(["nginx", "haproxy", "redis", "node", "cxx", "rust", "go"] as const)("%s", (name) => {
+// the others of STACK_LOADS take longer than they tell: any of them can be put here
+const KINDS = ["nginx", "node", "cxx", "go"] as const;
+
+describe.each(KINDS)("%s", (name) => {
   const kind = STACK_LOADS[name];
 
-  test.skipIf(!kind.isThere())("99 of 100 stacks are whole, and their functions are perf's", async () => {
+  test("99 of 100 stacks are whole, and their functions are perf's", async () => {
     const load = await kind.start(SECONDS + 6);
     try {
       const { ours, theirs, final } = await recordBoth(load.pids, { seconds: SECONDS, ...dwarfOf(kind) });
-      console.log(
-        name,
-        ours.stacks,
-        ours.whole,
-        topEnds(ours),
-        theirs.stacks,
-        theirs.whole,
-        topEnds(theirs),
-        endsOf(final),
-        compareShares(ours, theirs, kind.only ? { only: kind.only } : {}),
-      );
       expect(ours.stacks).toBeGreaterThan(100);
       expect(theirs.stacks).toBeGreaterThan(50);
       expect(ours.whole / ours.stacks, `${endsOf(final)}; ${topEnds(ours)}`).toBeGreaterThanOrEqual(0.99);

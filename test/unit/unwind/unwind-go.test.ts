@@ -1,6 +1,6 @@
 // Functions of Go's runtime that change stacks, found by .gopclntab: in files made here, and in a real program, stripped as
 // most are.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -106,37 +106,32 @@ describe("a Go program", () => {
   });
 });
 
-const hasGo = spawnSync("go", ["version"]).status === 0;
-test.skipIf(!hasGo)(
-  "a real one, with its tables and stripped of them",
-  () => {
-    const source = join(repositoryRoot(), "test/programs/go-stacks.go");
-    for (const [name, flags] of [
-      ["whole", []],
-      ["stripped", ["-ldflags=-s -w"]],
-    ] as const) {
-      const file = join(dir, name);
-      execFileSync("go", ["build", ...flags, "-o", file, source], {
-        env: { ...process.env, CGO_ENABLED: "0" },
-        stdio: "pipe",
-      });
-      const symbols = labels(join(dir, "whole"));
-      // code is at the same addresses, symbols or not
-      const of = (label: string) => symbols.get(label) ?? symbols.get(`${label}.abi0`)!;
-      const addresses = [
-        "runtime.systemstack",
-        "runtime.morestack",
-        "time.now",
-        "runtime.goexit",
-        "runtime.mcall",
-      ];
-      expect(
-        rules(
-          file,
-          addresses.map((label) => of(label) + 1),
-        ).map((rule) => rule.cfa),
-      ).toEqual(["otherStack", "otherStack", "otherStack", "end", "end"]);
-    }
-  },
-  120_000,
-);
+test("a real one, with its tables and stripped of them", () => {
+  const source = join(repositoryRoot(), "test/programs/go-stacks.go");
+  for (const [name, flags] of [
+    ["whole", []],
+    ["stripped", ["-ldflags=-s -w"]],
+  ] as const) {
+    const file = join(dir, name);
+    execFileSync("go", ["build", ...flags, "-o", file, source], {
+      env: { ...process.env, CGO_ENABLED: "0" },
+      stdio: "pipe",
+    });
+    const symbols = labels(join(dir, "whole"));
+    // code is at the same addresses, symbols or not
+    const of = (label: string) => symbols.get(label) ?? symbols.get(`${label}.abi0`)!;
+    const addresses = [
+      "runtime.systemstack",
+      "runtime.morestack",
+      "time.now",
+      "runtime.goexit",
+      "runtime.mcall",
+    ];
+    expect(
+      rules(
+        file,
+        addresses.map((label) => of(label) + 1),
+      ).map((rule) => rule.cfa),
+    ).toEqual(["otherStack", "otherStack", "otherStack", "end", "end"]);
+  }
+}, 120_000);
