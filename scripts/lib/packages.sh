@@ -30,7 +30,6 @@ redis-cli                                redis-tools
 wrk                                      wrk
 perf                                     linux-perf
 bpftrace                                 bpftrace
-go                                       golang-go
 /usr/bin/chromium                        chromium
 /usr/share/fonts/*/dejavu/DejaVuSans.ttf fonts-dejavu-core
 qemu-system-x86_64                       qemu-system-x86

@@ -169,7 +169,7 @@ test("a healthy haproxy, and redis whose main thread parks its I/O threads at mu
   try {
     const { profile } = await recordWhile({ sources, filters: { pids: redis.pids() } }, async () => {
       // one client that sends many at once: the main thread computes, and wants no help
-      const load = ["-p", String(redis.port), "-t", "set", "-n", "600000", "-c", "1", "-P", "64", "-q"];
+      const load = ["-p", String(redis.port), "-t", "set", "-n", "250000", "-c", "1", "-P", "64", "-q"];
       await run("redis-benchmark", load);
     });
     // parked for long, by an owner that runs: what would be told if nobody knew better
@@ -181,7 +181,7 @@ test("a healthy haproxy, and redis whose main thread parks its I/O threads at mu
     ).toEqual([]);
     // a load that leaves the main thread waiting for events with the mutexes held
     const busy = await recordWhile({ sources, filters: { pids: redis.pids() } }, async () => {
-      await run("redis-benchmark", ["-p", String(redis.port), "-t", "set", "-n", "20000", "-c", "20", "-q"]);
+      await run("redis-benchmark", ["-p", String(redis.port), "-t", "set", "-n", "8000", "-c", "20", "-q"]);
       await sleep(2500);
     });
     expect(

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { OFFCPU_STATES } from "../../src/capture/binding.js";
 import { hertz } from "../../src/model/units.js";
 import { makeCgroup, type TemporaryCgroup } from "../support/cgroups.js";
+import { olderToo } from "../support/older-kernels.js";
 import { startProgram } from "../support/programs.js";
 import { type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
@@ -62,7 +63,7 @@ test("--cgroup keeps what runs below that directory", async () => {
   );
 });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`--cgroup keeps that group and those below it, not others with a like name${without.length ? ", without sched_exit_tp" : ""}`, async () => {
     const a = makeCgroup("lowflame-filter-a");
     const x = makeCgroup("lowflame-filter-x");
@@ -132,7 +133,7 @@ test("--cpu keeps what happens on that CPU", async () => {
   expect(final.samplesPerCpu.map((c) => c.cpu)).toEqual([1]);
 });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`--cpu: a thread that went to another CPU and runs there does not wait on the first${without.length ? ", without sched_exit_tp" : ""}`, async () => {
     const program = await startProgram("cpu-hopper", { hold: true });
     const { profile, final } = await recordWhile(

@@ -1,8 +1,10 @@
 // Waits for futexes: recognised, counted, measured and told apart against programs that counted them themselves.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { conditionLocks } from "../../src/analysis/futex-conditions.js";
 import { FIRST_FUTEX_KIND, LOCK_KINDS, OFFCPU_STATES } from "../../src/capture/binding.js";
+import { hasRust } from "../support/compilers.js";
+import { olderToo } from "../support/older-kernels.js";
 import { type Results, startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
@@ -122,7 +124,7 @@ for (const without of [[], ["sched_exit_tp"]]) {
   });
 }
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`locks that no value 2 tells, and what looks like them, ${without.length ? "without" : "with"} sched_exit_tp`, async () => {
     const program = await startProgram("word-locks", { hold: true });
     const recorded = await recordWhile(
@@ -160,7 +162,7 @@ for (const without of [[], ["sched_exit_tp"]])
   });
 
 // word-locks does what it does; where there is a compiler, the real ones as well
-const withRust = spawnSync("rustc", ["--version"]).status === 0 ? test : () => undefined;
+const withRust = hasRust ? test : () => undefined;
 
 withRust("the locks of Rust's own standard library are locks, its parked thread is none", async () => {
   const program = await startProgram("rust-locks", { hold: true });
@@ -224,7 +226,7 @@ test("who still waits at the end is charged, and so is a wait that began before 
   }
 });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`a thread that waits for something else by the time it is looked at makes no futex up${without.length ? ", without sched_exit_tp" : ""}`, async () => {
     const program = await startProgram("futex-turns");
     try {

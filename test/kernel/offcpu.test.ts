@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { OFFCPU_STATES } from "../../src/capture/binding.js";
 import { bytes, ns } from "../../src/model/units.js";
 import { Child } from "../support/children.js";
+import { olderToo } from "../support/older-kernels.js";
 import { schedstat, stateOf } from "../support/proc.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
@@ -106,7 +107,7 @@ test("threads that sleep all the time are charged in full, with kernel and user 
   }
 });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`a wait that began before the recording keeps its state${without.length ? ", without sched_exit_tp" : ""}`, async () => {
     const vfork = await startProgram("vfork-wait", { args: ["--ms", "3000"] });
     const stopped = Child.start(["sleep", "60"]);
@@ -137,7 +138,7 @@ for (const without of [[], ["sched_exit_tp"]])
 /** How far off the truth may be, in standard deviations: 6 in 100,000 runs of a right sampler are further off. */
 const SIGMAS = 4;
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   for (const threshold of without.length ? [20_000_000] : [100_000, 20_000_000])
     test(`weights are unbiased: tens of thousands of short sleeps add up to the exact total, threshold ${threshold} ns${without.length ? ", without sched_exit_tp" : ""}`, async () => {
       const program = await startProgram("many-sleeps", { hold: true });
@@ -194,7 +195,7 @@ test("run-queue wait is what the kernel's own account says", async () => {
   expect(sum(row.buckets, (b) => b)).toBe(row.count);
 });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   for (const since of ["the beginning of the recording", "before it"])
     test(`a runnable thread that gets no CPU waits for one, since ${since}${without.length ? ", without sched_exit_tp" : ""}`, async () => {
       // SCHED_IDLE beside two busy loops on its only CPU: it gets some thousandths of it at most
@@ -238,7 +239,7 @@ for (const without of [[], ["sched_exit_tp"]])
       }
     });
 
-for (const without of [[], ["sched_exit_tp"]])
+for (const without of olderToo(["sched_exit_tp"]))
   test(`no wait is longer than its thread has lived, also where threads find no slot${without.length ? ", without sched_exit_tp" : ""}`, async () => {
     const head = 1000; // ms; what is charged from the beginning of the recording shows
     let pid = 0;

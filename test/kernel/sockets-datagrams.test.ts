@@ -1,10 +1,11 @@
 // Datagrams by address: each goes to the end that the call, or the message, names.
 import { expect, test } from "vitest";
 import { ENDPOINT_ROLES } from "../../src/capture/binding.js";
+import { olderToo } from "../support/older-kernels.js";
 import { startProgram } from "../support/programs.js";
 import { recordWhile } from "../support/record.js";
 
-for (const without of [[], ["sched_exit_tp", "bpf_rdonly_cast"]])
+for (const without of olderToo(["sched_exit_tp", "bpf_rdonly_cast"]))
   test(`unix datagrams come under the name that they were sent to${without.length ? ", on an older kernel" : ""}`, async () => {
     const program = await startProgram("socket-datagrams", { hold: true });
     const recorded = await recordWhile({ sources: ["sockets"], without }, async () => {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { hertz } from "../../src/model/units.js";
 import { Child } from "../support/children.js";
+import { hasGo } from "../support/compilers.js";
 import { recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
 const dir = mkdtempSync(join(tmpdir(), "lowflame-stripped-"));
@@ -51,13 +52,14 @@ async function record(command: string, functionName: RegExp) {
   }
 }
 
-test("a Go program that its linker stripped", async () => {
-  writeFileSync(join(dir, "main.go"), GO);
-  writeFileSync(join(dir, "go.mod"), "module example.org/burns\n\ngo 1.18\n");
-  const file = join(dir, "go-burns");
-  execFileSync("go", ["build", "-ldflags=-s -w", "-o", file, "."], { cwd: dir, stdio: "pipe" });
-  expect(await shareOf(file, /^main\.\(\*Server\)\.Work$/)).toBeGreaterThan(0.8);
-});
+if (hasGo)
+  test("a Go program that its linker stripped", async () => {
+    writeFileSync(join(dir, "main.go"), GO);
+    writeFileSync(join(dir, "go.mod"), "module example.org/burns\n\ngo 1.18\n");
+    const file = join(dir, "go-burns");
+    execFileSync("go", ["build", "-ldflags=-s -w", "-o", file, "."], { cwd: dir, stdio: "pipe" });
+    expect(await shareOf(file, /^main\.\(\*Server\)\.Work$/)).toBeGreaterThan(0.8);
+  });
 
 test("a stripped program, and the same with mini debug info", async () => {
   const whole = join(dir, "whole");

@@ -2,6 +2,7 @@
 // with code that shares nothing with ours. Both sample the same load at the same time.
 import { describe, expect, test } from "vitest";
 import { type FinalFacts, USER_STACK_ENDS } from "../../src/capture/binding.js";
+import { hasGo } from "../support/compilers.js";
 import { STACK_LOADS } from "../support/stack-loads.js";
 import { compareShares, disagreements, topEnds } from "../support/stack-shape.js";
 import { recordBoth } from "../support/unwind-oracle.js";
@@ -12,7 +13,7 @@ const endsOf = (final: FinalFacts) =>
   final.userStacks!.ends.map((row) => `${USER_STACK_ENDS[row.end]!} ${row.count}`).join(", ");
 
 // the others of STACK_LOADS take longer than they tell: any of them can be put here
-const KINDS = ["nginx", "node", "cxx", "go"] as const;
+const KINDS = ["nginx", "node", "cxx", ...(hasGo ? (["go"] as const) : [])] as const;
 
 describe.each(KINDS)("%s", (name) => {
   const kind = STACK_LOADS[name];

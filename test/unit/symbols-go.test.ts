@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hasGo } from "../support/compilers.js";
 import { buildSanitizedDriver, readSafely } from "../support/symbols-sanitized.js";
 import { type GoLayout, type GoTable, goTable } from "./helpers/go-table.js";
 import { BUILD_MS, buildDriver, compileNamed, namesInFile } from "./symbols/driver.js";
@@ -46,8 +47,9 @@ function withoutSections(file: string): string {
   return `${file}-no-sections`;
 }
 
-describe("programs of a real Go compiler", () => {
-  const SOURCE = `package main
+if (hasGo)
+  describe("programs of a real Go compiler", () => {
+    const SOURCE = `package main
 
 type Server struct{ calls int }
 
@@ -59,100 +61,100 @@ func twice[T int | float64](x T) T { return x + x }
 
 func main() { println(new(Server).Serve(3), twice(1.5)) }
 `;
-  const CGO = SOURCE.replace(
-    "package main",
-    'package main\n\n// __attribute__((noinline)) static int in_c(int x) { return x * 3; }\nimport "C"',
-  ).replace("println(", "println(C.in_c(1), ");
-  const LAYOUTS: Readonly<Record<string, readonly string[]>> = {
-    static: [],
-    pie: ["-buildmode=pie"],
-    "of another linker": ["-ldflags=-linkmode=external"],
-    "pie of another linker": ["-buildmode=pie", "-ldflags=-linkmode=external"],
-  };
-  const built = new Map<string, string>();
-  beforeAll(() => {
-    for (const [name, flags] of Object.entries(LAYOUTS)) {
-      const folder = join(dir, name.replace(/ /g, "-"));
-      mkdirSync(folder);
-      writeFileSync(join(folder, "main.go"), flags.some((f) => f.includes("external")) ? CGO : SOURCE);
-      writeFileSync(join(folder, "go.mod"), "module example.org/named\n\ngo 1.18\n");
-      const file = join(folder, "program");
-      execFileSync("go", ["build", ...flags, "-o", file, "."], { cwd: folder, stdio: "pipe" });
-      built.set(name, file);
+    const CGO = SOURCE.replace(
+      "package main",
+      'package main\n\n// __attribute__((noinline)) static int in_c(int x) { return x * 3; }\nimport "C"',
+    ).replace("println(", "println(C.in_c(1), ");
+    const LAYOUTS: Readonly<Record<string, readonly string[]>> = {
+      static: [],
+      pie: ["-buildmode=pie"],
+      "of another linker": ["-ldflags=-linkmode=external"],
+      "pie of another linker": ["-buildmode=pie", "-ldflags=-linkmode=external"],
+    };
+    const built = new Map<string, string>();
+    beforeAll(() => {
+      for (const [name, flags] of Object.entries(LAYOUTS)) {
+        const folder = join(dir, name.replace(/ /g, "-"));
+        mkdirSync(folder);
+        writeFileSync(join(folder, "main.go"), flags.some((f) => f.includes("external")) ? CGO : SOURCE);
+        writeFileSync(join(folder, "go.mod"), "module example.org/named\n\ngo 1.18\n");
+        const file = join(folder, "program");
+        execFileSync("go", ["build", ...flags, "-o", file, "."], { cwd: folder, stdio: "pipe" });
+        built.set(name, file);
+      }
+    }, 300_000);
+    /** The program with symbols, and a copy without. */
+    function pair(name: string): { whole: string; stripped: string } {
+      const whole = built.get(name)!;
+      execFileSync("strip", ["-o", `${whole}-stripped`, whole]);
+      return { whole, stripped: `${whole}-stripped` };
     }
-  }, 300_000);
-  /** The program with symbols, and a copy without. */
-  function pair(name: string): { whole: string; stripped: string } {
-    const whole = built.get(name)!;
-    execFileSync("strip", ["-o", `${whole}-stripped`, whole]);
-    return { whole, stripped: `${whole}-stripped` };
-  }
-  /** Compares each Go function's first byte with Go's nm. */
-  function compare(whole: string, stripped: string): number {
-    const offset = offsets(whole);
-    const all = functionsOf("go", "tool", "nm", whole).filter(
-      (s) => /^[\w/]+\.[^ ]/.test(s.name) && !/^runtime\.e?text$|\.cold$/.test(s.name),
-    );
-    const { names, refused } = namesInFile(
-      stripped,
-      all.map((s) => offset(s.address)),
-    );
-    const wrong = all.flatMap((s, i) =>
-      all.some((other) => other.address === s.address && plain(other.name) === names[i])
-        ? []
-        : [`${s.name} is called ${names[i]}`],
-    );
-    expect(wrong).toEqual([]);
-    expect(refused).toBe(0);
-    return all.length;
-  }
-  // type arguments and calling conventions are in the symbols, not in the runtime's table
-  const plain = (name: string) => name.replace(/\[.*\]/, "[...]").replace(/\.abi0$/, "");
-
-  test.each(Object.keys(LAYOUTS))("%s: all functions of a stripped program", (name) => {
-    const { whole, stripped } = pair(name);
-    expect(compare(whole, stripped)).toBeGreaterThan(1000);
-  });
-  test.each(Object.keys(LAYOUTS))("%s: without section headers too", (name) => {
-    const { whole, stripped } = pair(name);
-    expect(compare(whole, withoutSections(stripped))).toBeGreaterThan(1000);
-  });
-  test("stripped by Go's linker itself (-s -w), under sanitizers", () => {
-    const folder = join(dir, "static");
-    const file = join(folder, "small");
-    execFileSync("go", ["build", "-ldflags=-s -w", "-o", file, "."], { cwd: folder, stdio: "pipe" });
-    const at = functionsOf("go", "tool", "nm", built.get("static")!).find(
-      (s) => s.name === "main.(*Server).Serve",
-    )!;
-    const results = readSafely([file, withoutSections(file)], offsets(file)(at.address));
-    expect(results.map((r) => r.names[0])).toEqual(["main.(*Server).Serve", "main.(*Server).Serve"]);
-  });
-  test.each(["static", "pie", "pie of another linker"])(
-    "%s: functions in C keep the names of .dynsym or none",
-    (name) => {
-      const { whole, stripped } = pair(name);
+    /** Compares each Go function's first byte with Go's nm. */
+    function compare(whole: string, stripped: string): number {
       const offset = offsets(whole);
-      const start = functionsOf("nm", "--defined-only", whole).filter(
-        (s) => s.name === "_start" || s.name.includes("in_c"),
+      const all = functionsOf("go", "tool", "nm", whole).filter(
+        (s) => /^[\w/]+\.[^ ]/.test(s.name) && !/^runtime\.e?text$|\.cold$/.test(s.name),
       );
-      const { names } = namesInFile(
+      const { names, refused } = namesInFile(
         stripped,
-        start.map((s) => offset(s.address)),
+        all.map((s) => offset(s.address)),
       );
-      for (const found of names)
-        expect(["", "_start", "_cgo_in_c"].includes(found) || found.includes("in_c")).toBe(true);
-    },
-  );
-  test.each(["static", "pie", "pie of another linker"])(
-    "%s: a table that does not tell where the text begins, as Go 1.26 writes it",
-    (name) => {
+      const wrong = all.flatMap((s, i) =>
+        all.some((other) => other.address === s.address && plain(other.name) === names[i])
+          ? []
+          : [`${s.name} is called ${names[i]}`],
+      );
+      expect(wrong).toEqual([]);
+      expect(refused).toBe(0);
+      return all.length;
+    }
+    // type arguments and calling conventions are in the symbols, not in the runtime's table
+    const plain = (name: string) => name.replace(/\[.*\]/, "[...]").replace(/\.abi0$/, "");
+
+    test.each(Object.keys(LAYOUTS))("%s: all functions of a stripped program", (name) => {
       const { whole, stripped } = pair(name);
-      const file = `${stripped}-1.26`;
-      writeFileSync(file, withoutTextAddress(readFileSync(stripped)));
-      expect(compare(whole, file)).toBeGreaterThan(1000);
-    },
-  );
-});
+      expect(compare(whole, stripped)).toBeGreaterThan(1000);
+    });
+    test.each(Object.keys(LAYOUTS))("%s: without section headers too", (name) => {
+      const { whole, stripped } = pair(name);
+      expect(compare(whole, withoutSections(stripped))).toBeGreaterThan(1000);
+    });
+    test("stripped by Go's linker itself (-s -w), under sanitizers", () => {
+      const folder = join(dir, "static");
+      const file = join(folder, "small");
+      execFileSync("go", ["build", "-ldflags=-s -w", "-o", file, "."], { cwd: folder, stdio: "pipe" });
+      const at = functionsOf("go", "tool", "nm", built.get("static")!).find(
+        (s) => s.name === "main.(*Server).Serve",
+      )!;
+      const results = readSafely([file, withoutSections(file)], offsets(file)(at.address));
+      expect(results.map((r) => r.names[0])).toEqual(["main.(*Server).Serve", "main.(*Server).Serve"]);
+    });
+    test.each(["static", "pie", "pie of another linker"])(
+      "%s: functions in C keep the names of .dynsym or none",
+      (name) => {
+        const { whole, stripped } = pair(name);
+        const offset = offsets(whole);
+        const start = functionsOf("nm", "--defined-only", whole).filter(
+          (s) => s.name === "_start" || s.name.includes("in_c"),
+        );
+        const { names } = namesInFile(
+          stripped,
+          start.map((s) => offset(s.address)),
+        );
+        for (const found of names)
+          expect(["", "_start", "_cgo_in_c"].includes(found) || found.includes("in_c")).toBe(true);
+      },
+    );
+    test.each(["static", "pie", "pie of another linker"])(
+      "%s: a table that does not tell where the text begins, as Go 1.26 writes it",
+      (name) => {
+        const { whole, stripped } = pair(name);
+        const file = `${stripped}-1.26`;
+        writeFileSync(file, withoutTextAddress(readFileSync(stripped)));
+        expect(compare(whole, file)).toBeGreaterThan(1000);
+      },
+    );
+  });
 
 /** Takes the address of the text out of a table of Go 1.18 to 1.25, and the relocation that would put it there. */
 function withoutTextAddress(program: Buffer): Buffer {
