@@ -113,7 +113,9 @@ void Session::NoteFutex(const lf_record& r, uint32_t process, Sample* wait) {
   if (!owner.tid || owner.tid == r.tid) return;
   wait->owned = true;
   std::string comm = ThreadComm(r.tgid, owner.tid);
-  wait->owner_thread = interner_->Thread(owner.tid, process, comm.empty() ? owner.comm.c_str() : comm.c_str());
+  if (comm.empty()) comm = owner.comm;
+  // a thread may have no name, but here none is known
+  wait->owner_thread = interner_->Thread(owner.tid, process, comm.empty() ? nullptr : comm.c_str());
   wait->owner_stack = 0;
 }
 

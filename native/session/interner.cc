@@ -53,9 +53,9 @@ uint32_t Interner::Thread(uint32_t tid, uint32_t process, const char* comm) {
   auto [it, fresh] = thread_ids_.try_emplace(key, static_cast<uint32_t>(threads_.size()));
   uint32_t id = it->second;
   if (fresh) {
-    threads_.push_back({*comm ? CommString(comm) : processes_[process].comm, 0});
+    threads_.push_back({comm ? CommString(comm) : processes_[process].comm, 0});
   } else {
-    if (!*comm) return id;
+    if (!comm) return id;
     ThreadState& t = threads_[id];
     if (strncmp(t.comm.c_str(), comm, 16) == 0 || t.renames >= kMaxRenames) return id;
     t.renames++;

@@ -33,7 +33,8 @@ class Interner {
   Interner(Symbolizer* symbolizer, uint32_t self_pid) : symbolizer_(symbolizer), self_pid_(self_pid) {}
 
   uint32_t Process(uint32_t pid, uint64_t start_time_ns, const char* comm, bool kernel_thread);
-  // `comm` "": not known; then it keeps the name that it has, and a new thread is called as its process is.
+  // `comm` nullptr: not known ("" is a name that a thread may have); then it keeps the name that it has, and a new
+  // thread is called as its process is.
   uint32_t Thread(uint32_t tid, uint32_t process, const char* comm);
   uint32_t Stack(uint32_t process, const RawStack& stack);
   // `look`: read its mappings now, for it may be gone soon.
