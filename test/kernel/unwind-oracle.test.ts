@@ -13,7 +13,7 @@ const endsOf = (final: FinalFacts) =>
   final.userStacks!.ends.map((row) => `${USER_STACK_ENDS[row.end]!} ${row.count}`).join(", ");
 
 // the others of STACK_LOADS take longer than they tell: any of them can be put here
-const KINDS = ["nginx", "node", "cxx", ...(hasGo ? (["go"] as const) : [])] as const;
+const KINDS = ["nginx", "cxx", ...(hasGo ? (["go"] as const) : [])] as const;
 
 describe.each(KINDS)("%s", (name) => {
   const kind = STACK_LOADS[name];
