@@ -67,37 +67,37 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
   return 0;
 }
 
-static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_call_result* c) {
-  if (!area || !c) return 0;
+/* The row of this process and area->end. */
+static __always_inline struct lf_endpoint_row* endpoint_row(struct lf_call_area* area, const struct lf_call_result* c) {
   __u64 start_ns = c->start_ns;
   __u32 tgid = c->tgid;
   const struct lf_endpoint* e = &area->end;
   __u64 key = LF_USED | tgid, what = *(const __u64*)e;
   __u32 at = lf_hash(key ^ start_ns ^ what ^ e->addr[0] ^ e->addr[1] << 1);
-  struct lf_endpoint_row* row = NULL;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
     struct lf_endpoint_row* t = &area->endpoint[(at + i) & settings.table_mask & (LF_ENDPOINT_ROWS - 1)];
 
     if (t->key == key && *(__u64*)&t->end == what && t->end.addr[0] == e->addr[0] && t->end.addr[1] == e->addr[1] &&
-        t->start_time_ns == start_ns) {
-      row = t;
-      break;
-    }
+        t->start_time_ns == start_ns)
+      return t;
     if (!t->key) {
       t->start_time_ns = start_ns;
       t->end = *e;
       t->name_length = area->name_length;
       if (area->name_length) __builtin_memcpy(t->name, area->name, LF_UNIX_PATH);
       t->key = key;
-      row = t;
-      break;
+      return t;
     }
   }
-  if (!row) {
-    area->counter[LF_CALLS_ENDPOINTS_FULL]++;
-    row = &area->endpoint[LF_ENDPOINT_ROWS];
-  }
+  area->counter[LF_CALLS_ENDPOINTS_FULL]++;
+  return &area->endpoint[LF_ENDPOINT_ROWS];
+}
+
+static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_call_result* c) {
+  if (!area || !c) return 0;
+  struct lf_endpoint_row* row = endpoint_row(area, c);
+
   /* without a call: an answer that nobody waits for any more */
   if (c->call) {
     __u32 bucket = c->bucket;

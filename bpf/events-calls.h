@@ -104,6 +104,7 @@ struct lf_endpoint_row {
   __u64 late_max_ns;
   __u32 queue_max; /* of the listening socket, as accept found it */
   __u32 queue_limit;
+  __u64 many_ns; /* end of the last sendmmsg or recvmmsg that is counted here: it is once, whatever it sent here */
   __u32 name_length;
   char name[LF_UNIX_PATH];
 };

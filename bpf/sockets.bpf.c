@@ -70,17 +70,6 @@ const volatile __u8 lf_call_table[LF_CALL_NUMBERS] = {
     [372] = LF_CALL_32,
     [373] = LF_CALL_32,
 };
-#define SYS_CONNECT 42
-#define SYS_SENDTO 44
-#define SYS_RECVFROM 45
-#define SYS_SENDMSG 46
-#define SYS_RECVMSG 47
-#define SYS_RECVMMSG 299
-#define SYS_SENDMMSG 307
-#define MMSG_BYTES 64
-#define MMSG_LENGTH_AT 56
-#define MMSG_MOST 1024 /* UIO_MAXIOV: the kernel takes no more */
-
 #define CALL_WINDOW_NS 100000000ULL
 #define SLOW_CALLS_A_WINDOW 50
 
@@ -117,6 +106,7 @@ static __always_inline struct lf_call_area* call_area(__u32 cpu) {
 }
 
 #include "connections.bpf.h"
+#include "messages.bpf.h"
 
 static __always_inline __u32 class_of(__u64 nr) {
   if (nr >= LF_CALL_NUMBERS) return 0;
@@ -178,46 +168,6 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   slot->blocked_ns = 0;
   slot->run_delay_ns = task->sched_info.run_delay;
   slot->enter_ns = bpf_ktime_get_ns();
-  return 0;
-}
-
-/* Bytes of `messages` messages of sendmmsg or recvmmsg: struct mmsghdr, recvmmsg(2). */
-__noinline int lf_message_bytes(__u64 vector, __u64 messages) {
-  __u64 at = vector + MMSG_LENGTH_AT;
-  int bytes = 0;
-
-  for (__u32 i = 0; i < MMSG_MOST; i++) {
-    __u32 length = 0;
-
-    if (i >= messages || bpf_probe_read_user(&length, sizeof(length), (void*)at)) break;
-    bytes += length;
-    at += MMSG_BYTES;
-  }
-  return bytes;
-}
-
-/* The address that the call was given, or gave back, as the end of area->result's call. What a call gave back has its
- * length in memory, as what it was given in a message has. */
-__noinline int lf_address_end(struct lf_call_area* area, __u64 second, __u64 third, __u64 fifth, __u64 sixth) {
-  if (!area) return 0;
-  __u32 nr = area->result.nr, length = 0;
-  __u64 name = 0, length_at = second + 8;
-
-  if (nr == SYS_SENDTO || nr == SYS_RECVFROM) {
-    name = fifth;
-    length = (__u32)sixth;
-    length_at = sixth;
-  } else if (nr == SYS_CONNECT) {
-    name = second;
-    length = (__u32)third;
-  } else if (nr == SYS_SENDMSG || nr == SYS_RECVMSG || nr == SYS_SENDMMSG || nr == SYS_RECVMMSG) {
-    bpf_probe_read_user(&name, sizeof(name), (void*)second);
-  }
-  if (nr != SYS_SENDTO && nr != SYS_CONNECT) bpf_probe_read_user(&length, sizeof(length), (void*)length_at);
-  lf_datagram_end(area, name, length);
-  /* a socket that could not be connected has no other end any more: it was to be this one */
-  if (nr == SYS_CONNECT && area->end.role == LF_END_DATAGRAM)
-    area->end.role = area->end.family == AF_UNIX ? LF_END_PATH : LF_END_REMOTE;
   return 0;
 }
 
@@ -313,7 +263,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   __u64 first = regs->di, second = regs->si, third = regs->dx, fifth = regs->r8, sixth = regs->r9;
 
   if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT))
-    c->bytes = c->nr == SYS_SENDMMSG || c->nr == SYS_RECVMMSG ? (__u32)lf_message_bytes(second, result) : (__u64)result;
+    c->bytes = is_many(c->nr) ? (__u32)lf_message_bytes(second, result) : (__u64)result;
   c->bucket = lf_bucket(c->ns);
   if (c->busy_ns != c->ns)
     c->busy_bucket = lf_bucket(c->busy_ns);
@@ -361,7 +311,10 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       }
     }
     lf_forget();
-    lf_add_endpoint(area, c);
+    if (role == LF_END_DATAGRAM && c->bytes && is_many(c->nr))
+      lf_add_messages(area, second, result);
+    else
+      lf_add_endpoint(area, c);
     lf_forget();
     spins = lf_add_descriptor(area, c);
   }

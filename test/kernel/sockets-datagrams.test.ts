@@ -6,13 +6,13 @@ import { startProgram } from "../support/programs.js";
 import { recordWhile } from "../support/record.js";
 
 for (const without of olderToo(["sched_exit_tp", "bpf_rdonly_cast"]))
-  test(`unix datagrams come under the name that they were sent to${without.length ? ", on an older kernel" : ""}`, async () => {
+  test(`datagrams come under the name or the address that they were sent to or came from${without.length ? ", on an older kernel" : ""}`, async () => {
     const program = await startProgram("socket-datagrams", { hold: true });
     const recorded = await recordWhile({ sources: ["sockets"], without }, async () => {
       program.go();
       await program.result(30_000);
     });
-    const { path, abstract } = await program.result();
+    const { path, abstract, ports, bytes } = await program.result();
     const rows = recorded.final.endpointTotals
       .filter((t) => recorded.profile.processes[t.process]?.pid === program.pid)
       .map((t) => ({ ...t, end: recorded.profile.endpoints[t.endpoint] }));
@@ -22,4 +22,10 @@ for (const without of olderToo(["sched_exit_tp", "bpf_rdonly_cast"]))
         .map(({ end, count, bytesOut }) => [ENDPOINT_ROLES[end!.role], count, bytesOut]);
     expect(to(path)).toEqual([["datagram", 7, 49]]);
     expect(to(abstract)).toEqual([["datagram", 5, 40]]);
+    // one sendmmsg and one recvmmsg, each once at each of its ends, and each message where it belongs
+    const many = ports.map((port) => {
+      const row = rows.find(({ end }) => end?.address === "127.0.0.1" && end.port === port)!;
+      return [ENDPOINT_ROLES[row.end!.role], row.count, row.bytesOut, row.bytesIn];
+    });
+    expect(many).toEqual(bytes.map((sent, n) => ["datagram", 2, sent, 3 * (n + 1)]));
   });

@@ -3,7 +3,7 @@
 //
 //   direct-callers [--hold]
 //
-//   want_a_lock > take_the_mutex             a mutex that another thread holds for 100 ms at a time
+//   want_a_lock > take_the_mutex             a mutex that another thread holds for 150 ms at a time
 //   fill_a_pipe > write_to_the_pipe          a pipe's kernel mutex, fought for by four threads
 //   want_an_answer > receive_the_answer      one that comes after 200 ms
 //   try_to_read > read_in_vain               EAGAIN, as often as 1 ms of sleep after 64 of them allows
@@ -38,7 +38,7 @@ NOINLINE void want_a_lock(void) {
 }
 NOINLINE void hold_the_mutex(void) {
   pthread_mutex_lock(&mutex);
-  sleep_ms(100);
+  sleep_ms(150); /* findings begin at 100 */
   pthread_mutex_unlock(&mutex);
   sleep_ms(20);
 }

@@ -1,5 +1,5 @@
-// Datagrams by address from sockets without another end: to a path and to an abstract name, and many with one call of
-// sendmmsg to several ports. Prints how many bytes went where.
+// Datagrams by address from sockets without another end: to a path and to an abstract name, many with one call of
+// sendmmsg to several ports, and many with one call of recvmmsg from those. Prints how many bytes went where.
 //
 //   socket-datagrams [--hold]
 #include <netinet/in.h>
@@ -33,13 +33,13 @@ int main(int argc, char** argv) {
   unlink(name);
   bound(&path, &path_length, name, (size_t)n);
   bound(&abstract, &abstract_length, hidden, (size_t)m + 1);
-  int unix_fd = socket(AF_UNIX, SOCK_DGRAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0), ports[PORTS];
+  int unix_fd = socket(AF_UNIX, SOCK_DGRAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0), ports[PORTS], fds[PORTS];
   struct sockaddr_in to[PORTS];
   for (int i = 0; i < PORTS; i++) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
     to[i] = v4(0);
-    must(!bind(fd, (struct sockaddr*)&to[i], sizeof(to[i])), "bind");
-    ports[i] = port_of(fd);
+    must(!bind(fds[i], (struct sockaddr*)&to[i], sizeof(to[i])), "bind");
+    ports[i] = port_of(fds[i]);
     to[i].sin_port = htons((uint16_t)ports[i]);
   }
   ready(argc, argv);
@@ -64,6 +64,20 @@ int main(int argc, char** argv) {
     bytes[i % PORTS] += (uint64_t)i + 1;
   }
   must(sendmmsg(udp, many, MESSAGES, 0) == MESSAGES, "sendmmsg");
+
+  /* back: one message of 3 bytes from the first port, two from the second, three from the third */
+  struct sockaddr_in own = v4(port_of(udp)), from[MESSAGES];
+  int back = 0;
+  for (int i = 0; i < PORTS; i++)
+    for (int j = 0; j <= i; j++, back++)
+      must(sendto(fds[i], "abc", 3, 0, (struct sockaddr*)&own, sizeof(own)) == 3, "sendto");
+  char room[MESSAGES][8];
+  for (int i = 0; i < back; i++) {
+    parts[i] = (struct iovec){.iov_base = room[i], .iov_len = sizeof(room[i])};
+    many[i].msg_hdr =
+        (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[0]), .msg_iov = &parts[i], .msg_iovlen = 1};
+  }
+  must(recvmmsg(udp, many, (unsigned)back, 0, NULL) == back, "recvmmsg");
   printf(
       "{\"event\":\"result\",\"path\":\"%s\",\"abstract\":\"@%s\",\"ports\":[%d,%d,%d],\"bytes\":[%llu,%llu,%llu]}\n",
       name, hidden + 1, ports[0], ports[1], ports[2], (unsigned long long)bytes[0], (unsigned long long)bytes[1],

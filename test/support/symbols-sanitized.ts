@@ -1,20 +1,10 @@
 // The symbolizer's driver built with AddressSanitizer and UndefinedBehaviorSanitizer, for input that means harm.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { repositoryRoot } from "./paths.js";
+import { nativeDriver } from "./native-driver.js";
 
-const BUILD = join(repositoryRoot(), "build/symbols-sanitized");
-const DRIVER = join(BUILD, "test-symbols/lowflame-symbols");
-const FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
-
-/** Builds the driver from this checkout, one build at a time. Allow it the time of `buildDriver`. */
-export function buildSanitizedDriver(): void {
-  mkdirSync(BUILD, { recursive: true });
-  const source = join(repositoryRoot(), "native/symbols");
-  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=$3" && cmake --build "$2"';
-  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD, FLAGS], { stdio: "pipe" });
-}
+const driver = nativeDriver("symbols", { sanitized: true });
+const DRIVER = driver.path;
+export const buildSanitizedDriver = driver.build;
 
 export interface Harmless {
   readonly parsed: boolean;

@@ -30,7 +30,11 @@ export async function runWrk(url: string, options: WrkOptions): Promise<WrkResul
 export function startWrk(url: string, options: WrkOptions): Child {
   const { connections = 32, threads = 1, seconds } = options;
   return Child.start(
-    ["wrk", "--latency", "-t", String(threads), "-c", String(connections)].concat(["-d", `${seconds}s`, url]),
+    ["wrk", "--latency", "-t", String(threads), "-c", String(connections)].concat([
+      "-d",
+      `${Math.ceil(seconds)}s`,
+      url,
+    ]),
   );
 }
 

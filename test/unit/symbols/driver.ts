@@ -1,22 +1,14 @@
 // Builds and drives native/symbols' small test program, and programs whose addresses have known names.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Child } from "../../support/children.js";
+import { nativeDriver } from "../../support/native-driver.js";
 import { repositoryRoot } from "../../support/paths.js";
 
-const BUILD = join(repositoryRoot(), "build/symbols-alone");
-export const DRIVER = join(BUILD, "test-symbols/lowflame-symbols");
-
-/** Builds the driver from this checkout, whether the addon is built or not; one build at a time. */
-export function buildDriver(): void {
-  mkdirSync(BUILD, { recursive: true });
-  const source = join(repositoryRoot(), "native/symbols");
-  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Release && cmake --build "$2"';
-  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD], { stdio: "pipe" });
-}
-/** For beforeAll(buildDriver, BUILD_MS): the first build compiles the whole library. */
-export const BUILD_MS = 180_000;
+const driver = nativeDriver("symbols");
+export const DRIVER = driver.path;
+export const buildDriver = driver.build;
+export { NATIVE_BUILD_MS as BUILD_MS } from "../../support/native-driver.js";
 
 const lines = (text: string) => text.trimEnd().split("\n");
 

@@ -1,21 +1,11 @@
 // Builds and drives native/unwind's small test program.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { repositoryRoot } from "../../support/paths.js";
+import { nativeDriver } from "../../support/native-driver.js";
 
-const BUILD = join(repositoryRoot(), "build/unwind-alone");
-const DRIVER = join(BUILD, "test-unwind/lowflame-unwind");
-
-/** Builds the driver from this checkout, whether the addon is built or not; one build at a time. */
-export function buildDriver(): void {
-  mkdirSync(BUILD, { recursive: true });
-  const source = join(repositoryRoot(), "native/unwind");
-  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Release && cmake --build "$2"';
-  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD], { stdio: "pipe" });
-}
-/** For beforeAll(buildDriver, BUILD_MS). */
-export const BUILD_MS = 180_000;
+const driver = nativeDriver("unwind");
+const DRIVER = driver.path;
+export const buildDriver = driver.build;
+export { NATIVE_BUILD_MS as BUILD_MS } from "../../support/native-driver.js";
 
 /** What `lowflame-unwind table` prints; `ms` and `cpuMs` are milliseconds of time and of CPU, `plain` a share of rows. */
 export interface TableFacts {

@@ -1,21 +1,11 @@
 // The driver of the unwind tables built with AddressSanitizer and UndefinedBehaviorSanitizer, for input that means harm.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { repositoryRoot } from "../../support/paths.js";
+import { nativeDriver } from "../../support/native-driver.js";
 import type { TableFacts } from "./driver.js";
 
-const BUILD = join(repositoryRoot(), "build/unwind-sanitized");
-const DRIVER = join(BUILD, "test-unwind/lowflame-unwind");
-const FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
-
-/** Builds the driver from this checkout, one build at a time. */
-export function buildSanitizedDriver(): void {
-  mkdirSync(BUILD, { recursive: true });
-  const source = join(repositoryRoot(), "native/unwind");
-  const script = 'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=$3" && cmake --build "$2"';
-  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD, FLAGS], { stdio: "pipe" });
-}
+const driver = nativeDriver("unwind", { sanitized: true });
+const DRIVER = driver.path;
+export const buildSanitizedDriver = driver.build;
 
 /**
  * Facts of each file's table. Throws with the sanitizer's report if memory is misused or leaks, if one allocation or the

@@ -1,25 +1,11 @@
 // Builds and drives native/walk's small test program: the walker of user stacks, given tables and stack memory.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { repositoryRoot } from "../../support/paths.js";
+import { nativeDriver } from "../../support/native-driver.js";
 
-const BUILD = join(repositoryRoot(), "build/walk-alone");
-const DRIVER = join(BUILD, "test-walk/lowflame-walk");
-const SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all";
-
-/** Builds the driver from this checkout, with sanitizers, whether the addon is built or not; one build at a time. */
-export function buildWalker(): void {
-  mkdirSync(BUILD, { recursive: true });
-  const source = join(repositoryRoot(), "native/walk");
-  const script =
-    'cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS="$3" && cmake --build "$2"';
-  execFileSync("flock", [`${BUILD}.lock`, "sh", "-c", script, "sh", source, BUILD, SANITIZE], {
-    stdio: "pipe",
-  });
-}
-/** For beforeAll(buildWalker, BUILD_MS). */
-export const BUILD_MS = 120_000;
+const driver = nativeDriver("walk", { sanitized: true });
+const DRIVER = driver.path;
+export const buildWalker = driver.build;
+export { NATIVE_BUILD_MS as BUILD_MS } from "../../support/native-driver.js";
 
 /** lf_uw_cfa in bpf/unwind.h, in its order. */
 export const Cfa = {
