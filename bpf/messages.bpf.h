@@ -64,8 +64,8 @@ __noinline int lf_address_end(struct lf_call_area* area, __u64 second, __u64 thi
   return 0;
 }
 
-/* Counts one message of area->result's call, `bytes` long, at area->end: bytes and a share of the call's time with each,
- * the call and its latency once. */
+/* Counts one message of area->result's call, `bytes` long, at area->end: bytes and a share of the call's time with
+ * each, the call and its latency once. */
 __noinline int lf_add_message(struct lf_call_area* area, __u64 bytes, __u32 messages) {
   if (!area || !messages) return 0;
   struct lf_call_result* c = &area->result;

@@ -36,7 +36,8 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
   struct lf_slot_set* set = lf_slot_set(prev);
 
   if (!set) return NULL;
-  __u64 key = lf_slot_key(prev);
+  /* here, before the ways part: see lf_fill_identity */
+  __u64 key = lf_slot_key(prev), start_ns = prev->group_leader->start_time;
   struct lf_slot* slot = lf_slot_find(set, key);
 
   if (state == LF_STATE_DEAD) {
@@ -55,7 +56,7 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
     /* a thread born during the recording waited for its first run within it */
     slot->run_delay_ns = prev->start_time > active_since ? 0 : prev->sched_info.run_delay;
   }
-  account_delay(area, prev, slot, counted);
+  account_delay(area, prev, slot, start_ns, counted);
   slot->state = state;
   slot->off_ns = now;
   slot->runs = prev->sched_info.pcount;
@@ -75,9 +76,9 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
  * Counts the wait that ends now, if it was for a futex: as noted when it began, or, if it is older than the recording,
  * as the registers tell.
  */
-static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, bool is_current,
-                                              const struct lf_slot* slot, bool before, __u64 now, __u64 wait,
-                                              struct lf_futex* f) {
+static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, __u64 start_ns,
+                                              bool is_current, const struct lf_slot* slot, bool before, __u64 now,
+                                              __u64 wait, struct lf_futex* f) {
   if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE) return;
   if (before) {
     lf_futex_of(task, is_current, f);
@@ -88,7 +89,7 @@ static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct t
   if (!f->kind) return;
   bool timed_out = !before && slot->futex_deadline_ns && now >= slot->futex_deadline_ns;
 
-  lf_futex_add(area, f, task->tgid, task->group_leader->start_time, wait, timed_out);
+  lf_futex_add(area, f, task->tgid, start_ns, wait, timed_out);
 }
 
 /* What the waiter expects is asked of its registers only here: few waits have a record. */
@@ -138,6 +139,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   struct lf_slot_set* set = lf_slot_set(task);
 
   if (!area || !set) return 0;
+  __u64 start_ns = task->group_leader->start_time;
   /* a switch now and then goes by without sched_switch: then the time is an earlier one's */
   __u64 now = area->switch_tid == (__u32)task->pid ? area->switch_ns : bpf_ktime_get_ns(), key = lf_slot_key(task);
   struct lf_slot* slot = lf_slot_find(set, key);
@@ -149,7 +151,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
     begin = slot->off_ns;
     state = slot->state;
     slot->off_ns = 0;
-    delay = account_delay(area, task, slot, counted);
+    delay = account_delay(area, task, slot, start_ns, counted);
     before = begin == LF_OFF_BEFORE;
     if (before) {
       begin = since;
@@ -165,7 +167,7 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
     if (!slot) return 0; /* counted when it left */
     if (task->start_time > since) {
       /* it has waited for its first run, and for nothing else */
-      account_delay(area, task, slot, counted);
+      account_delay(area, task, slot, start_ns, counted);
       return 0;
     }
     slot->run_delay_ns = task->sched_info.run_delay;
@@ -185,9 +187,9 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
   if (!counted || (!settings.want_offcpu && !settings.want_futex)) return 0;
   struct lf_futex futex = {};
 
-  end_of_futex_wait(area, task, true, slot, before, now, wait, &futex);
+  end_of_futex_wait(area, task, start_ns, true, slot, before, now, wait, &futex);
   area->counter[LF_OFF_WAITS]++;
-  if (settings.want_offcpu) lf_total_add(area, task->tgid, task->group_leader->start_time, state, wait);
+  if (settings.want_offcpu) lf_total_add(area, task->tgid, start_ns, state, wait);
 
   __u64 t = threshold(area, now);
 
@@ -248,7 +250,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   struct lf_slot_set* set = lf_slot_set(next);
 
   if (!set) return;
-  __u64 key = lf_slot_key(next);
+  __u64 key = lf_slot_key(next), start_ns = next->group_leader->start_time;
   struct lf_slot* slot = lf_slot_find(set, key);
 
   if (!slot) {
@@ -290,9 +292,9 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   slot->last_wait_ns = wait;
   struct lf_futex futex = {};
 
-  end_of_futex_wait(area, next, false, slot, before, now, wait, &futex);
+  end_of_futex_wait(area, next, start_ns, false, slot, before, now, wait, &futex);
   area->counter[LF_OFF_WAITS]++;
-  if (settings.want_offcpu) lf_total_add(area, next->tgid, next->group_leader->start_time, slot->state, wait);
+  if (settings.want_offcpu) lf_total_add(area, next->tgid, start_ns, slot->state, wait);
   if (!wait) return;
 
   struct lf_record_stack* r = &area->scratch;

@@ -86,17 +86,17 @@ static __always_inline void send(struct lf_off_area* area, __u32 cpu, struct lf_
   }
 }
 
-/* The growth of the thread's run delay since the last look goes into its process's histogram, if `counted`. */
+/* The growth of the thread's run delay since the last look goes into its process's histogram, if `counted`; `start_ns`
+ * is the process's. */
 static __always_inline __u64 account_delay(struct lf_off_area* area, struct task_struct* task, struct lf_slot* slot,
-                                           bool counted) {
+                                           __u64 start_ns, bool counted) {
   __u64 total = task->sched_info.run_delay;
 
   if (total <= slot->run_delay_ns) return 0;
   __u64 delay = total - slot->run_delay_ns;
 
   slot->run_delay_ns = total;
-  if (counted && settings.want_offcpu && lf_task_wanted(task, true))
-    lf_runq_add(area, task->tgid, task->group_leader->start_time, delay);
+  if (counted && settings.want_offcpu && lf_task_wanted(task, true)) lf_runq_add(area, task->tgid, start_ns, delay);
   return delay;
 }
 

@@ -5,14 +5,20 @@
 
 #define LF_STACK_BYTES (LF_MAX_FRAMES * 8)
 
-/* Who: the current task (or `task`). */
+/*
+ * Who: the current task (or `task`). Pointers of a task are read by a helper where it may take its time: at each load
+ * that the verifier follows, on each way, it looks for the type's name in all of the kernel's types, for milliseconds
+ * (btf_nested_type_is_trusted in kernel/bpf/btf.c).
+ */
 static __always_inline void lf_fill_identity(struct lf_record* r, struct task_struct* task) {
-  struct task_struct* leader = task->group_leader;
+  struct task_struct* leader = NULL;
 
+  bpf_core_read(&leader, sizeof(leader), &task->group_leader);
   r->tid = task->pid;
   r->tgid = task->tgid;
   r->task_flags = task->flags;
-  r->start_time_ns = leader->start_time;
+  r->start_time_ns = 0;
+  bpf_core_read(&r->start_time_ns, sizeof(r->start_time_ns), &leader->start_time);
   bpf_probe_read_kernel(r->comm, sizeof(r->comm), &task->comm);
   bpf_probe_read_kernel(r->leader_comm, sizeof(r->leader_comm), &leader->comm);
 }

@@ -111,24 +111,26 @@ __noinline int lf_uw_run(struct lf_uw_walk* w, struct lf_uw_frames* frames) {
  * or by the interrupt that a sample is taken in. False: its mappings are not known, it is a 32-bit program, it has no
  * registers (workers of io_uring), or no memory any more.
  */
-static __always_inline bool lf_uw_set_out(struct lf_uw_walk* w, struct task_struct* task) {
+static __always_inline bool lf_uw_set_out(struct lf_uw_walk* w, struct task_struct* task, const struct lf_record* h) {
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
+  struct mm_struct* mm = NULL;
 
+  bpf_core_read(&mm, sizeof(mm), &task->mm);
   /* a thread that ends has given its memory up before its registers */
-  if (!task->mm || !regs->ip || (__u16)regs->cs == USER32_CS) return false;
-  w->start_time_ns = task->group_leader->start_time;
-  w->tgid = task->tgid;
+  if (!mm || !regs->ip || (__u16)regs->cs == USER32_CS) return false;
+  w->start_time_ns = h->start_time_ns;
+  w->tgid = h->tgid;
   lf_uw_begin(w, regs->ip, regs->sp, regs->bp);
   return lf_uw_find(w, w->ip);
 }
 
 /*
- * User half of `task`, the current one, to `frames`: from unwind tables, or, where its mappings are not known, along
- * frame pointers by the kernel. Notes in `h` how it ended. Returns bytes.
+ * User half of `task`, the current one and the one that `h` tells of, to `frames`: from unwind tables, or, where its
+ * mappings are not known, along frame pointers by the kernel. Notes in `h` how it ended. Returns bytes.
  */
 static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, struct lf_record* h, void* frames,
                                            struct lf_uw_walks* walks) {
-  if (settings.unwind && lf_uw_set_out(&walks->walk, task)) {
+  if (settings.unwind && lf_uw_set_out(&walks->walk, task, h)) {
     __u32 end = lf_uw_run(&walks->walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
 
     if (stop < LF_UW_STOPS) walks->stop[stop]++;
