@@ -31,6 +31,8 @@ const NOT_FORCED: Record<string, string> = {
   "locks.too_many": "65,536 locks with a sampled wait each, at a budget of 100 stacks in 0.1 s",
   "bpf.recursion_missed": "an interrupt that runs a program on top of itself",
   "symbols.unnamed_at_end": "20 s of naming still to do at the end",
+  "symbols.lines_left": "15 s of reading debug information",
+  "symbols.debug_info_too_large": "128 MiB of debug information: test/unit/symbols/symbols-lines.test.ts",
 };
 
 const forcedHere = new Set<string>();

@@ -9,6 +9,7 @@ import { programsDir } from "./paths.js";
 export interface Results {
   "known-cpu": KnownCpuResult;
   "known-cpu-nofp": KnownCpuResult;
+  "inlined-chain": { readonly cpuNs: number };
   "late-code": { readonly wallNs: number };
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
   /** `sumSquares`: of the sleeps' lengths, ns². */
