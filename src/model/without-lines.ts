@@ -9,8 +9,16 @@ export interface WithoutLines {
   readonly nodeOf: (node: number) => number;
 }
 
+const known = new WeakMap<Profile, WithoutLines>();
+
 /** The given profile itself where no line is known. */
 export function withoutLines(profile: Profile): WithoutLines {
+  const result = known.get(profile) ?? merge(profile);
+  known.set(profile, result);
+  return result;
+}
+
+function merge(profile: Profile): WithoutLines {
   const { tree } = profile;
   if (tree.line === undefined) return { profile, nodeOf: (node) => node };
   const builder = new FunctionTreeBuilder();
