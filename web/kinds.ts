@@ -10,7 +10,10 @@ export const KIND_LABELS: Readonly<Record<FrameKind, string>> = {
   unknown: "unknown",
 };
 
-export type ColourName = FrameKind | "group";
+/** What an inlined function is called in the legend. */
+export const INLINED_LABEL = "inlined function";
+
+export type ColourName = FrameKind | "inlined" | "group";
 
 /** Small and stable: neighbours of one kind get one of two shades, so that frames can be told apart. */
 function shade(name: string): number {

@@ -38,11 +38,25 @@ export class Labels {
 
   kind(node: number): ColourName {
     const func = this.tree.func[node]!;
+    if (this.report.places?.inlined[this.tree.source[node]!] === 1) return "inlined";
     return func < 0 ? "group" : (FRAME_KINDS[this.report.functions.kind[func]!] ?? "unknown");
+  }
+
+  /** File and line that most of the node's time is of, "" where none is known. */
+  place(node: number): string {
+    const { places, strings } = this.report;
+    const source = this.tree.source[node]!;
+    const place = places?.place[source] ?? 0;
+    if (places === null || place === 0) return "";
+    const line = places.line[place]!;
+    const count = places.lines[source]!;
+    const where = `${strings[places.file[place]!]!}${line > 0 ? `:${line}` : ""}`;
+    return count > 1 ? `${where}, with the most time of ${count} lines` : where;
   }
 
   kindLabel(node: number): string {
     const kind = this.kind(node);
+    if (kind === "inlined") return `inlined into ${this.name(this.tree.parent[node]!)}`;
     if (kind !== "group") return KIND_LABELS[kind];
     return node === 0 ? "everything shown" : "process or thread";
   }

@@ -224,12 +224,14 @@ export class SourcePanel {
     const zoomed =
       this.#zoom > 0 ? `, ${share(total, tree.total[this.#zoom]!)} of the frame zoomed into` : "";
     const module = this.#labels.module(node);
+    const place = this.#labels.place(node);
     return {
       name: visible(this.#labels.name(node)),
       lines: [
         `Total ${duration(total)}, ${share(total, tree.total[0]!)} of the time shown${zoomed}`,
         `Self ${duration(self)}, ${share(self, tree.total[0]!)}`,
-        `${this.#labels.kindLabel(node)}${module === "" ? "" : `, ${visible(module)}`}`,
+        `${visible(this.#labels.kindLabel(node))}${module === "" ? "" : `, ${visible(module)}`}`,
+        ...(place === "" ? [] : [visible(place)]),
       ],
     };
   }

@@ -12,6 +12,8 @@ export interface ViewTree {
   readonly parent: Int32Array;
   /** Index of a function, or -1 - group for a group, or -1 - groups.length for the root. */
   readonly func: Int32Array;
+  /** Node of the report's tree, 0 for groups and the root. */
+  readonly source: Int32Array;
   readonly self: Float64Array;
   /** Self and everything below. */
   readonly total: Float64Array;
@@ -100,6 +102,7 @@ export function buildViewTree(
 
   const parent = new Column();
   const func = new Column();
+  const origin = new Column();
   parent.push(0, -1);
   func.push(0, -1 - labels.length);
   let count = 1;
@@ -120,6 +123,7 @@ export function buildViewTree(
       if (grouped) {
         parent.push(count, 0);
         func.push(count, -1 - group);
+        origin.push(count, 0);
         at[0] = count++;
       }
     }
@@ -131,6 +135,7 @@ export function buildViewTree(
     for (let next = path.pop(); next !== undefined; next = path.pop()) {
       parent.push(count, at[baseParent[next]!]!);
       func.push(count, baseFunc[next]!);
+      origin.push(count, next);
       stamp[next] = group;
       at[next] = count++;
     }
@@ -152,6 +157,7 @@ export function buildViewTree(
     count,
     parent: parent.data.slice(0, count),
     func: func.data.slice(0, count),
+    source: origin.data.slice(0, count),
     self,
     total,
     firstChild,

@@ -241,6 +241,18 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     row["name"] = Text(env, n.name);
     return row;
   });
+  tables["sources"] = ArrayOf(env, t.sources, [&](const SourceRow& s) {
+    Napi::Object row = Napi::Object::New(env);
+    row["frame"] = Num(env, static_cast<double>(s.frame));
+    row["places"] = ArrayOf(env, s.places, [&](const SourcePlace& p) {
+      Napi::Object place = Napi::Object::New(env);
+      place["function"] = Text(env, p.function);
+      place["file"] = Text(env, p.file);
+      place["line"] = Num(env, static_cast<double>(p.line));
+      return place;
+    });
+    return row;
+  });
   tables["endpoints"] = ArrayOf(env, t.endpoints, [&](const EndpointRow& e) {
     Napi::Object row = Napi::Object::New(env);
     row["id"] = Num(env, static_cast<double>(e.id));

@@ -23,6 +23,8 @@ class NoSymbols final : public Symbolizer {
     return modules;
   }
   std::string Name(const Location&, uint32_t) override { return ""; }
+  uint64_t FileOf(const Location&) override { return 0; }
+  std::vector<SourcePlace> Places(const Location&, const std::atomic<bool>*) override { return {}; }
   SymbolStats Stats() override { return {}; }
 
  private:

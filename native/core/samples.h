@@ -79,6 +79,18 @@ struct NameRow {
   std::string name;
 };
 
+// A place in source text that code came from. In a chain of them, innermost first, each is inlined into the next one.
+struct SourcePlace {
+  std::string function;  // demangled, full; "" if not known
+  std::string file;      // "" if not known
+  uint32_t line;         // 0 if not known, or if the compiler made the code of no line
+};
+
+struct SourceRow {
+  uint32_t frame;
+  std::vector<SourcePlace> places;
+};
+
 // Who is at the other end of a socket. `role`: lf_endpoint_role in bpf/events.h.
 struct EndpointRow {
   uint32_t id, role, family, port, protocol;
@@ -113,6 +125,7 @@ struct Tables {
   uint32_t first_node = 1;
   std::vector<uint32_t> node_parent, node_frame;
   std::vector<NameRow> names;
+  std::vector<SourceRow> sources;
   std::vector<LockRow> locks;
   std::vector<EndpointRow> endpoints;
   std::vector<CallRow> calls;
@@ -120,7 +133,8 @@ struct Tables {
 
   bool empty() const {
     return processes.empty() && threads.empty() && modules.empty() && frame_module.empty() && node_parent.empty() &&
-           names.empty() && locks.empty() && endpoints.empty() && calls.empty() && socket_counts.empty();
+           names.empty() && sources.empty() && locks.empty() && endpoints.empty() && calls.empty() &&
+           socket_counts.empty();
   }
 };
 

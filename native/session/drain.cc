@@ -101,6 +101,8 @@ void Session::DrainOnce(bool last) {
   symbol_thread_->Add(&to_name);
   std::vector<NameRow> names = symbol_thread_->Take();
   Append(&work_.tables.names, &names);
+  std::vector<SourceRow> sources = symbol_thread_->TakeSources();
+  Append(&work_.tables.sources, &sources);
 
   std::function<void()> wakeup;
   {
@@ -123,6 +125,7 @@ void Session::DrainOnce(bool last) {
     Append(&to.node_parent, &from.node_parent);
     Append(&to.node_frame, &from.node_frame);
     Append(&to.names, &from.names);
+    Append(&to.sources, &from.sources);
     Append(&to.locks, &from.locks);
     Append(&to.endpoints, &from.endpoints);
     Append(&to.calls, &from.calls);

@@ -11,7 +11,7 @@
 namespace lowflame {
 namespace {
 
-constexpr int kNamesTimeoutMs = 20000;
+constexpr int kNamesTimeoutMs = 20000, kSourcesTimeoutMs = 15000;
 
 }  // namespace
 
@@ -51,6 +51,14 @@ void Session::Deactivate() {
   names_left_ = symbol_thread_->Finish(kNamesTimeoutMs);
   final_.losses.push_back({"symbols.unnamed_at_end", names_left_,
                            "frames whose names were not found in time; they are shown as file and offset"});
+  const uint64_t sources_left = symbol_thread_->FinishSources(kSourcesTimeoutMs);
+  final_.losses.push_back({"symbols.lines_left", sources_left,
+                           "frames whose source lines and inlined functions were not found in time; record fewer "
+                           "programs with debug information at once (--pid, --comm)"});
+  final_.losses.push_back(
+      {"symbols.debug_info_too_large", symbolizer_->Stats().debug_files_refused,
+       "program files whose debug information is damaged, takes more than 128 MiB, or more than 5 s "
+       "to read; some or all of their frames have neither source lines nor inlined functions"});
   DrainOnce(true);
   symbol_thread_->Stop();
   step_ = Step::kStopped;

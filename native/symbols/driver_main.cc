@@ -2,14 +2,18 @@
 //
 //   lowflame-symbols --pid PID [--start NS] [--also PID] --user ADDRESS...
 //       {"located":[...]} at once; then for each line on stdin {"names":[...]} (after the line "locate" or "exec" the
-//       addresses are located again before); at its end, or "end", {"stats":{...}}. So a test can end the process in
-//       between.
+//       addresses are located again before; after "places" {"places":...} as of --lines, demangled); at its end, or
+//       "end", {"stats":{...}}. So a test can end the process in between.
 //       --also: each address is located in that process too, before.
 //   lowflame-symbols --kernel ADDRESS...    {"located":[...]}, {"names":[...]}
 //   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
 //   lowflame-symbols --demangle NAME...     {"name":"..."} of each
 //   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"refused":...,"names":[...]} of one
-//   file lowflame-symbols --elf-each OFFSET FILE...   the same of each file
+//       file
+//   lowflame-symbols --elf-each OFFSET FILE...   the same of each file
+//   lowflame-symbols --lines FILE OFFSET...   {"refused":...,"ns":...,"places":[[{"function","file","line"}...]...]},
+//       the innermost function first, names mangled
+//   lowflame-symbols --lines-each OFFSET FILE...   the same of each file
 #include <fcntl.h>
 #include <time.h>
 
@@ -22,6 +26,7 @@
 #include <vector>
 
 #include "elf_symbols.h"
+#include "source_lines.h"
 #include "symbols.h"
 
 namespace {
@@ -62,6 +67,14 @@ std::vector<uint64_t> Hexes(char** from) {
   return out;
 }
 
+std::string JsonPlaces(const std::vector<SourcePlace>& places) {
+  std::vector<std::string> rows;
+  for (const SourcePlace& p : places)
+    rows.push_back("{\"function\":" + Json(p.function) + ",\"file\":" + Json(p.file) +
+                   ",\"line\":" + std::to_string(p.line) + "}");
+  return JsonList(rows);
+}
+
 class Driver {
  public:
   explicit Driver(uint32_t pid) : pid_(pid) {}
@@ -86,6 +99,13 @@ class Driver {
     std::vector<std::string> names;
     for (const Location& l : locations_) names.push_back(Json(symbolizer->Name(l, pid_)));
     printf("{\"names\":%s}\n", JsonList(names).c_str());
+    fflush(stdout);
+  }
+  void PrintPlaces() {
+    const std::atomic<bool> stop{false};
+    std::vector<std::string> rows;
+    for (const Location& l : locations_) rows.push_back(JsonPlaces(symbolizer->Places(l, &stop)));
+    printf("{\"places\":%s}\n", JsonList(rows).c_str());
     fflush(stdout);
   }
   void PrintStats() {
@@ -126,7 +146,10 @@ int NameUser(int argc, char** argv) {
     if (!strcmp(line, "end\n")) break;
     if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start, false);
     if (!strcmp(line, "exec\n") || !strcmp(line, "locate\n")) driver.Print(addresses, locate);
-    driver.PrintNames();
+    if (!strcmp(line, "places\n"))
+      driver.PrintPlaces();
+    else
+      driver.PrintNames();
   }
   driver.PrintStats();
   return 0;
@@ -146,12 +169,32 @@ int NameInFile(const char* path, const std::vector<uint64_t>& offsets) {
   return 0;
 }
 
+int LinesInFile(const char* path, const std::vector<uint64_t>& offsets) {
+  const std::atomic<bool> stop{false};
+  UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
+  timespec begin, end;
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  SourceLines lines(fd.get(), path, -1, &stop);
+  std::vector<std::string> rows;
+  for (uint64_t offset : offsets) rows.push_back(JsonPlaces(lines.At(offset)));
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  int64_t ns = (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec;
+  printf("{\"refused\":%s,\"ns\":%" PRId64 ",\"places\":%s}\n", lines.refused() ? "true" : "false", ns,
+         JsonList(rows).c_str());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string mode = argc > 2 ? argv[1] : "";
   if (mode == "--pid") return NameUser(argc, argv);
   if (mode == "--elf") return NameInFile(argv[2], Hexes(argv + 3));
+  if (mode == "--lines") return LinesInFile(argv[2], Hexes(argv + 3));
+  if (mode == "--lines-each") {
+    for (int i = 3; i < argc; i++) LinesInFile(argv[i], {strtoull(argv[2], nullptr, 16)});
+    return 0;
+  }
   if (mode == "--elf-each") {
     for (int i = 3; i < argc; i++) NameInFile(argv[i], {strtoull(argv[2], nullptr, 16)});
     return 0;

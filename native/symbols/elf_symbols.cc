@@ -4,13 +4,13 @@
 #include <elf.h>
 #include <gelf.h>
 #include <libelf.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "debug_files.h"
+#include "elf_file.h"
 #include "elf_header.h"
 #include "elf_sections.h"
 #include "mini_debug.h"
@@ -25,49 +25,8 @@ constexpr uint64_t kMaxUnsized = 4096;          // how far a symbol without a si
 constexpr int kMaxLookBack = 32;
 constexpr uint32_t kUnsized = 8, kLabel = 4;  // bits of Symbol::rank; the lower two are the binding
 
-struct ElfEnd {
-  void operator()(Elf* elf) const { elf_end(elf); }
-};
-using ElfPtr = std::unique_ptr<Elf, ElfEnd>;
-
-int64_t ModifiedNs(const struct stat& st) {
-  return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
-}
-
 bool IsUnchanged(int fd, int64_t modified_ns) {
-  struct stat st;
-  return !fstat(fd, &st) && ModifiedNs(st) == modified_ns;
-}
-
-ElfPtr Open(int fd, uint64_t* size) {
-  struct stat st;
-  if (fstat(fd, &st)) return nullptr;
-  *size = static_cast<uint64_t>(st.st_size);
-  elf_version(EV_CURRENT);
-  if (!ElfHeaderIsSane(fd, *size)) return nullptr;
-  ElfPtr elf(elf_begin(fd, ELF_C_READ, nullptr));
-  if (!elf || elf_kind(elf.get()) != ELF_K_ELF) return nullptr;
-  return elf;
-}
-
-DebugLink ReadDebugLink(Elf* elf, uint64_t file_size) {
-  SectionNames names(elf, file_size);
-  for (Elf_Scn* s = nullptr; (s = elf_nextscn(elf, s));) {
-    GElf_Shdr header;
-    if (!gelf_getshdr(s, &header) || header.sh_type != SHT_PROGBITS || header.sh_size < 8 || header.sh_size > 4096)
-      continue;
-    if (strcmp(names.Of(header), ".gnu_debuglink")) continue;
-    Elf_Data* data = elf_rawdata(s, nullptr);
-    if (!data || !data->d_buf || data->d_size < 8) return {};
-    const char* name = static_cast<const char*>(data->d_buf);
-    size_t length = strnlen(name, data->d_size);
-    size_t at = (length + 4) & ~size_t{3};
-    if (at + 4 > data->d_size) return {};
-    DebugLink link{std::string(name, length), 0};
-    memcpy(&link.crc, name + at, 4);
-    return link;
-  }
-  return {};
+  return ModifiedNs(fd) == modified_ns;
 }
 
 // "xdr_int@GLIBC_2.2.5", "memcpy@@GLIBC_2.14": linkers write versions into the names of .symtab.
@@ -154,7 +113,7 @@ bool ElfSymbols::ReadTable(void* handle, uint32_t section_type, uint64_t file_si
 
 bool ElfSymbols::ReadDebugFile(int fd) {
   uint64_t size;
-  ElfPtr elf = Open(fd, &size);
+  ElfPtr elf = OpenElf(fd, &size);
   if (!elf) return false;
   std::vector<Range> own = code_;
   ReadCode(elf.get());
@@ -188,7 +147,7 @@ void ElfSymbols::ReadGo(void* handle, uint64_t file_size) {
 ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   ElfSymbols out;
   uint64_t size;
-  ElfPtr elf = Open(fd, &size);
+  ElfPtr elf = OpenElf(fd, &size);
   if (!elf) return out;
   out.parsed_ = true;
   out.fd_ = out.names_fd_ = fd;
@@ -208,9 +167,8 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
       out.ReadGo(elf.get(), size);
     }
   }
-  struct stat st;
-  if (!fstat(fd, &st)) out.mtime_ns_ = ModifiedNs(st);
-  if (!fstat(out.names_fd_, &st)) out.names_mtime_ns_ = ModifiedNs(st);
+  out.mtime_ns_ = ModifiedNs(fd);
+  out.names_mtime_ns_ = ModifiedNs(out.names_fd_);
   out.Finish();
   return out;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "elf_file.h"
 #include "elf_header.h"
 #include "mapped_file.h"
 #include "rooted_open.h"
@@ -86,6 +87,7 @@ FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
   slot->file = std::make_shared<File>();
   slot->file->path = m.path;
   slot->file->fd = std::move(fd);
+  slot->file->modified_ns = ModifiedNs(slot->file->fd.get());
   slot->file->root = RootOf(pid);
   slot->file->last_used = ++clock_;
   opened_++;
@@ -101,17 +103,19 @@ void FileCache::Attach(uint32_t module, const std::string& key) {
   if (slot != by_key_.end()) by_module_[module] = slot->second;
 }
 
+std::shared_ptr<FileCache::File> FileCache::FileBehind(uint32_t module, std::shared_ptr<Slot>* slot) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = by_module_.find(module);
+  if (it == by_module_.end() || !it->second->file) return nullptr;
+  *slot = it->second;
+  (*slot)->file->last_used = ++clock_;
+  return (*slot)->file;
+}
+
 std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
   std::shared_ptr<Slot> slot;
-  std::shared_ptr<File> file;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    auto it = by_module_.find(module);
-    if (it == by_module_.end() || !it->second->file) return "";
-    slot = it->second;
-    file = slot->file;
-    file->last_used = ++clock_;
-  }
+  std::shared_ptr<File> file = FileBehind(module, &slot);
+  if (!file) return "";
   if (!file->symbols) {
     // the long part, without the mutex
     file->symbols = std::make_unique<ElfSymbols>(
@@ -132,6 +136,34 @@ std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
     }
   }
   return file->symbols->NameAt(file_offset);
+}
+
+uint64_t FileCache::FileOf(uint32_t module) {
+  std::shared_ptr<Slot> slot;
+  return reinterpret_cast<uintptr_t>(FileBehind(module, &slot).get());
+}
+
+std::vector<SourcePlace> FileCache::PlacesAt(uint32_t module, uint64_t file_offset, const std::atomic<bool>* stop) {
+  std::shared_ptr<Slot> slot;
+  std::shared_ptr<File> file = FileBehind(module, &slot);
+  if (!file) return {};
+  if (file != sources_of_) {
+    sources_.reset();  // before the next one takes memory
+    sources_of_ = file;
+    // what was written over since is another program's
+    if (ModifiedNs(file->fd.get()) == file->modified_ns)
+      sources_ =
+          std::make_unique<SourceLines>(file->fd.get(), file->path, file->root ? file->root->fd.get() : -1, stop);
+  }
+  if (!sources_) return {};
+  const bool refused_before = file->debug_refused;
+  std::vector<SourcePlace> places = sources_->At(file_offset);
+  file->debug_refused = sources_->refused();
+  if (file->debug_refused && !refused_before) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    debug_refused_++;
+  }
+  return places;
 }
 
 void FileCache::Drop(Slot* slot) {
@@ -172,6 +204,7 @@ void FileCache::AddTo(SymbolStats* stats) {
   stats->files_failed += failed_;
   stats->tables_refused += refused_;
   stats->cache_bytes += symbol_bytes_;
+  stats->debug_files_refused += debug_refused_;
 }
 
 }  // namespace lowflame

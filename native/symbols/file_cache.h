@@ -13,6 +13,7 @@
 #include "../core/unique_fd.h"
 #include "elf_symbols.h"
 #include "process_maps.h"
+#include "source_lines.h"
 #include "symbols.h"
 
 namespace lowflame {
@@ -33,6 +34,10 @@ class FileCache {
 
   // Symbol thread. Mangled name, "" if none.
   std::string NameAt(uint32_t module, uint64_t file_offset);
+  // Symbol thread. Equal for modules of one file; 0 if it could not be opened.
+  uint64_t FileOf(uint32_t module);
+  // Symbol thread. See Symbolizer::Places; names are mangled. Debug information of one file is held at a time.
+  std::vector<SourcePlace> PlacesAt(uint32_t module, uint64_t file_offset, const std::atomic<bool>* stop);
 
   void AddTo(SymbolStats* stats);
 
@@ -47,15 +52,19 @@ class FileCache {
     UniqueFd fd;
     std::shared_ptr<Root> root;  // nullptr: ours
     std::unique_ptr<ElfSymbols> symbols;
+    int64_t modified_ns = 0;            // when it was opened
     uint64_t last_used = 0, bytes = 0;  // under the mutex
     int descriptors = 1;                // under the mutex
     bool counted = false;               // what of it was refused, under the mutex
+    bool debug_refused = false;         // its debug information; the symbol thread's alone
   };
   // What keys and modules point at; empty if the file could not be opened, is no ELF file, or had to be closed.
   struct Slot {
     std::shared_ptr<File> file;
     bool no_elf = false;
   };
+  // Empty if it is not open. Counts as use.
+  std::shared_ptr<File> FileBehind(uint32_t module, std::shared_ptr<Slot>* slot);
   std::shared_ptr<Root> RootOf(uint32_t pid);
   std::shared_ptr<Slot>& SlotOf(const Opened& opened);
   void Drop(Slot* slot);
@@ -69,7 +78,11 @@ class FileCache {
   std::map<std::pair<uint64_t, uint64_t>, std::weak_ptr<Root>> roots_;
   uint64_t own_root_device_ = 0, own_root_inode_ = 0;
   int descriptors_ = 0, max_descriptors_ = 0;
-  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0, refused_ = 0;
+  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0, refused_ = 0, debug_refused_ = 0;
+
+  // the symbol thread's alone
+  std::shared_ptr<File> sources_of_;
+  std::unique_ptr<SourceLines> sources_;
 };
 
 }  // namespace lowflame

@@ -80,6 +80,15 @@ class SymbolizerImpl final : public Symbolizer {
     return raw.empty() ? raw : Demangle(raw);
   }
 
+  uint64_t FileOf(const Location& l) override { return l.kind == FrameKind::kUser ? files_.FileOf(l.module) : 0; }
+
+  std::vector<SourcePlace> Places(const Location& l, const std::atomic<bool>* stop) override {
+    if (l.kind != FrameKind::kUser) return {};
+    std::vector<SourcePlace> places = files_.PlacesAt(l.module, l.offset, stop);
+    for (SourcePlace& place : places) place.function = Demangle(place.function);
+    return places;
+  }
+
   SymbolStats Stats() override {
     SymbolStats s;
     s.names_found = names_found_;

@@ -5,11 +5,14 @@
 // a file that cannot be read or parsed gives frames without names.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "../core/samples.h"
 
 namespace lowflame {
 
@@ -33,6 +36,7 @@ struct SymbolStats {
   uint64_t tables_refused = 0;  // packed symbols and tables of Go that are damaged, or larger than is read
   uint64_t processes_gone = 0;  // processes that had exited before their mappings could be read
   uint64_t cache_bytes = 0;     // estimate of memory held
+  uint64_t debug_files_refused = 0;  // files whose debug information is beyond the bounds of source_lines.h
 };
 
 class Symbolizer {
@@ -55,6 +59,14 @@ class Symbolizer {
   // --- symbol thread (runs at the same time as the drain thread) ----------------------------------------------
   // Full demangled name, or "" if none is known. pid is used only for JIT frames (perf maps).
   virtual std::string Name(const Location& location, uint32_t pid) = 0;
+
+  // Files that modules were made from: equal for modules of one file, 0 for what has no debug information. Places asked
+  // for in the order of files cost one reading of each.
+  virtual uint64_t FileOf(const Location& location) = 0;
+  // Where in source text the code at a location came from: innermost first, functions that are inlined there, then the
+  // function itself. Empty if the file has no debug information. Takes up to seconds at the first location of a file;
+  // `stop` ends it soon.
+  virtual std::vector<SourcePlace> Places(const Location& location, const std::atomic<bool>* stop) = 0;
 
   virtual SymbolStats Stats() = 0;
 };

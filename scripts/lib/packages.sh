@@ -14,6 +14,7 @@ clang                                    clang
 bpftool                                  bpftool
 /usr/include/bpf/libbpf.h                libbpf-dev
 /usr/include/gelf.h                      libelf-dev
+/usr/include/elfutils/libdw.h            libdw-dev
 /usr/include/zlib.h                      zlib1g-dev
 /usr/include/lzma.h                      liblzma-dev
 /usr/lib/llvm-*/lib/libLLVMDemangle.a    llvm-14-dev llvm-dev

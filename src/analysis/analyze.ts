@@ -1,5 +1,6 @@
 // All rules over one profile: what is wrong, worst first. Pure: the same profile gives the same findings.
 import type { Profile } from "../model/profile.js";
+import { withoutLines } from "../model/without-lines.js";
 import { type CpuTime, cpuTime } from "./cpu-time.js";
 import { type Finding, SEVERITIES } from "./finding.js";
 import { foreignBpf } from "./rules/foreign-bpf.js";
@@ -50,7 +51,8 @@ const RULES: readonly Rule[] = [
 ];
 
 /** Findings by severity, then share (those without one last), then title. Empty for a healthy machine. */
-export function analyze(profile: Profile): Finding[] {
+export function analyze(whole: Profile): Finding[] {
+  const { profile } = withoutLines(whole);
   const cpu = cpuTime(profile);
   const rank = (finding: Finding) => SEVERITIES.indexOf(finding.severity);
   return RULES.flatMap((rule) => rule(profile, cpu)).sort(

@@ -1,6 +1,8 @@
 // CPU time by stack as the rules ask for it: which functions match, where on the way to a node they stand, and who
 // pays. Every walk is one pass over the prefix tree (parent < node), whatever the number of samples.
+
 import type { FrameKind } from "../capture/binding.js";
+import { calledTree } from "../model/called-tree.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { plainName } from "./kernel-names.js";
 import { shown } from "./text.js";
@@ -44,7 +46,7 @@ export function functionsWhere(
 
 /** By node: the outermost node on its path (itself included) whose function matches; 0 = none. */
 export function outermost(profile: Profile, matches: Uint8Array): Uint32Array {
-  const { tree } = profile;
+  const tree = calledTree(profile);
   const result = new Uint32Array(tree.count);
   for (let node = 1; node < tree.count; node++) {
     const above = result[tree.parent[node]!]!;
@@ -55,7 +57,7 @@ export function outermost(profile: Profile, matches: Uint8Array): Uint32Array {
 
 /** By node: the innermost such node; 0 = none. */
 export function innermost(profile: Profile, matches: Uint8Array): Uint32Array {
-  const { tree } = profile;
+  const tree = calledTree(profile);
   const result = new Uint32Array(tree.count);
   for (let node = 1; node < tree.count; node++)
     result[node] = matches[tree.func[node]!] === 1 ? node : result[tree.parent[node]!]!;
@@ -64,13 +66,15 @@ export function innermost(profile: Profile, matches: Uint8Array): Uint32Array {
 
 /** First ancestor whose function `skip` does not match; undefined at the root. */
 export function callerOutside(profile: Profile, node: number, skip: Uint8Array): string | undefined {
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const id = firstOutside(profile, tree.parent[node]!, skip);
   return id === 0 ? undefined : functions.name[tree.func[id]!]!;
 }
 
 /** First node on the way to the root, `node` itself included, whose function `skip` does not match; 0 at the root. */
-export function firstOutside({ tree }: Profile, node: number, skip: Uint8Array): number {
+export function firstOutside(profile: Profile, node: number, skip: Uint8Array): number {
+  const tree = calledTree(profile);
   let id = node;
   while (id !== 0 && skip[tree.func[id]!] !== 0) id = tree.parent[id]!;
   return id;

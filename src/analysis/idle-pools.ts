@@ -1,5 +1,6 @@
 // Words that idle threads wait for, although the value that they expect is that of a lock: C++20's std::atomic::wait and the
 // like, where no name tells. Locks that say who holds them, and those of libraries that call the kernel themselves, are none.
+import { calledTree } from "../model/called-tree.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { IDLE_POOL } from "./thresholds.js";
 
@@ -54,7 +55,9 @@ function waitersByLock(profile: Profile, { count, thread, lock, node, weightNs }
 }
 
 /** By node: 1 where the innermost user function is syscall(), in a stack without Rust's runtime. */
-function calledBySyscall({ tree, functions }: Profile): Uint8Array {
+function calledBySyscall(profile: Profile): Uint8Array {
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const rust = functions.name.map((name, id) => functions.kind[id] === "user" && RUST.test(name));
   const isRust = new Uint8Array(tree.count);
   const result = new Uint8Array(tree.count);

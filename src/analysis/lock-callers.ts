@@ -1,4 +1,5 @@
 // Who asked for a kernel lock: the first frame outside lock, scheduler and trampoline text, found once for each node.
+import { calledTree } from "../model/called-tree.js";
 import type { Profile } from "../model/profile.js";
 import { firstOutside, functionsWhere, innermost } from "./cpu-time.js";
 import {
@@ -35,7 +36,8 @@ export interface LockCaller {
 
 /** @returns the caller of each node of the profile's tree, by node */
 export function lockCallers(profile: Profile): (node: number) => LockCaller {
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const skip = functionsWhere(profile, (name, kind) => {
     if (kind === "user" || kind === "jit" || kind === "vdso") return false;
     const symbol = programSymbol(name);

@@ -1,4 +1,5 @@
 // Who makes socket calls: the innermost user function of a stack that is not the C library's and no wrapper of the call.
+import { calledTree } from "../model/called-tree.js";
 import { isLibc, isThreadEntry } from "../model/entry-points.js";
 import type { Profile } from "../model/profile.js";
 import { innermost } from "./cpu-time.js";
@@ -28,7 +29,7 @@ export class CallerTally {
   add(node: number, amount: number): void {
     const caller = this.#callers[node] ?? 0;
     if (caller === 0) return;
-    const func = this.#profile.tree.func[caller]!;
+    const func = calledTree(this.#profile).func[caller]!;
     this.#sums.set(func, (this.#sums.get(func) ?? 0) + amount);
     this.#total += amount;
   }

@@ -1,4 +1,5 @@
 // CPU time inside of socket calls: which samples, of which call, what the calls spin on, and who makes them.
+import { calledTree } from "../model/called-tree.js";
 import type { Profile } from "../model/profile.js";
 import {
   type CpuTime,
@@ -33,7 +34,8 @@ const FUNCTIONS = 6;
 
 /** @param call name of the system call */
 export function callCpu({ profile, table }: CpuTime, process: number, call: string): CallCpu {
-  const { functions, tree } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const inKernel = (test: (plain: string) => boolean) =>
     functionsWhere(profile, (name, kind) => kind === "kernel" && test(plainName(name)));
   const inSocket = socketCallNodes(profile);

@@ -1,6 +1,7 @@
 // What a user stack tells of a wait for a futex: who wanted it, the first user frame from the leaf outside locking text, and
 // whether it is a lock or a condition that is waited for.
 
+import { calledTree } from "../model/called-tree.js";
 import { isThreadEntry } from "../model/entry-points.js";
 import type { Profile } from "../model/profile.js";
 import { firstOutside, functionsWhere, Tally } from "./cpu-time.js";
@@ -10,7 +11,8 @@ import { isLockingText, isOwnLock, isWordWait, meaningOf, type WaitMeaning } fro
 
 /** @returns the caller of each node of the profile's tree, by node: "[unknown]" where all of the stack is locking text */
 export function userLockCallers(profile: Profile): (node: number) => LockCaller {
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const skip = functionsWhere(profile, (_, kind) => kind === "kernel" || kind === "bpf" || kind === "vdso");
   for (let id = 1; id < functions.count; id++)
     if (functions.kind[id] === "user" && isLockingText(functions.name[id]!, functions.module[id]!))
@@ -47,7 +49,8 @@ export function mainUserLockCaller(profile: Profile, lock: number): string | und
  * word of the program's own is one for work, unless its caller is called as locks are.
  */
 export function waitMeanings(profile: Profile): readonly WaitMeaning[] {
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const own = functions.name.map((name, id) => (functions.kind[id] === "user" ? meaningOf(name) : undefined));
   const words = functions.name.map((name, id) => functions.kind[id] === "user" && isWordWait(name));
   const locks = functions.name.map((name, id) => functions.kind[id] === "user" && isOwnLock(name));

@@ -130,6 +130,23 @@ export interface NameRow {
   readonly name: string;
 }
 
+/** A place in source text that code came from. */
+export interface SourcePlace {
+  /** Demangled; "" where it is not known. */
+  readonly function: string;
+  /** Path as the debug information has it; "" where it is not known. */
+  readonly file: string;
+  /** 0 where it is not known, or where the compiler made the code of no line. */
+  readonly line: number;
+}
+
+/** Places of a user frame whose file has debug information. */
+export interface SourceRow {
+  readonly frame: number;
+  /** Innermost first: functions that were inlined there, each into the next one; last the function that was called. */
+  readonly places: readonly SourcePlace[];
+}
+
 export interface Tables extends SocketTables {
   readonly processes: readonly ProcessRow[];
   readonly threads: readonly ThreadRow[];
@@ -137,6 +154,8 @@ export interface Tables extends SocketTables {
   readonly frames: FrameColumns;
   readonly stacks: StackColumns;
   readonly names: readonly NameRow[];
+  /** They come at the end of a recording. Absent: none. */
+  readonly sources?: readonly SourceRow[];
   readonly locks: readonly LockRow[];
 }
 

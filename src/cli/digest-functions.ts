@@ -32,16 +32,41 @@ export function digestFunctions(
     .filter((func) => func > 0 && self[func]! > 0)
     .sort((a, b) => self[b]! - self[a]!)
     .slice(0, limit);
+  const lines = mainLines(profile, selfOfNode, new Set(top));
   const total = totals(profile, below, new Set(top));
   return top.map((func) => ({
     name: functions.name[func] || "(no name)",
     module: functions.module[func] ?? "",
     kind: functions.kind[func] ?? "unknown",
+    line: lines.get(func) ?? null,
     selfNs: self[func]!,
     totalNs: total.get(func) ?? 0,
     selfShare: whole > 0 ? self[func]! / whole : 0,
     totalShare: whole > 0 ? (total.get(func) ?? 0) / whole : 0,
   }));
+}
+
+/** "file:line" that most of each wanted function's self time is of; functions without a known line are left out. */
+function mainLines(
+  { tree, lines }: Profile,
+  selfOfNode: Float64Array,
+  wanted: ReadonlySet<number>,
+): Map<number, string> {
+  const result = new Map<number, string>();
+  if (tree.line === undefined || lines === undefined) return result;
+  const tallies = new Map<number, Map<number, number>>();
+  for (let node = 1; node < tree.count; node++) {
+    const func = tree.func[node]!;
+    const line = tree.line[node]!;
+    if (line === 0 || selfOfNode[node] === 0 || !wanted.has(func)) continue;
+    const tally = tallies.get(func) ?? new Map<number, number>();
+    tallies.set(func, tally.set(line, (tally.get(line) ?? 0) + selfOfNode[node]!));
+  }
+  for (const [func, tally] of tallies) {
+    const [line] = [...tally].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+    result.set(func, `${lines.file[line]!}:${lines.line[line]!}`);
+  }
+  return result;
 }
 
 /** Time under each wanted function; a function below itself (recursion) counts once. */

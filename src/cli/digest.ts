@@ -1,10 +1,13 @@
 // The profile in rows: what the summary prints and `--json` gives. Pure.
+
 import { OFFCPU_STATES } from "../capture/binding.js";
+import { calledTree } from "../model/called-tree.js";
 import { percentile } from "../model/histogram.js";
 import { ownCost } from "../model/own-cost.js";
 import type { Profile } from "../model/profile.js";
 import { sampleBalance } from "../model/sample-balance.js";
 import { syscallName } from "../model/syscalls.js";
+import { withoutLines } from "../model/without-lines.js";
 import { digestFunctions } from "./digest-functions.js";
 import { digestFutex, digestLocks } from "./digest-locks.js";
 import { digestSockets } from "./digest-sockets.js";
@@ -40,9 +43,10 @@ const DEAD = OFFCPU_STATES.indexOf("dead");
  * @param limit rows of each list
  * @param whole the same for locks and sockets, of which `--json` has all that the recording holds
  */
-export function digest(profile: Profile, limit = 10, whole = limit): Digest {
+export function digest(withLines: Profile, limit = 10, whole = limit): Digest {
+  const { profile } = withoutLines(withLines);
   return {
-    cpu: digestCpu(profile, limit),
+    cpu: digestCpu(withLines, limit),
     offcpu: digestOffCpu(profile, limit),
     locks: digestLocks(profile, whole),
     futex: digestFutex(profile, whole),
@@ -127,7 +131,7 @@ function digestOffCpu(profile: Profile, limit: number): OffCpuJson | null {
  * with nothing of the kernel between, the scheduler's outermost function still tells more (io_schedule). "" for an empty stack.
  */
 function sleepingPlace(profile: Profile, node: number): string {
-  const { parent, func } = profile.tree;
+  const { parent, func } = calledTree(profile);
   let scheduler = "";
   for (let at = node; at > 0; at = parent[at]!) {
     const name = profile.functions.name[func[at]!] ?? "";

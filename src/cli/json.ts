@@ -24,6 +24,8 @@ export interface FunctionJson {
   readonly name: string;
   readonly module: string;
   readonly kind: FrameKind;
+  /** "file:line" that most of its self time is of; null without debug information. */
+  readonly line: string | null;
   readonly selfNs: number;
   readonly totalNs: number;
   readonly selfShare: number;

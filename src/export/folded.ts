@@ -1,8 +1,9 @@
 // Folded stacks, as flame graph scripts read them: `process;outer function;…;inner function weight`, one line a
-// stack, weight in nanoseconds.
+// stack, weight in nanoseconds. Inlined functions end in `_[i]`, as those scripts mark them.
 import type { StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
-import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
+import { withoutLines } from "../model/without-lines.js";
+import { inPieces, nodesLeafFirst, ownerOf, utf8, weightsOf } from "./stacks.js";
 
 /** UTF-8 text, one line for each distinct (process name, stack); empty when the source saw nothing. */
 export function writeFolded(profile: Profile, source: StackSource): Uint8Array {
@@ -10,7 +11,8 @@ export function writeFolded(profile: Profile, source: StackSource): Uint8Array {
 }
 
 /** The same in pieces of about 64 KiB. */
-export function foldedChunks(profile: Profile, source: StackSource): Iterable<string> {
+export function foldedChunks(whole: Profile, source: StackSource): Iterable<string> {
+  const { profile } = withoutLines(whole);
   const table = weightsOf(profile, source);
   return table === undefined ? [] : inPieces(lines(profile, table));
 }
@@ -22,15 +24,17 @@ export function foldedName(name: string): string {
 }
 
 function* lines(profile: Profile, table: WeightTable): Generator<string> {
+  const { tree } = profile;
   const names = profile.functions.name.map(foldedName);
   const path: number[] = [];
   for (const [comm, byNode] of weightByProcessName(profile, table)) {
     for (const [node, weight] of byNode) {
       const rounded = Math.round(weight);
       if (rounded === 0) continue;
-      functionsLeafFirst(profile.tree, node, path);
+      nodesLeafFirst(tree, node, path);
       let line = foldedName(comm);
-      for (let i = path.length - 1; i >= 0; i--) line += `;${names[path[i]!]!}`;
+      for (let i = path.length - 1; i >= 0; i--)
+        line += `;${names[tree.func[path[i]!]!]!}${tree.inlined?.[path[i]!] ? "_[i]" : ""}`;
       yield `${line} ${rounded}\n`;
     }
   }

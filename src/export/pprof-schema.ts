@@ -28,9 +28,12 @@ export const MappingTag = {
   filename: varint(5),
   buildId: varint(6),
   hasFunctions: varint(7),
+  hasFilenames: varint(8),
+  hasLineNumbers: varint(9),
+  hasInlineFrames: varint(10),
 } as const;
 export const LocationTag = { id: varint(1), mappingId: varint(2), line: delimited(4) } as const;
-export const LineTag = { functionId: varint(1) } as const;
+export const LineTag = { functionId: varint(1), line: varint(2) } as const;
 export const FunctionTag = {
   id: varint(1),
   name: varint(2),

@@ -11,6 +11,7 @@ import { LOCK_KINDS, OFFCPU_STATES } from "../capture/binding.js";
 import { isOfLocks, type StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { NS_PER_SECOND } from "../model/units.js";
+import { type PprofLocation, PprofLocations } from "./pprof-locations.js";
 import {
   FunctionTag,
   LabelTag,
@@ -21,7 +22,7 @@ import {
   SampleTag,
   ValueTypeTag,
 } from "./pprof-schema.js";
-import { functionsLeafFirst, ownerOf, usedFunctions, weightsOf } from "./stacks.js";
+import { ownerOf, weightsOf } from "./stacks.js";
 
 const PIECE_BYTES = 1 << 20;
 const VALUE_TYPES = {
@@ -65,8 +66,9 @@ function* pieces(profile: Profile, source: StackSource): Generator<Uint8Array> {
     writer.uint32(ProfileTag.comment).int64(strings.id(comment));
 
   if (table !== undefined) {
-    yield* flushing(writer, functionMessages(writer, profile, table, strings));
-    yield* flushing(writer, sampleMessages(writer, profile, table, strings));
+    const locations = new PprofLocations(profile, table);
+    yield* flushing(writer, functionMessages(writer, locations, strings));
+    yield* flushing(writer, sampleMessages(writer, profile, table, locations, strings));
   }
   // Last, since only now all strings are known; fields of a message may come in any order.
   yield* flushing(writer, stringMessages(writer, strings));
@@ -84,42 +86,50 @@ function take(writer: protobuf.Writer): Uint8Array {
   return bytes;
 }
 
-/** Mappings, functions and locations; a location is a function, since the model keeps no addresses. */
+/** Mappings, functions and locations. A location is what is known of a place in the code: the model keeps no addresses. */
 function* functionMessages(
   writer: protobuf.Writer,
-  profile: Profile,
-  table: WeightTable,
+  { functions, locations }: PprofLocations,
   strings: StringTable,
 ): Generator<void> {
-  const { functions } = profile;
-  const used = usedFunctions(profile, table);
+  for (const { id, name, file } of functions) {
+    writer.uint32(ProfileTag.function).fork();
+    writer.uint32(FunctionTag.id).uint64(id);
+    writer.uint32(FunctionTag.name).int64(strings.id(name));
+    writer.uint32(FunctionTag.systemName).int64(strings.id(name));
+    writer.uint32(FunctionTag.filename).int64(strings.id(file)).ldelim();
+    yield;
+  }
+  const keyOf = ({ buildId, module }: PprofLocation): string => `${buildId} ${module}`;
+  const withLines = new Set(
+    locations.filter(({ lines }) => lines.some(({ line }) => line > 0)).map((location) => keyOf(location)),
+  );
   const mappings = new Map<string, number>();
-  for (let id = 1; id < functions.count; id++) {
-    if (used[id] === 0) continue;
-    const module = functions.module[id]!;
-    const buildId = functions.buildId?.[id] ?? "";
-    const key = `${buildId} ${module}`;
+  for (const location of locations) {
+    const key = keyOf(location);
     let mapping = mappings.get(key);
     if (mapping === undefined) {
       mapping = mappings.size + 1;
       mappings.set(key, mapping);
       writer.uint32(ProfileTag.mapping).fork();
       writer.uint32(MappingTag.id).uint64(mapping);
-      writer.uint32(MappingTag.filename).int64(strings.id(module));
-      writer.uint32(MappingTag.buildId).int64(strings.id(buildId));
+      writer.uint32(MappingTag.filename).int64(strings.id(location.module));
+      writer.uint32(MappingTag.buildId).int64(strings.id(location.buildId));
+      if (withLines.has(key))
+        for (const tag of [MappingTag.hasFilenames, MappingTag.hasLineNumbers, MappingTag.hasInlineFrames])
+          writer.uint32(tag).bool(true);
       // Names are final: without this pprof looks for the files on the reader's machine and renames what it finds.
       writer.uint32(MappingTag.hasFunctions).bool(true).ldelim();
     }
-    const name = strings.id(functions.name[id]!);
-    writer.uint32(ProfileTag.function).fork();
-    writer.uint32(FunctionTag.id).uint64(id);
-    writer.uint32(FunctionTag.name).int64(name);
-    writer.uint32(FunctionTag.systemName).int64(name);
-    writer.uint32(FunctionTag.filename).int64(strings.id(module)).ldelim();
     writer.uint32(ProfileTag.location).fork();
-    writer.uint32(LocationTag.id).uint64(id);
+    writer.uint32(LocationTag.id).uint64(location.id);
     writer.uint32(LocationTag.mappingId).uint64(mapping);
-    writer.uint32(LocationTag.line).fork().uint32(LineTag.functionId).uint64(id).ldelim().ldelim();
+    for (const { function: func, line } of location.lines) {
+      writer.uint32(LocationTag.line).fork().uint32(LineTag.functionId).uint64(func);
+      if (line > 0) writer.uint32(LineTag.line).int64(line);
+      writer.ldelim();
+    }
+    writer.ldelim();
     yield;
   }
 }
@@ -128,6 +138,7 @@ function* sampleMessages(
   writer: protobuf.Writer,
   profile: Profile,
   table: WeightTable,
+  locations: PprofLocations,
   strings: StringTable,
 ): Generator<void> {
   const path: number[] = [];
@@ -158,7 +169,7 @@ function* sampleMessages(
     return { ...owner, process: strings.id(owner.process), comm: strings.id(owner.comm) };
   });
   for (let row = 0; row < table.count; row++) {
-    functionsLeafFirst(profile.tree, table.node[row]!, path);
+    locations.leafFirst(table.node[row]!, path);
     // Sampled waits stand for more waits than they are; Go's readers expect counts of all.
     values[0] = table.waits === undefined ? table.samples[row]! : Math.round(table.waits[row]!);
     values[1] = Math.round(table.weightNs[row]!);

@@ -1,8 +1,10 @@
 // Speedscope's file format (https://www.speedscope.app/file-format-schema.json): one sampled profile a source, with the
 // process at the root of each stack, weights in nanoseconds. Rows are sums, so the left-heavy view is the one to read.
+// The format knows no inlining: an inlined function is a frame of its own that says so.
 import type { StackSource } from "../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../model/profile.js";
-import { functionsLeafFirst, inPieces, ownerOf, utf8, weightsOf } from "./stacks.js";
+import { withoutLines } from "../model/without-lines.js";
+import { inPieces, nodesLeafFirst, ownerOf, utf8, weightsOf } from "./stacks.js";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 const TITLES: Record<StackSource, string> = {
@@ -19,7 +21,7 @@ export function writeSpeedscope(profile: Profile, sources: readonly StackSource[
 
 /** The same in pieces of about 64 KiB. */
 export function speedscopeChunks(profile: Profile, sources: readonly StackSource[]): Iterable<string> {
-  return inPieces(json(profile, sources));
+  return inPieces(json(withoutLines(profile).profile, sources));
 }
 
 function* json(profile: Profile, sources: readonly StackSource[]): Generator<string> {
@@ -39,15 +41,28 @@ function* json(profile: Profile, sources: readonly StackSource[]): Generator<str
     yield `${comma ? "," : ""}${JSON.stringify({ name })}`;
     comma = true;
   }
+  const inlined = inlinedFrames(profile, firstProcess + processes.names.length);
+  for (const func of inlined.keys()) {
+    const frame = { name: `${functions.name[func]!} (inlined)`, file: functions.module[func]! };
+    yield `,${JSON.stringify(frame)}`;
+  }
   yield `]},"profiles":[`;
   for (const [i, source] of sources.entries()) {
     if (i > 0) yield ",";
-    yield* sampled(profile, source, processes.ofThread);
+    yield* sampled(profile, source, processes.ofThread, inlined);
   }
   yield "]}\n";
 }
 
-function* sampled(profile: Profile, source: StackSource, processOf: Uint32Array): Generator<string> {
+function* sampled(
+  profile: Profile,
+  source: StackSource,
+  processOf: Uint32Array,
+  inlined: ReadonlyMap<number, number>,
+): Generator<string> {
+  const { tree } = profile;
+  const frameOf = (id: number): number =>
+    tree.inlined?.[id] === 1 ? inlined.get(tree.func[id]!)! : tree.func[id]! - 1;
   const table = weightsOf(profile, source);
   const { stacks, weights, total } = sumByStack(table, processOf);
   const name = `${TITLES[source]} (${profile.facts.host.hostname})`;
@@ -56,14 +71,25 @@ function* sampled(profile: Profile, source: StackSource, processOf: Uint32Array)
   const path: number[] = [];
   for (let i = 0; i < stacks.length; i++) {
     const { process, node } = stacks[i]!;
-    functionsLeafFirst(profile.tree, node, path);
+    nodesLeafFirst(tree, node, path);
     let line = `${i > 0 ? "," : ""}[${process}`;
-    for (let d = path.length - 1; d >= 0; d--) line += `,${path[d]! - 1}`;
+    for (let d = path.length - 1; d >= 0; d--) line += `,${frameOf(path[d]!)}`;
     yield `${line}]`;
   }
   yield `],"weights":[`;
   for (let i = 0; i < weights.length; i++) yield `${i > 0 ? "," : ""}${weights[i]}`;
   yield "]}";
+}
+
+/** Functions that are inlined somewhere, each with the index of its frame there. */
+function inlinedFrames({ tree }: Profile, first: number): ReadonlyMap<number, number> {
+  const frames = new Map<number, number>();
+  if (tree.inlined === undefined) return frames;
+  for (let node = 1; node < tree.count; node++) {
+    const func = tree.func[node]!;
+    if (tree.inlined[node] === 1 && !frames.has(func)) frames.set(func, first + frames.size);
+  }
+  return frames;
 }
 
 /** One entry for each (process, node), so that threads and system calls of one stack do not repeat it. */

@@ -15,19 +15,10 @@ export function functionsLeafFirst(tree: StackTree, node: number, out: number[])
   for (let id = node; id !== 0; id = tree.parent[id]!) out.push(tree.func[id]!);
 }
 
-/** Ids of the functions that stacks of this table go through. */
-export function usedFunctions(profile: Profile, table: WeightTable): Uint8Array {
-  const { tree } = profile;
-  const seenNode = new Uint8Array(tree.count);
-  const used = new Uint8Array(profile.functions.count);
-  for (let row = 0; row < table.count; row++) {
-    // Stop at the first node seen: all above it was marked with it.
-    for (let id = table.node[row]!; id !== 0 && seenNode[id] === 0; id = tree.parent[id]!) {
-      seenNode[id] = 1;
-      used[tree.func[id]!] = 1;
-    }
-  }
-  return used;
+/** Nodes on the path to a node, itself included, leaf first, put into `out` (which is emptied). */
+export function nodesLeafFirst(tree: StackTree, node: number, out: number[]): void {
+  out.length = 0;
+  for (let id = node; id !== 0; id = tree.parent[id]!) out.push(id);
 }
 
 /** What lowflame's own process is called instead of its plain name ("node"), so that nobody takes it for a neighbour. */

@@ -8,6 +8,7 @@ import { FrameTable } from "./frame-table.js";
 import { FrameTree } from "./frame-tree.js";
 import { FunctionInterner } from "./function-table.js";
 import { InvalidCounts } from "./invalid.js";
+import { LineInterner } from "./line-table.js";
 import { LockHolds } from "./lock-holds.js";
 import { withProcessNames } from "./lock-names.js";
 import { lockScales, scaleLocks } from "./lock-scale.js";
@@ -65,6 +66,7 @@ export class ProfileBuilder {
         this.#frames.addFrames(tables.frames, this.#invalid);
         this.#stacks.add(tables.stacks, this.#invalid);
         this.#frames.addNames(tables.names, this.#invalid);
+        this.#frames.addSources(tables.sources ?? [], this.#invalid);
         this.#accounts.addLocks(tables.locks, this.#invalid);
         this.#sockets.add(tables, this.#invalid);
         const futexes = this.#facts?.sources.includes("futex") === true;
@@ -96,7 +98,8 @@ export class ProfileBuilder {
         `The capture has no header${this.#damage === undefined ? "" : ` (${this.#damage})`}: nothing in it can be read; record again.`,
       );
     const functions = new FunctionInterner();
-    const merger = new StackMerger(this.#frames, this.#stacks, functions);
+    const lines = new LineInterner();
+    const merger = new StackMerger(this.#frames, this.#stacks, functions, lines);
     const { processes, threads, unknownThread } = this.#accounts.build(this.#invalid);
     const knownThreads = threads.length;
     const locks = withProcessNames(this.#accounts.locks());
@@ -156,6 +159,7 @@ export class ProfileBuilder {
     lastTimeNs = Math.max(lastTimeNs, sockets.lastTimeNs);
     const { endpoints } = sockets;
     const final = this.#final && checkedTotals(this.#final, { processes, endpoints }, this.#invalid);
+    const lineTable = lines.table();
     const invalid = this.#invalid.note();
     if (invalid !== undefined) notes.push(invalid);
     if (final === null && this.#damage === undefined)
@@ -183,6 +187,7 @@ export class ProfileBuilder {
       socketCounts: sockets.socketCounts,
       functions: functions.table(),
       tree: merger.tree(),
+      ...(lineTable && { lines: lineTable }),
       weights,
       userStacks,
       notes,

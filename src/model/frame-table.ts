@@ -5,6 +5,8 @@ import {
   type FrameKind,
   type ModuleRow,
   type NameRow,
+  type SourcePlace,
+  type SourceRow,
 } from "../capture/binding.js";
 import { grownBigUint64, grownUint8, grownUint32 } from "./growable.js";
 import type { InvalidCounts } from "./invalid.js";
@@ -21,6 +23,9 @@ export class FrameTable {
   #offset = new BigUint64Array(1024);
   #kind = new Uint8Array(1024).fill(ABSENT);
   readonly #names: (string | undefined)[] = [];
+  readonly #places: (readonly SourcePlace[] | undefined)[] = [];
+  /** Each path once: thousands of frames are of one file, and come with a copy each. */
+  readonly #paths = new Map<string, string>();
   readonly #modules: (ModuleRow | undefined)[] = [];
 
   /** Highest frame id + 1. */
@@ -67,6 +72,14 @@ export class FrameTable {
     }
   }
 
+  addSources(rows: readonly SourceRow[], invalid: InvalidCounts): void {
+    for (const { frame, places } of rows) {
+      if (!this.has(frame)) invalid.add("sources");
+      else if (places.length > 0)
+        this.#places[frame] = places.map((place) => ({ ...place, file: this.#path(place.file) }));
+    }
+  }
+
   has(frame: number): boolean {
     return frame > 0 && frame < this.#count && this.#kind[frame] !== ABSENT;
   }
@@ -77,7 +90,12 @@ export class FrameTable {
 
   /** The name found, or undefined when none was sent or none exists. */
   name(frame: number): string | undefined {
-    return this.#names[frame] || undefined;
+    return this.#names[frame] || this.#places[frame]?.at(-1)?.function || undefined;
+  }
+
+  /** Where its code came from, innermost function first, the called one last; undefined without debug information. */
+  places(frame: number): readonly SourcePlace[] | undefined {
+    return this.#places[frame];
   }
 
   offset(frame: number): bigint {
@@ -87,5 +105,12 @@ export class FrameTable {
   /** Undefined where the capture does not hold the module's row. */
   module(frame: number): ModuleRow | undefined {
     return this.#modules[this.#module[frame]!];
+  }
+
+  #path(file: string): string {
+    const known = this.#paths.get(file);
+    if (known !== undefined) return known;
+    this.#paths.set(file, file);
+    return file;
   }
 }

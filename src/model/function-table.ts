@@ -52,6 +52,12 @@ export class FunctionInterner {
     return this.intern(name, module, frames.kind(frame), row?.buildId ?? "");
   }
 
+  /** A function whose code is part of a frame's. */
+  inlinedInto(frames: FrameTable, frame: number, name: string): number {
+    const row = frames.module(frame);
+    return this.intern(name, row?.path || UNKNOWN_MODULE, frames.kind(frame), row?.buildId ?? "");
+  }
+
   name(id: number): string {
     return this.#name[id]!;
   }

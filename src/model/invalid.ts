@@ -8,6 +8,7 @@ const WORDING = {
   threads: "samples of threads that are not in the capture",
   processes: "processes that are not in the capture",
   names: "names of frames that are not in the capture",
+  sources: "source lines of frames that are not in the capture",
   endpoints: "ends of sockets that are not in the capture or impossible",
   calls: "socket calls with impossible times",
   connections: "counts of TCP connections that are impossible",

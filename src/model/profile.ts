@@ -46,11 +46,25 @@ export interface FunctionTable {
   readonly buildId?: readonly string[];
 }
 
-/** Prefix tree over functions, root first (user entry point first, kernel leaf last). Node 0 is the root; parent < node. */
+/** Lines of source text; index 0 stands for a line that is not known. Columns. */
+export interface LineTable {
+  readonly file: readonly string[];
+  /** 0: some line of the file. */
+  readonly line: readonly number[];
+}
+
+/**
+ * Prefix tree over functions, root first (user entry point first, kernel leaf last). Node 0 is the root; parent < node.
+ * Where lines are known, a function has a node for each line below one caller: withoutLines() puts them together.
+ */
 export interface StackTree {
   readonly count: number;
   readonly parent: Uint32Array;
   readonly func: Uint32Array;
+  /** Index into Profile.lines: of a leaf the line that ran, else the line of the call. Absent: none is known. */
+  readonly line?: Uint32Array;
+  /** 1: the function is inlined into its parent's, of which it is a part. Absent: none is. */
+  readonly inlined?: Uint8Array;
 }
 
 /** Lock of a row of weights whose lock is not in the capture. */
@@ -137,6 +151,8 @@ export interface Profile {
   readonly socketCounts: readonly SocketCountRow[];
   readonly functions: FunctionTable;
   readonly tree: StackTree;
+  /** Absent: nothing that was seen has debug information. */
+  readonly lines?: LineTable;
   readonly weights: readonly WeightTable[];
   /** User stacks seen and those that ended early (no known thread entry point at their root), in samples. */
   readonly userStacks: { readonly total: number; readonly truncated: number };

@@ -1,16 +1,20 @@
 // Turns stacks of frames into stacks of functions, and hangs those whose user half ended early below a visible
 // "[truncated]", so that a flame graph does not pass half a stack off as a whole one.
+import type { SourcePlace } from "../capture/binding.js";
 import { isLibc, isThreadEntry } from "./entry-points.js";
 import type { FrameTable } from "./frame-table.js";
 import type { FrameTree } from "./frame-tree.js";
 import type { FunctionInterner } from "./function-table.js";
 import { FunctionTreeBuilder } from "./function-tree.js";
+import { LineInterner } from "./line-table.js";
 import { Variant } from "./weights.js";
 
 export const TRUNCATED = "[truncated]";
 export const USER_MISSING = "[user stack missing]";
 export const UNKNOWN_STACK = "[unknown stack]";
 export const OTHER = "[other]";
+/** An inlined function whose debug information does not name it. */
+const NAMELESS_INLINED = "[inlined function]";
 
 /** How the user half of the path to a node stands. */
 const User = { none: 0, whole: 1, truncated: 2, undecided: 3 } as const;
@@ -26,18 +30,22 @@ export class StackMerger {
   readonly #frames: FrameTable;
   readonly #tree: FrameTree;
   readonly #functions: FunctionInterner;
+  readonly #lines: LineInterner;
   readonly #out = new FunctionTreeBuilder();
   readonly #funcOfFrame: Uint32Array;
+  /** Of frames with debug information: function and line of each place, outermost first. */
+  readonly #placesOfFrame = new Map<number, readonly (readonly [func: number, line: number])[]>();
   /** By node of the frame tree: node of the function tree, and User code. */
   readonly #node: Uint32Array;
   readonly #user: Uint8Array;
   readonly #marked = new Map<string, number>();
 
   /** Merges the whole tree at once: call it when no more names can come. */
-  constructor(frames: FrameTable, tree: FrameTree, functions: FunctionInterner) {
+  constructor(frames: FrameTable, tree: FrameTree, functions: FunctionInterner, lines = new LineInterner()) {
     this.#frames = frames;
     this.#tree = tree;
     this.#functions = functions;
+    this.#lines = lines;
     this.#funcOfFrame = new Uint32Array(frames.count);
     this.#node = new Uint32Array(tree.count);
     this.#user = new Uint8Array(tree.count);
@@ -91,7 +99,7 @@ export class StackMerger {
       if (user === User.truncated && parent === 0) parentNode = this.#synthetic(TRUNCATED);
       else if (user === User.truncated && this.#user[parent] === User.undecided)
         parentNode = this.#below(TRUNCATED, parent);
-      this.#node[id] = this.#out.child(parentNode, this.#func(frame));
+      this.#node[id] = this.#append(parentNode, frame);
     }
   }
 
@@ -119,6 +127,33 @@ export class StackMerger {
     return func;
   }
 
+  /** The node of a frame below a node: the innermost of those of its inlined functions, where it has any. */
+  #append(parent: number, frame: number): number {
+    const places = this.#frames.places(frame);
+    if (places === undefined) return this.#out.child(parent, this.#func(frame));
+    let known = this.#placesOfFrame.get(frame);
+    if (known === undefined) {
+      known = this.#resolve(frame, places);
+      this.#placesOfFrame.set(frame, known);
+    }
+    let node = parent;
+    for (const [i, [func, line]] of known.entries()) node = this.#out.child(node, func, line, i > 0);
+    return node;
+  }
+
+  #resolve(frame: number, places: readonly SourcePlace[]): (readonly [number, number])[] {
+    const called = this.#func(frame);
+    return places
+      .map(({ function: name, file, line }, i) => {
+        const func =
+          i === places.length - 1
+            ? called
+            : this.#functions.inlinedInto(this.#frames, frame, name || NAMELESS_INLINED);
+        return [func, this.#lines.intern(file, line)] as const;
+      })
+      .reverse();
+  }
+
   #synthetic(name: string): number {
     return this.#out.child(0, this.#functions.synthetic(name));
   }
@@ -132,7 +167,7 @@ export class StackMerger {
     for (let id = stack; id !== 0; id = this.#tree.parent(id)) path.push(this.#tree.frame(id));
     let node = name === null ? 0 : this.#synthetic(name);
     for (let i = path.length - 1; i >= 0; i--) {
-      node = path[i] === 0 ? node : this.#out.child(node, this.#func(path[i]!));
+      node = path[i] === 0 ? node : this.#append(node, path[i]!);
     }
     this.#marked.set(key, node);
     return node;

@@ -42,6 +42,8 @@ const NOT_FORCED: Record<string, string> = {
   "unwind.cpus_unseen": "a CPU that comes and goes at once",
   "unwind.requests_dropped": "4,096 processes with cut stacks between two looks of the loader",
   "symbols.unnamed_at_end": "20 s of naming still to do at the end",
+  "symbols.lines_left": "15 s of reading debug information",
+  "symbols.debug_info_too_large": "128 MiB of debug information: test/unit/symbols/symbols-lines.test.ts",
 };
 
 const forcedHere = new Set<string>();

@@ -9,6 +9,7 @@ import { programsDir } from "./paths.js";
 export interface Results {
   "known-cpu": KnownCpuResult;
   "known-cpu-nofp": KnownCpuResult;
+  "inlined-chain": { readonly cpuNs: number };
   "late-code": { readonly wallNs: number };
   /** Runs until it is stopped. */
   "direct-callers": object;

@@ -256,6 +256,21 @@ describe("a batch of any length", () => {
     }
   });
 
+  test("of source places is cut by their text and their number, in order", async () => {
+    const places = (i: number, text: string) => [
+      { function: `inlined ${i}`, file: "/src/a.h", line: i },
+      { function: text, file: "/src/a.c", line: 0 },
+    ];
+    const sources = Array.from({ length: 70_000 }, (_, i) => ({ frame: i + 1, places: places(i, "") }));
+    sources.push({ frame: 70_001, places: places(1, "x".repeat(SPLIT_TEXT_UNITS)) });
+    const tables: Batch["tables"] = { ...FIRST.batch.tables, sources };
+    const parts = (await roundTrip({ type: "batch", batch: { tables, samples: [] } })).map(
+      (event) => (event as typeof FIRST).batch.tables.sources ?? [],
+    );
+    expect(parts.filter((part) => part.length > 0).length).toBeGreaterThan(2);
+    expect(parts.flat()).toEqual(sources);
+  });
+
   test("of locks keeps each sample's lock, and every row of the table", async () => {
     const count = SPLIT_COLUMN_ROWS + 5;
     const locks = Array.from({ length: SPLIT_TABLE_ROWS + 3 }, (_, id) => ({

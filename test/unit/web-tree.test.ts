@@ -142,7 +142,8 @@ function comb(depth: number, twigs: number): ViewTree {
   const nextSibling = Int32Array.from({ length: count }, (_, node) =>
     node > depth && node + 1 < count ? node + 1 : -1,
   );
-  return { count, parent, func: new Int32Array(count), self, total, firstChild, nextSibling, groups: [] };
+  const [func, source] = [new Int32Array(count), new Int32Array(count)];
+  return { count, parent, func, source, self, total, firstChild, nextSibling, groups: [] };
 }
 
 function drawnNodes(root: { node: number; children: readonly unknown[] }): number {

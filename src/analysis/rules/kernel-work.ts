@@ -1,5 +1,6 @@
 // CPU time in a kind of kernel work, known by the functions it goes through: page faults, memory reclaim, directory
 // cache. One measure, three descriptions.
+import { calledTree } from "../../model/called-tree.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import { type CpuTime, kernelFunctions, outermost, processName, processPid, Tally } from "../cpu-time.js";
@@ -69,7 +70,8 @@ export function kernelWork(profile: Profile, cpu: CpuTime | undefined): Finding[
 
 function measured(profile: Profile, cpu: CpuTime, work: Work): Finding | undefined {
   const { table } = cpu;
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const at = outermost(profile, kernelFunctions(profile, work.functions));
   const processes = new Tally();
   const pids = new Tally();

@@ -1,6 +1,8 @@
 // Priority inversion and its like: a thread waits long for a user lock whose owner is itself off the CPU: asleep, waiting
 // for another lock, or ready to run without a CPU.
+
 import { OFFCPU_STATES } from "../../capture/binding.js";
+import { calledTree } from "../../model/called-tree.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { syscallName } from "../../model/syscalls.js";
 import { ratio } from "../../model/units.js";
@@ -132,8 +134,8 @@ function kernelPlace({ tree, functions }: Profile, node: number): string | undef
   return undefined;
 }
 
-const leafName = ({ tree, functions }: Profile, node: number): string =>
-  functions.name[tree.func[node]!] ?? "";
+const leafName = (profile: Profile, node: number): string =>
+  profile.functions.name[calledTree(profile).func[node]!] ?? "";
 const searchName = (profile: Profile, owners: WeightTable, row: number): string =>
   kernelPlace(profile, owners.node[row]!) ?? leafName(profile, owners.node[row]!);
 

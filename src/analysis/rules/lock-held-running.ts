@@ -1,4 +1,5 @@
 // A thread that computes with a user lock held: it uses a CPU for long while others wait for the lock and do nothing.
+import { calledTree } from "../../model/called-tree.js";
 import type { HeldLock, Profile } from "../../model/profile.js";
 import { syscallName } from "../../model/syscalls.js";
 import { ratio } from "../../model/units.js";
@@ -116,7 +117,7 @@ function functionsOf(profile: Profile, holds: readonly HeldLock[]): Tally {
   for (const { cpu } of holds)
     for (const { node, weightNs } of cpu ?? []) {
       const path = userPath(profile, node);
-      const leaf = profile.functions.name[profile.tree.func[node]!] || "[unknown]";
+      const leaf = profile.functions.name[calledTree(profile).func[node]!] || "[unknown]";
       functions.add(shown(path.at(-1) ?? leaf), weightNs);
     }
   return functions;
@@ -134,13 +135,13 @@ function mainStack(profile: Profile, cpu: NonNullable<HeldLock["cpu"]>): string 
   return stacks.top(1)[0]?.name;
 }
 
-/** Names of the user functions on the way to a node, root first. */
+/** Names of the user functions that were called on the way to a node, root first. */
 function userPath({ tree, functions }: Profile, node: number): string[] {
   const path: string[] = [];
   for (let id = node; id !== 0; id = tree.parent[id]!) {
     const func = tree.func[id]!;
     const { [func]: kind } = functions.kind;
-    if (kind === "user" || kind === "jit") path.push(functions.name[func]!);
+    if (tree.inlined?.[id] !== 1 && (kind === "user" || kind === "jit")) path.push(functions.name[func]!);
   }
   return path.reverse();
 }

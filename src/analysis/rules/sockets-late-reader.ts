@@ -1,5 +1,6 @@
 // Programs that read answers late: these had come, and lay in the socket until the program came round to them. Neither the end
 // that was asked nor the network is to blame for that time.
+import { calledTree } from "../../model/called-tree.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import { type CpuTime, functionsWhere, innermost, Tally } from "../cpu-time.js";
@@ -121,7 +122,7 @@ function functionsOf(
   for (let row = 0; row < cpu.table.count; row++) {
     if (!own(cpu.table.thread[row]!)) continue;
     const node = user[cpu.table.node[row]!]!;
-    const name = node === 0 ? "[kernel]" : profile.functions.name[profile.tree.func[node]!]!;
+    const name = node === 0 ? "[kernel]" : profile.functions.name[calledTree(profile).func[node]!]!;
     spent.add(shown(name), cpu.table.weightNs[row]!);
   }
   return spent.top(5).map(({ name, amount }) => ({ name, share: amount / spent.total }));

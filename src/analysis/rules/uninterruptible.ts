@@ -1,5 +1,7 @@
 // Threads in uninterruptible sleep (state D): each counts as 1 in the load average, with no CPU used.
+
 import { OFFCPU_STATES } from "../../capture/binding.js";
+import { calledTree } from "../../model/called-tree.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import { processName, Tally } from "../cpu-time.js";
@@ -56,7 +58,8 @@ export function uninterruptible(profile: Profile): Finding[] {
 
 /** Sampled D sleeps: by the first kernel function above the scheduler's and the lock's own text, and by process. */
 function sleepReasons(profile: Profile): { reasons: Tally; sampled: Tally } {
-  const { tree, functions } = profile;
+  const { functions } = profile;
+  const tree = calledTree(profile);
   const reasons = new Tally();
   const sampled = new Tally();
   const table = profile.weights.find((weights) => weights.source === "offcpu");

@@ -158,6 +158,7 @@ function batchOf(tables: TablesMessage | null, samples: readonly Columns<SampleC
       endpoints: (tables?.endpoints ?? []).map(endpointOf),
       calls: tables?.calls ?? [],
       socketCounts: tables?.socketCounts ?? [],
+      ...(tables?.sources?.length && { sources: tables.sources }),
     },
     samples: samples.filter(({ source }) => isKnownOfSamples(source)).map(samplesOf),
   };

@@ -5,7 +5,8 @@
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
 //      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
-//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks
+//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks;
+//      source lines and inlined functions: Tables.sources
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */
@@ -95,6 +96,7 @@ message Tables {
   repeated Endpoint endpoints = 8;
   repeated Call calls = 9;
   repeated SocketCount socket_counts = 10;
+  repeated Source sources = 11;
 }
 message Process {
   uint32 id = 1;
@@ -132,6 +134,16 @@ message Stacks {
 message Name {
   uint32 frame = 1;
   string name = 2;
+}
+// Innermost place first: functions that were inlined there, last the one that was called.
+message Source {
+  uint32 frame = 1;
+  repeated Place places = 2;
+}
+message Place {
+  string function = 1;
+  string file = 2;
+  uint32 line = 3;
 }
 message Lock {
   uint32 id = 1;

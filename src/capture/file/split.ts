@@ -7,6 +7,7 @@ import type {
   LockRow,
   NameRow,
   SampleColumns,
+  SourceRow,
   StackColumns,
   Tables,
 } from "../binding.js";
@@ -45,16 +46,17 @@ export function* splitBatch(batch: Batch): Generator<Batch> {
     return;
   }
   const { processes, threads, modules, frames, stacks, names, locks } = batch.tables;
-  const { endpoints, calls, socketCounts } = batch.tables;
+  const { sources = [], endpoints, calls, socketCounts } = batch.tables;
   const tables = (part: Partial<Tables>): Batch => ({ tables: { ...NO_TABLES, ...part }, samples: [] });
   for (const part of pieces(processes)) yield tables({ processes: part });
   for (const part of pieces(threads)) yield tables({ threads: part });
   for (const part of pieces(modules)) yield tables({ modules: part });
   for (const [from, to] of ranges(frames.count)) yield tables({ frames: sliceFrames(frames, from, to) });
   for (const [from, to] of ranges(stacks.count)) yield tables({ stacks: sliceStacks(stacks, from, to) });
-  for (const part of textPieces(names, nameOf)) yield tables({ names: part });
-  for (const part of textPieces(locks, nameOf)) yield tables({ locks: part });
-  for (const part of textPieces(endpoints, addressOf)) yield tables({ endpoints: part });
+  for (const part of textPieces(names, unitsOfName)) yield tables({ names: part });
+  for (const part of textPieces(sources, unitsOfPlaces)) yield tables({ sources: part });
+  for (const part of textPieces(locks, unitsOfName)) yield tables({ locks: part });
+  for (const part of textPieces(endpoints, unitsOfAddress)) yield tables({ endpoints: part });
   for (const part of pieces(calls)) yield tables({ calls: part });
   for (const part of pieces(socketCounts)) yield tables({ socketCounts: part });
   for (const samples of batch.samples) {
@@ -69,15 +71,21 @@ function fits({ tables, samples }: Batch): boolean {
   const columnRows = samples.reduce((sum, { count }) => sum + count, frames.count + stacks.count);
   const tableRows = Object.values(rows).reduce((sum, { length }) => sum + length, 0);
   const texts =
-    textUnits(rows.names, nameOf) + textUnits(rows.locks, nameOf) + textUnits(rows.endpoints, addressOf);
+    textUnits(rows.names, unitsOfName) +
+    textUnits(rows.sources ?? [], unitsOfPlaces) +
+    textUnits(rows.locks, unitsOfName) +
+    textUnits(rows.endpoints, unitsOfAddress);
   return columnRows <= SPLIT_COLUMN_ROWS && tableRows <= SPLIT_TABLE_ROWS && texts <= SPLIT_TEXT_UNITS;
 }
 
-const nameOf = ({ name }: NameRow | LockRow): string => name;
-const addressOf = ({ address }: EndpointRow): string => address;
+const unitsOfName = ({ name }: NameRow | LockRow): number => name.length;
+const unitsOfAddress = ({ address }: EndpointRow): number => address.length;
+/** A place without text is four fields all the same, and a reader bounds their number. */
+const unitsOfPlaces = ({ places }: SourceRow): number =>
+  places.reduce((sum, place) => sum + place.function.length + place.file.length + 32, 0);
 
-const textUnits = <Row>(rows: readonly Row[], textOf: (row: Row) => string): number =>
-  rows.reduce((sum, row) => sum + textOf(row).length, 0);
+const textUnits = <Row>(rows: readonly Row[], unitsOf: (row: Row) => number): number =>
+  rows.reduce((sum, row) => sum + unitsOf(row), 0);
 
 function* ranges(count: number): Generator<readonly [from: number, to: number]> {
   for (let from = 0; from < count; from += SPLIT_COLUMN_ROWS)
@@ -88,15 +96,15 @@ function* pieces<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let at = 0; at < rows.length; at += SPLIT_TABLE_ROWS) yield rows.slice(at, at + SPLIT_TABLE_ROWS);
 }
 
-function* textPieces<Row>(rows: readonly Row[], textOf: (row: Row) => string): Generator<readonly Row[]> {
+function* textPieces<Row>(rows: readonly Row[], unitsOf: (row: Row) => number): Generator<readonly Row[]> {
   let from = 0;
   let units = 0;
   for (let at = 0; at < rows.length; at++) {
-    units += textOf(rows[at]!).length;
+    units += unitsOf(rows[at]!);
     if (at > from && (units > SPLIT_TEXT_UNITS || at - from >= SPLIT_TABLE_ROWS)) {
       yield rows.slice(from, at);
       from = at;
-      units = textOf(rows[at]!).length;
+      units = unitsOf(rows[at]!);
     }
   }
   if (from < rows.length) yield rows.slice(from);

@@ -122,6 +122,20 @@ export interface ReportSockets {
   readonly cpu: ReportSource | null;
 }
 
+/** Source lines and inlining of the nodes of the tree. */
+export interface ReportPlaces {
+  /** 1: the function is inlined into that of the node above. */
+  readonly inlined: NumberColumn;
+  /** Index into `file` and `line` of the line that most of the node's time is of: 0 = not known. */
+  readonly place: NumberColumn;
+  /** How many lines of the function its time is of. */
+  readonly lines: NumberColumn;
+  /** Index into `ReportDocument.strings`. */
+  readonly file: NumberColumn;
+  /** 0: some line of the file. */
+  readonly line: NumberColumn;
+}
+
 export interface ReportDocument {
   readonly version: typeof REPORT_DOCUMENT_VERSION;
   readonly header: ReportHeader;
@@ -139,6 +153,8 @@ export interface ReportDocument {
   };
   /** Prefix tree, node 0 = root. */
   readonly tree: { readonly parent: NumberColumn; readonly func: NumberColumn };
+  /** By node of the tree; null where nothing has debug information. */
+  readonly places: ReportPlaces | null;
   readonly processes: readonly { readonly pid: number; readonly comm: string; readonly self: boolean }[];
   /** process = index into `processes`. */
   readonly threads: readonly { readonly tid: number; readonly comm: string; readonly process: number }[];

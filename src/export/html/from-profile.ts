@@ -11,10 +11,12 @@ import {
   type ReportDocument,
   type ReportHeader,
   type ReportLocks,
+  type ReportPlaces,
   type ReportSource,
   type ReportTable,
 } from "./document.js";
 import { type LockIndex, lockIndex } from "./locks.js";
+import { type NodePlaces, nodePlaces } from "./places.js";
 import { socketsOf } from "./sockets.js";
 import {
   cpuTable,
@@ -142,6 +144,17 @@ function lockSourceOf(
   };
 }
 
+function placesOf({ profile, line, count }: NodePlaces, intern: (text: string) => number): ReportPlaces {
+  const { tree, lines } = profile;
+  return {
+    inlined: tree.inlined ?? new Uint8Array(tree.count),
+    place: line,
+    lines: count,
+    file: lines!.file.map(intern),
+    line: lines!.line,
+  };
+}
+
 function headerOf(profile: Profile): ReportHeader {
   const { facts, start } = profile;
   return {
@@ -183,7 +196,9 @@ function notesOf(profile: Profile, findings: readonly Finding[]): string[] {
  * Makes the report document. Pure: neither clock nor files are read.
  * Weights are nanoseconds; only processes, threads and system calls that carry weight are kept.
  */
-export function toDocument(profile: Profile, findings: readonly Finding[]): ReportDocument {
+export function toDocument(whole: Profile, findings: readonly Finding[]): ReportDocument {
+  const places = nodePlaces(whole);
+  const profile = places?.profile ?? whole;
   const interners: Interners = { threads: new Interner(), syscalls: new Interner() };
   const tableOf = (source: SampleSource) => profile.weights.find((table) => table.source === source);
   const sources = profile.weights
@@ -234,6 +249,7 @@ export function toDocument(profile: Profile, findings: readonly Finding[]): Repo
         FRAME_KINDS.indexOf(functions.kind[index] ?? "unknown"),
       ),
     },
+    places: places === undefined ? null : placesOf(places, (text) => strings.id(text)),
     strings: strings.keys,
     tree: {
       parent: tree.parent.subarray(0, tree.count),

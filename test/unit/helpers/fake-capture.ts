@@ -20,6 +20,8 @@ import {
   type SampleColumns,
   type SampleSource,
   type SocketCountRow,
+  type SourcePlace,
+  type SourceRow,
   type StartFacts,
   type ThreadRow,
 } from "../../../src/capture/binding.js";
@@ -37,6 +39,8 @@ export interface FakeFrame {
   /** Absent: one made up from the name, so that one name is one frame. */
   readonly offset?: bigint;
   readonly buildId?: string;
+  /** Places in source text, innermost first. Frames of one name and several places are several frames. */
+  readonly places?: readonly SourcePlace[];
 }
 
 /** Kernel frame. */
@@ -94,6 +98,7 @@ export class FakeCapture {
   #nodes: { parent: number; frame: number }[] = [];
   #nodeIds = new Map<string, number>();
   #names: NameRow[] = [];
+  #sources: SourceRow[] = [];
   #locks: LockRow[] = [];
   #endpoints: EndpointRow[] = [];
   #calls: CallRow[] = [];
@@ -254,6 +259,7 @@ export class FakeCapture {
           frame: Uint32Array.from(nodes, (n) => n.frame),
         },
         names: withNames ? this.#names.slice(sent.names) : [],
+        ...(this.#sources.length > 0 && { sources: this.#sources }),
         locks: this.#locks.slice(sent.locks),
         endpoints: this.#endpoints.slice(sent.endpoints),
         calls: this.#calls,
@@ -272,6 +278,7 @@ export class FakeCapture {
       endpoints: this.#endpoints.length,
     };
     this.#calls = [];
+    this.#sources = [];
     this.#socketCounts = [];
     this.#samples = [];
     return this;
@@ -282,7 +289,10 @@ export class FakeCapture {
     const { names, locks, endpoints } = this.#sent;
     const rows = this.#samples.length + this.#calls.length + this.#socketCounts.length;
     const left =
-      names < this.#names.length || locks < this.#locks.length || endpoints < this.#endpoints.length;
+      this.#sources.length > 0 ||
+      names < this.#names.length ||
+      locks < this.#locks.length ||
+      endpoints < this.#endpoints.length;
     if (rows > 0 || left || this.#batches.length === 0) this.flush();
     return this.#batches;
   }
@@ -304,7 +314,7 @@ export class FakeCapture {
   }
 
   #frame(f: FakeFrame): number {
-    const key = JSON.stringify([f.kind, f.module, f.name ?? null, String(f.offset ?? "")]);
+    const key = JSON.stringify([f.kind, f.module, f.name ?? null, String(f.offset ?? ""), f.places ?? null]);
     const known = this.#frameIds.get(key);
     if (known !== undefined) return known;
     let module = this.#modules.get(f.module);
@@ -321,6 +331,7 @@ export class FakeCapture {
     });
     this.#frameIds.set(key, id);
     if (f.name !== undefined) this.#names.push({ frame: id, name: f.name });
+    if (f.places !== undefined) this.#sources.push({ frame: id, places: f.places });
     return id;
   }
 

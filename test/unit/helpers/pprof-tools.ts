@@ -41,9 +41,10 @@ const schema = protobuf
   message ValueType { int64 type = 1; int64 unit = 2; }
   message Sample { repeated uint64 location_id = 1; repeated int64 value = 2; repeated Label label = 3; }
   message Label { int64 key = 1; int64 str = 2; int64 num = 3; }
-  message Mapping { uint64 id = 1; int64 filename = 5; int64 build_id = 6; bool has_functions = 7; }
+  message Mapping { uint64 id = 1; int64 filename = 5; int64 build_id = 6; bool has_functions = 7;
+    bool has_filenames = 8; bool has_line_numbers = 9; bool has_inline_frames = 10; }
   message Location { uint64 id = 1; uint64 mapping_id = 2; repeated Line line = 4; }
-  message Line { uint64 function_id = 1; }
+  message Line { uint64 function_id = 1; int64 line = 2; }
   message Function { uint64 id = 1; int64 name = 2; int64 system_name = 3; int64 filename = 4; }
 `)
   .root.lookupType("Profile");
@@ -51,8 +52,9 @@ const schema = protobuf
 interface Decoded {
   sampleType: { type: string; unit: string }[];
   sample: { locationId: string[]; value: string[]; label: { key: string; str: string; num: string }[] }[];
-  mapping: { id: string; filename: string; buildId: string }[];
-  function: { id: string; name: string }[];
+  mapping: { id: string; filename: string; buildId: string; hasInlineFrames: boolean }[];
+  location: { id: string; mappingId: string; line: { functionId: string; line: string }[] }[];
+  function: { id: string; name: string; filename: string }[];
   stringTable: string[];
   timeNanos: string;
   durationNanos: string;

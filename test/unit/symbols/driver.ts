@@ -30,6 +30,22 @@ export function namesInFile(file: string, offsets: readonly number[]): ElfResult
   return JSON.parse(execFileSync("prlimit", args, { encoding: "utf8" }));
 }
 
+export interface Place {
+  readonly function: string;
+  readonly file: string;
+  readonly line: number;
+}
+export interface LinesResult {
+  readonly refused: boolean;
+  readonly ns: number;
+  readonly places: readonly (readonly Place[])[];
+}
+/** Places in source text at file offsets of one file, innermost first, under the same limit of memory. */
+export function linesInFile(file: string, offsets: readonly number[]): LinesResult {
+  const args = ["--as=1073741824", DRIVER, "--lines", file, ...offsets.map((o) => o.toString(16))];
+  return JSON.parse(execFileSync("prlimit", args, { encoding: "utf8", maxBuffer: 1 << 28 }));
+}
+
 export interface Located {
   readonly module: string;
   readonly moduleId: number;
@@ -79,6 +95,11 @@ export class Naming {
   async names(): Promise<string[]> {
     this.child.write("\n");
     return (await this.next("names")).names as string[];
+  }
+  /** Places in source text of what was located; names are demangled. */
+  async places(): Promise<readonly (readonly Place[])[]> {
+    this.child.write("places\n");
+    return (await this.next("places")).places as (readonly Place[])[];
   }
   /** Locates the addresses again, after an exec if so told, and names them. */
   async again(after: "locate" | "exec"): Promise<{ located: Located[]; names: string[] }> {
