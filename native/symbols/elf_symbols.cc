@@ -127,7 +127,7 @@ void ElfSymbols::ReadMini(void* handle, uint64_t file_size) {
   if (!FindSection(static_cast<Elf*>(handle), file_size, ".gnu_debugdata", &packed)) return;
   mini_ = UnpackMiniDebugInfo(fd_, packed.sh_offset, packed.sh_size);
   uint64_t size;
-  ElfPtr elf = mini_ ? Open(mini_.get(), &size) : nullptr;
+  ElfPtr elf = mini_ ? OpenElf(mini_.get(), &size) : nullptr;
   if (!elf) refused_++;
   if (elf && ReadTable(elf.get(), SHT_SYMTAB, size, mini_.get(), kMini))
     KeepOnly(mini_.get(), strings_[kMini].at, strings_[kMini].size);

@@ -33,9 +33,9 @@ struct ModuleInfo {
 
 struct SymbolStats {
   uint64_t files_opened = 0, files_failed = 0, names_found = 0, names_missing = 0;
-  uint64_t tables_refused = 0;  // packed symbols and tables of Go that are damaged, or larger than is read
-  uint64_t processes_gone = 0;  // processes that had exited before their mappings could be read
-  uint64_t cache_bytes = 0;     // estimate of memory held
+  uint64_t tables_refused = 0;       // packed symbols and tables of Go that are damaged, or larger than is read
+  uint64_t processes_gone = 0;       // processes that had exited before their mappings could be read
+  uint64_t cache_bytes = 0;          // estimate of memory held
   uint64_t debug_files_refused = 0;  // files whose debug information is beyond the bounds of source_lines.h
 };
 

@@ -31,6 +31,8 @@ struct Fake final : Symbolizer {
   void ProcessExec(uint32_t, uint64_t, bool) override {}
   std::vector<ModuleInfo> TakeNewModules() override { return {}; }
   SymbolStats Stats() override { return {}; }
+  uint64_t FileOf(const Location&) override { return 0; }
+  std::vector<SourcePlace> Places(const Location&, const std::atomic<bool>*) override { return {}; }
   std::string Name(const Location& l, uint32_t pid) override {
     asked++;
     while (stuck) std::this_thread::sleep_for(1ms);

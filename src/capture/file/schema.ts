@@ -5,8 +5,7 @@
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
 //      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
-//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks;
-//      source lines and inlined functions: Tables.sources
+//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks; Tables.sources
 import protobuf from "protobufjs";
 
 /** Version that the writer writes and the newest one that the reader knows. */

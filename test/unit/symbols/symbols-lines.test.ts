@@ -1,7 +1,16 @@
 // Source lines and inlined functions by DWARF: against a program whose inlining is known, against addr2line, in every
 // place where debug information may lie, and with none.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -120,6 +129,11 @@ test("a running program is asked through its mapping, also after its end", async
   await naming.stop();
 });
 
+/** Lines of a source file; 0 if it is not there. */
+function linesOf(path: string): number {
+  return existsSync(path) ? readFileSync(path, "utf8").split("\n").length : 0;
+}
+
 /** What addr2line says: function, file and line, innermost first. */
 function addr2line(file: string, addresses: readonly number[]): Map<number, Place[]> {
   const args = ["-a", "-i", "-f", "-e", file, ...addresses.map((a) => a.toString(16))];
@@ -171,6 +185,8 @@ describe.each([
       const told = theirs.get(address)!;
       // without a file it has looked into the symbol table only
       if (told[0]!.file === "??" || told[0]!.file === "crtstuff.c") continue;
+      // it gives some rows of a sequence the file of the unit, with lines that this does not have
+      if (told.some(({ file: path, line }) => path.endsWith(".cc") && line > linesOf(path))) continue;
       known++;
       if (told.length > 1) inlined++;
       // of the innermost and the called function it tells the symbol that covers the address, where names differ
@@ -184,7 +200,6 @@ describe.each([
     }
     expect(known).toBeGreaterThan(400);
     expect(inlined).toBeGreaterThan(150);
-    // it gives some rows of a sequence the file of the unit
     expect(wrong.length / known, JSON.stringify(wrong, null, 1)).toBeLessThan(0.01);
   });
 });
