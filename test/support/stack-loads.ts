@@ -20,8 +20,8 @@ export interface StackLoadKind {
   readonly name: string;
   /** Whether the programs that it takes are installed. */
   isThere(): boolean;
-  /** Starts it; `seconds` is how long it shall be under way at least. */
-  start(seconds: number): Promise<StackLoad>;
+  /** Starts it, for longer than any recording of it. */
+  start(): Promise<StackLoad>;
   /** Bytes of each stack that perf needs; none: the yardstick follows frame pointers. */
   readonly dwarfBytes?: number;
   /** Functions to compare, where not all that the yardstick says is right. */
@@ -29,17 +29,18 @@ export interface StackLoadKind {
 }
 
 const KIB = 1024;
+/** As long as a load could go on that nobody stopped. */
+const LONG_S = 300;
 const has = (command: string) =>
   spawnSync("sh", ["-c", `command -v ${command}`], { env: { PATH: `${process.env.PATH}:/usr/sbin` } })
     .status === 0;
 
 async function underWrk(
-  seconds: number,
   url: string,
   pids: () => readonly number[],
   stop: () => Promise<void>,
 ): Promise<StackLoad> {
-  const wrk = startWrk(url, { seconds: seconds + 3, connections: 32 });
+  const wrk = startWrk(url, { seconds: LONG_S, connections: 32 });
   return {
     pids,
     async stop() {
@@ -53,10 +54,9 @@ const nginx: StackLoadKind = {
   name: "nginx",
   isThere: () => has("nginx") && has("wrk"),
   dwarfBytes: 8 * KIB,
-  async start(seconds) {
+  async start() {
     const pair = await startNginxProxy();
     return underWrk(
-      seconds,
       pair.url,
       () => pair.pids(),
       () => pair.stop(),
@@ -68,11 +68,10 @@ const haproxy: StackLoadKind = {
   name: "haproxy",
   isThere: () => has("haproxy") && has("nginx") && has("wrk"),
   dwarfBytes: 8 * KIB,
-  async start(seconds) {
+  async start() {
     const backend = await startNginx({ workers: 1 });
     const front = await startHaproxy(backend.port);
     return underWrk(
-      seconds,
       front.url,
       () => front.pids(),
       async () => {
@@ -121,7 +120,7 @@ const node: StackLoadKind = {
   name: "node",
   isThere: () => has("wrk"),
   only: (name) => /^(?:JS|LazyCompile|Function|Script|Eval|Builtin):/.test(name),
-  async start(seconds) {
+  async start() {
     const port = await freePort();
     const child = Child.start([process.execPath, "--perf-basic-prof", "-e", NODE_SERVER, String(port)], {
       cwd: tmpdir(),
@@ -134,7 +133,6 @@ const node: StackLoadKind = {
       clearInterval(probe);
     }
     return underWrk(
-      seconds,
       `http://127.0.0.1:${port}/`,
       () => [child.pid],
       async () => {
@@ -154,8 +152,8 @@ const program = (
   name,
   isThere: () => has(needs),
   ...(dwarfBytes === undefined ? {} : { dwarfBytes }),
-  async start(seconds) {
-    const running = await startProgram(name, { args: ["--ms", String((seconds + 30) * 1000)] });
+  async start() {
+    const running = await startProgram(name, { args: ["--ms", String(LONG_S * 1000)] });
     return { pids: () => [running.pid], stop: () => running.stop() };
   },
 });
@@ -170,7 +168,7 @@ const postgres: StackLoadKind = {
   name: "postgres",
   isThere: () => existsSync(POSTGRES) && has("pgbench"),
   dwarfBytes: 16 * KIB,
-  async start(seconds) {
+  async start() {
     const bin = join(POSTGRES, readdirSync(POSTGRES).sort().at(-1)!, "bin");
     const dir = mkdtempSync(join(tmpdir(), "lowflame-postgres-"));
     const [uid, gid] = ["-u", "-g"].map((what) =>
@@ -192,18 +190,7 @@ const postgres: StackLoadKind = {
     try {
       await server.until(() => server.stderr.includes("ready to accept connections"), 20_000, "ready line");
       run("pgbench", "-h", dir, "-p", port, "-i", "-q", "-s", "2", "postgres");
-      const load = asPostgres(
-        "pgbench",
-        "-h",
-        dir,
-        "-p",
-        port,
-        "-c",
-        "4",
-        "-T",
-        String(seconds + 30),
-        "postgres",
-      );
+      const load = asPostgres("pgbench", "-h", dir, "-p", port, "-c", "4", "-T", String(LONG_S), "postgres");
       const clients = Child.start(load, { cwd: dir });
       return {
         // each is the leader of a group of its own
