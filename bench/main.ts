@@ -14,6 +14,7 @@ import { nginxThroughput } from "./nginx-throughput.js";
 import type { Part } from "./part.js";
 import { sampleCost } from "./sample-cost.js";
 import { scriptPart } from "./script-part.js";
+import { unwind } from "./unwind.js";
 
 const PARTS: readonly Part<unknown>[] = [
   erase(nginxThroughput),
@@ -23,6 +24,7 @@ const PARTS: readonly Part<unknown>[] = [
   erase(lockCost),
   erase(callCost),
   erase(memory),
+  erase(unwind),
   erase(scriptPart("native-throughput")),
   erase(scriptPart("model-throughput")),
   erase(scriptPart("report-size")),

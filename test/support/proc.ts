@@ -49,6 +49,12 @@ export function groupCpuNs(group: number): number {
   return ticks * NS_PER_TICK;
 }
 
+/** CPU time (user + system, ns) of all children of this process that have ended. */
+export function endedChildrenCpuNs(): number {
+  const f = statFields("self");
+  return (Number(f[13]) + Number(f[14])) * NS_PER_TICK;
+}
+
 /** What the scheduler counted for one thread: time on a CPU, time waiting for one (ns), and slices run. */
 export function schedstat(pid: number, tid = pid): { cpuNs: number; runDelayNs: number; slices: number } {
   const [cpuNs, runDelayNs, slices] = readFileSync(`/proc/${pid}/task/${tid}/schedstat`, "latin1")

@@ -18,6 +18,7 @@ export interface Results {
   /** Built only where there is a compiler of that language. */
   "rust-stacks": { readonly rounds: number };
   "go-stacks": { readonly rounds: number };
+  "deep-calls": { readonly threads: number };
   "known-sleep": { readonly wallNs: number; readonly sleepers: readonly SleeperResult[] };
   /** `sumSquares`: of the sleeps' lengths, ns². */
   "many-sleeps": { readonly threads: number; readonly count: number; sumNs: number; sumSquares: number };

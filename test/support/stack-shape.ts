@@ -13,7 +13,7 @@ export interface OneStack {
 export interface StackShape {
   readonly stacks: number;
   readonly whole: number;
-  /** Stacks that a function is in. */
+  /** Whole stacks that a function is in: a yardstick that loses its way says nothing of who called. */
   readonly inclusive: ReadonlyMap<string, number>;
   /** Where those that are not whole end. */
   readonly ends: ReadonlyMap<string, number>;
@@ -26,8 +26,11 @@ export function shapeOf(stacks: Iterable<OneStack>): StackShape {
   const ends = new Map<string, number>();
   for (const stack of stacks) {
     all += stack.count;
-    if (stack.whole) whole += stack.count;
-    else ends.set(stack.outermost, (ends.get(stack.outermost) ?? 0) + stack.count);
+    if (!stack.whole) {
+      ends.set(stack.outermost, (ends.get(stack.outermost) ?? 0) + stack.count);
+      continue;
+    }
+    whole += stack.count;
     for (const name of stack.functions) inclusive.set(name, (inclusive.get(name) ?? 0) + stack.count);
   }
   return { stacks: all, whole, inclusive, ends };
@@ -42,7 +45,7 @@ export interface SharePair {
 }
 
 /**
- * Inclusive shares of the functions that are hottest in either. The bound is four standard deviations of the difference of two
+ * Inclusive shares, among whole stacks, of the functions that are hottest in either. The bound is four standard deviations of the difference of two
  * binomial shares, and one point.
  */
 export function compareShares(
@@ -59,9 +62,9 @@ export function compareShares(
       .map(([name]) => name);
   return [...new Set([...hottest(theirs), ...hottest(ours)])].map((name) => {
     const [a, b] = [ours.inclusive.get(name) ?? 0, theirs.inclusive.get(name) ?? 0];
-    const pooled = (a + b) / (ours.stacks + theirs.stacks);
-    const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / ours.stacks + 1 / theirs.stacks));
-    return { name, ours: a / ours.stacks, theirs: b / theirs.stacks, bound: 4 * deviation + 0.01 };
+    const pooled = (a + b) / (ours.whole + theirs.whole);
+    const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / ours.whole + 1 / theirs.whole));
+    return { name, ours: a / ours.whole, theirs: b / theirs.whole, bound: 4 * deviation + 0.01 };
   });
 }
 
