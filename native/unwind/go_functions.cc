@@ -27,11 +27,12 @@ constexpr Known kKnown[] = {
     {"runtime.nanotime1", LF_UW_OTHER_STACK},
     {"runtime.walltime", LF_UW_OTHER_STACK},
     {"time.now", LF_UW_OTHER_STACK},
-    // first frames: of a goroutine, of a thread, of the scheduler, which has left its goroutine for good
+    // first frames: of a goroutine, of a thread, of the scheduler, which has left its goroutine for good, of a signal
     {"runtime.goexit", LF_UW_END},
     {"runtime.mstart", LF_UW_END},
     {"runtime.rt0_go", LF_UW_END},
     {"runtime.mcall", LF_UW_END},
+    {"runtime.sigtramp", LF_UW_END},
 };
 
 const Known* Find(const uint8_t* name, size_t most) {
