@@ -62,7 +62,12 @@ async function run(options: BenchOptions): Promise<NginxThroughput> {
   const failures = new Set<string>();
   if (!lowflameIsBuilt()) failures.add("lowflame: not built (npm run build)");
   const observers = lowflameIsBuilt()
-    ? [nothing, ...WHAT.map(lowflame), peers.bpftraceEverything]
+    ? [
+        nothing,
+        ...WHAT.map((what) => lowflame(what)),
+        lowflame("cpu", "--user-stacks", "frame-pointers"),
+        peers.bpftraceEverything,
+      ]
     : [nothing, peers.bpftraceEverything];
   const measured: Measured[] = observers.map((observer) => ({ observer, lost: [], ownCpu: [] }));
   const baseline: number[] = [];

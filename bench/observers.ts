@@ -41,11 +41,12 @@ export function lowflameRecord(what: string, output: string, seconds = LONG_S): 
   return [process.execPath, lowflameCli(), "record", "-d", `${seconds}s`, "--what", what, "-o", output];
 }
 
-export function lowflame(what: string): Observer {
+/** @param options more of the command line */
+export function lowflame(what: string, ...options: readonly string[]): Observer {
   return {
-    name: `lowflame --what ${what}`,
+    name: ["lowflame --what", what, ...options].join(" "),
     covers: "whole machine, 99 Hz, with stacks",
-    command: ({ dir }) => lowflameRecord(what, join(dir, "out.lowflame")),
+    command: ({ dir }) => [...lowflameRecord(what, join(dir, "out.lowflame")), ...options],
   };
 }
 

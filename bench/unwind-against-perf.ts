@@ -9,12 +9,17 @@ import { startWrk } from "../test/support/wrk.js";
 import { lowflameRecord, type Observer, startObserver } from "./observers.js";
 
 export interface RecordingCost {
-  readonly tool: string;
-  readonly seconds: number;
+  readonly bytesPerSecond: number;
+  /** CPU time of the tool's own processes, in cores: to record, and until stacks can be read. */
+  readonly recordCpu: number;
+  readonly readCpu: number;
+  /** To begin and to end. */
+  readonly onceNs: number;
+}
+/** Of one recording. */
+interface OneCost {
   readonly bytes: number;
-  /** CPU time of the tool's own processes: start, recording and end. */
   readonly recordNs: number;
-  /** Until stacks can be read. */
   readonly readNs: number;
 }
 
@@ -58,7 +63,20 @@ export const TOOLS: readonly Tool[] = [
   perf(65_528),
 ];
 
-export async function recordNginx(tool: Tool, seconds: number): Promise<RecordingCost> {
+/** @param lengths of a short recording and a long one, s: their difference is what a second takes */
+export async function recordNginx(tool: Tool, lengths: readonly [number, number]): Promise<RecordingCost> {
+  const [less, more] = [await recordOnce(tool, lengths[0]), await recordOnce(tool, lengths[1])];
+  const seconds = lengths[1] - lengths[0];
+  const recordCpu = (more.recordNs - less.recordNs) / seconds / 1e9;
+  return {
+    bytesPerSecond: (more.bytes - less.bytes) / seconds,
+    recordCpu,
+    readCpu: (more.readNs - less.readNs) / seconds / 1e9,
+    onceNs: less.recordNs - recordCpu * lengths[0] * 1e9,
+  };
+}
+
+async function recordOnce(tool: Tool, seconds: number): Promise<OneCost> {
   const dir = mkdtempSync(join(tmpdir(), "lowflame-bench-"));
   const output = join(dir, tool.file);
   const nginx = await startNginxProxy();
@@ -75,8 +93,6 @@ export async function recordNginx(tool: Tool, seconds: number): Promise<Recordin
     if (code !== 0)
       throw new Error(`${tool.name}: its output could not be read: ${reader.stderr.trim().slice(-200)}`);
     return {
-      tool: tool.name,
-      seconds,
       bytes: statSync(output).size,
       recordNs: recorded - before,
       readNs: endedChildrenCpuNs() - recorded,

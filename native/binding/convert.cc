@@ -191,6 +191,12 @@ Napi::Object ToJs(Napi::Env env, const FinalFacts& f) {
   });
   o["offcpuThresholdMaxNs"] = Num(env, f.threshold_max_ns);
   AddUserStacks(env, f, &o);
+  Napi::Object names = Napi::Object::New(env);
+  names["found"] = Num(env, f.names.names_found);
+  names["missing"] = Num(env, f.names.names_missing);
+  names["files"] = Num(env, f.names.files_opened);
+  names["cacheBytes"] = Num(env, f.names.cache_bytes);
+  o["names"] = names;
   return o;
 }
 

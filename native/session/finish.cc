@@ -241,7 +241,8 @@ void Session::Collect() {
     std::lock_guard<std::mutex> lock(pending_mutex_);
     loss("queue.full", queue_full_, "samples dropped because the program did not take them in time");
   }
-  SymbolStats symbols = symbolizer_->Stats();
+  final_.names = symbolizer_->Stats();
+  const SymbolStats& symbols = final_.names;
   loss("symbols.process_gone", symbols.processes_gone,
        "processes that had exited before their mappings could be read; their user frames have no names");
   loss("symbols.files_failed", symbols.files_failed, "program files that could not be opened or parsed");

@@ -140,7 +140,7 @@ struct UnwindingFacts {
 };
 
 struct FinalFacts {
-  uint64_t end_monotonic_ns = 0;
+  uint64_t end_monotonic_ns = 0, threshold_max_ns = 0;
   std::vector<Loss> losses;
   std::vector<Object::Cost> program_costs;
   uint64_t agent_user_ns = 0, agent_system_ns = 0, peak_rss_bytes = 0, kernel_bytes = 0;
@@ -160,7 +160,7 @@ struct FinalFacts {
   std::vector<OtherProgram> other_programs;
   std::vector<UserStackEnds> user_stack_ends;
   std::optional<UnwindingFacts> unwinding;  // absent: frame pointers
-  uint64_t threshold_max_ns = 0;
+  SymbolStats names;
   bool statistics_on = true;
 };
 

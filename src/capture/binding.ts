@@ -2,10 +2,12 @@
 // tests can hand over a fake one and a replayed capture takes the same road as a live one.
 import type { Bytes, Hertz, Nanoseconds } from "../model/units.js";
 import type { LockRow, LockTotal } from "./locks.js";
+import type { NameTotals } from "./name-facts.js";
 import type { SocketTables, SocketTotals } from "./sockets.js";
 import type { UserStackTotals } from "./user-stacks.js";
 
 export * from "./locks.js";
+export * from "./name-facts.js";
 export * from "./sockets.js";
 export * from "./user-stacks.js";
 
@@ -287,7 +289,7 @@ export interface RunQueueRow {
 }
 export const RUNQUEUE_BUCKETS = 56;
 
-export interface FinalFacts extends SocketTotals, UserStackTotals {
+export interface FinalFacts extends SocketTotals, UserStackTotals, NameTotals {
   readonly endMonotonicNs: bigint;
   readonly losses: readonly LossRow[];
   readonly cost: {

@@ -135,7 +135,7 @@ function buildProgram(
     .option("--format <name>", "format of the result files, whatever their names")
     .option("--json", "print one JSON document to standard output (docs/json.md)")
     .option("-q, --quiet", "no progress, no summary: only the names of the files written")
-    .option("--verbose", "say more about what is attached")
+    .option("--verbose", "say more: what is attached, what names took")
     .addHelpText("after", RECORD_HELP)
     .action(async (options: RecordOptions) => {
       ended.exitCode = await runRecord(options, command, argv, deps);

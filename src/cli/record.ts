@@ -1,12 +1,12 @@
 // `lowflame record`: from the plan to the results. Whatever ends the recording, what was captured is kept.
 import { rm, stat } from "node:fs/promises";
-import type { LiveCounts, NativeBinding } from "../capture/binding.js";
+import type { LiveCounts, NameFacts, NativeBinding } from "../capture/binding.js";
 import type { CaptureEvent } from "../capture/events.js";
 import { type LiveResult, recordLive, StopRequest } from "../capture/live.js";
 import { type CommandResult, type RunningCommand, startCommand } from "./child.js";
 import type { CaptureSink, CliDeps, ModelBuilder } from "./deps.js";
 import { CliError, Exit, errorCode, firstLine } from "./errors.js";
-import { plural } from "./figures.js";
+import { count, plural, size } from "./figures.js";
 import type { FileJson } from "./json.js";
 import { makeCapturePart, writeFailed } from "./output-files.js";
 import { type Progress, showProgress } from "./progress.js";
@@ -252,6 +252,7 @@ class RecordRun {
       childCommand,
     } as const;
     tell(deps, { ...outcome, exitCode: code, notes: this.plan.notes }, this.#style());
+    if (this.options.verbose && profile.final?.names) this.#say(namesLine(profile.final.names));
     if (problem) this.#complain(problem);
     return code;
   }
@@ -309,6 +310,9 @@ class RecordRun {
 }
 
 /** The addon's errors have a code and say what to do; they become one line here. */
+const namesLine = ({ found, missing, files, cacheBytes }: NameFacts): string =>
+  `names: ${count(found)} found, ${count(missing)} not; ${plural(files, "file")} opened, tables of ${size(cacheBytes)}`;
+
 function asRecordError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   const code = errorCode(error);

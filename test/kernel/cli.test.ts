@@ -132,11 +132,17 @@ describe("lowflame record", () => {
     expect(JSON.parse(done.out)).toMatchObject({ recording: { endReason: "target exited" } });
   });
 
-  it("runs a command and passes its output and exit code on", () => {
-    const done = run("record", "-o", "r.html", "--", "sh", "-c", "echo from the command; sleep 0.5; exit 9");
+  it("runs a command and passes its output and exit code on; --verbose tells what is attached and what names took", () => {
+    const command = ["sh", "-c", "echo from the command; sleep 0.5; exit 9"];
+    const done = run("record", "--verbose", "-o", "r.html", "--", ...command);
     expect(done.code).toBe(9);
     expect(done.out).toContain("from the command\n");
     expect(done.out).toContain("The command exited with 9.");
+    expect(done.err).toMatch(/lf_switch_out on tp_btf\/sched_switch/);
+    // of the machine's own processes: names, files, and what their tables take
+    expect(done.err).toMatch(
+      /names: [\d,]{2,} found, [\d,]+ not; \d+ files opened, tables of [1-9][\d.]* [KM]iB/,
+    );
   });
 
   it("gives up at the second Ctrl-C: 130 at once, nothing stays in the kernel", async () => {

@@ -9,6 +9,7 @@ import {
   FRAME_KINDS,
   type FrameColumns,
   type LockRow,
+  type NameFacts,
   OFFCPU_STATES,
   type ProcessRow,
   type SampleColumns,
@@ -50,9 +51,10 @@ interface MemberMessage {
     readonly final: FinalMessage | null;
   };
 }
-type FinalMessage = Omit<Message<FinalFacts, "endMonotonicNs">, "tcpCounters" | "userStacks"> & {
+type FinalMessage = Omit<Message<FinalFacts, "endMonotonicNs">, "tcpCounters" | "userStacks" | "names"> & {
   readonly tcpCounters: TcpCounters | null;
   readonly userStacks: UserStackFacts | null;
+  readonly names: NameFacts | null;
 };
 interface TablesMessage extends Omit<Tables, "processes" | "frames" | "stacks" | "locks"> {
   readonly processes: readonly Message<ProcessRow, "startTimeNs">[];
@@ -94,7 +96,14 @@ function eventOf({ header, batch, end }: MemberMessage, version: number): Writab
   return null;
 }
 
-function finalOf({ endMonotonicNs, cost, tcpCounters, userStacks, ...rest }: FinalMessage): FinalFacts {
+function finalOf({
+  endMonotonicNs,
+  cost,
+  tcpCounters,
+  userStacks,
+  names,
+  ...rest
+}: FinalMessage): FinalFacts {
   const noCost = { programs: [], agentUserNs: 0, agentSystemNs: 0, peakRssBytes: 0, kernelMemoryBytes: 0 };
   return {
     ...rest,
@@ -102,6 +111,7 @@ function finalOf({ endMonotonicNs, cost, tcpCounters, userStacks, ...rest }: Fin
     cost: cost ?? noCost,
     ...(tcpCounters && { tcpCounters }),
     ...(userStacks && { userStacks }),
+    ...(names && { names }),
   } as FinalFacts;
 }
 

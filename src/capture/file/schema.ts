@@ -5,8 +5,10 @@
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
 //      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
-//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks; Tables.sources
+//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks and .names;
+//      Tables.sources
 import protobuf from "protobufjs";
+import { SOCKET_TOTALS } from "./schema-sockets.js";
 
 /** Version that the writer writes and the newest one that the reader knows. */
 export const FORMAT_VERSION = 2;
@@ -223,6 +225,7 @@ message Final {
   TcpCounters tcp_counters = 17; // absent: sockets were not recorded
   repeated ListenQueue listen_queues = 18;
   UserStacks user_stacks = 19; // absent: they followed frame pointers
+  Names names = 20; // absent: recorded by a version that did not tell
 }
 message Loss {
   string id = 1;
@@ -282,89 +285,7 @@ message LockTotal {
   repeated double buckets = 6;
   double timeouts = 7;
 }
-message CallTotal {
-  sint32 process = 1;
-  sint32 syscall = 2; // -1: calls without a row of their own
-  double count = 3;
-  double bytes = 4;
-  double errors = 5;
-  repeated ErrorCount by_error = 6;
-  double busy_ns = 7;
-  double blocked_ns = 8;
-  double waiting_ns = 9;
-  double max_ns = 10;
-  repeated double buckets = 11;
-  repeated double busy_buckets = 12;
-}
-message ErrorCount {
-  uint32 errno = 1; // 0: others
-  double count = 2;
-}
-message EndpointTotal {
-  sint32 process = 1;
-  sint32 endpoint = 2; // -1: endpoints without a row of their own
-  double count = 3;
-  double bytes_out = 4;
-  double bytes_in = 5;
-  double errors = 6;
-  double again = 7;
-  double busy_ns = 8;
-  double blocked_ns = 9;
-  double waiting_ns = 10;
-  double max_ns = 11;
-  repeated double buckets = 12;
-  double turns = 13;
-  double turn_sum_ns = 14;
-  double turn_max_ns = 15;
-  repeated double turn_buckets = 16;
-  double queue_max = 17;
-  double queue_limit = 18; // 0: not known
-  double whole_sum_ns = 19;
-  double whole_max_ns = 20;
-  repeated double whole_buckets = 21; // empty: not known
-  double late_reads = 22;
-  double late_sum_ns = 23;
-  double late_max_ns = 24;
-  double pauses = 25;
-}
-message DescriptorTotal {
-  sint32 process = 1;
-  sint32 fd = 2;
-  sint32 endpoint = 3;
-  double count = 4;
-  double again = 5;
-  double for_ns = 6;
-}
-message TcpTotal {
-  sint32 endpoint = 1; // -1: endpoints without a row of their own
-  double connects = 2;
-  double connects_failed = 3;
-  double connect_sum_ns = 4;
-  double connect_max_ns = 5;
-  repeated double connect_buckets = 6;
-  double accepted = 7;
-  double closes = 8;
-  double resets_sent = 9;
-  double resets_received = 10;
-  double retransmits = 11;
-}
-message CloseWait {
-  sint32 process = 1; // -1: not known
-  sint32 endpoint = 2;
-  double count = 3;
-  sint32 fd = 4; // -1: not known
-}
-message ListenQueue {
-  sint32 process = 1; // -1: not known
-  sint32 endpoint = 2;
-  double length = 3;
-}
-message TcpCounters {
-  double listen_overflows = 1;
-  double listen_drops = 2;
-  double close_wait_at_end = 3;
-}
-message UserStacks {
+${SOCKET_TOTALS}message UserStacks {
   repeated UserStackEnds ends = 1;
   double processes = 2;
   double tables = 3;
@@ -379,6 +300,12 @@ message UserStackEnds {
   string source = 1;
   uint32 end = 2; // index into USER_STACK_ENDS
   double count = 3;
+}
+message Names {
+  double found = 1;
+  double missing = 2;
+  double files = 3;
+  double cache_bytes = 4;
 }
 message OtherProgram {
   uint32 id = 1;
