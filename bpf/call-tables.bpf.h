@@ -67,16 +67,20 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
   return 0;
 }
 
-/* The row of this process and area->end. */
+/*
+ * The row of this process and area->end. Ends of datagrams and sockets without another end have one half of the table,
+ * the others the other one: a server of many datagrams must not hide a slow upstream.
+ */
 static __always_inline struct lf_endpoint_row* endpoint_row(struct lf_call_area* area, const struct lf_call_result* c) {
   __u64 start_ns = c->start_ns;
   __u32 tgid = c->tgid;
   const struct lf_endpoint* e = &area->end;
   __u64 key = LF_USED | tgid, what = *(const __u64*)e;
   __u32 at = lf_hash(key ^ start_ns ^ what ^ e->addr[0] ^ e->addr[1] << 1);
+  __u32 half = e->role == LF_END_DATAGRAM || e->role == LF_END_LOCAL ? LF_ENDPOINT_ROWS / 2 : 0;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    struct lf_endpoint_row* t = &area->endpoint[(at + i) & settings.table_mask & (LF_ENDPOINT_ROWS - 1)];
+    struct lf_endpoint_row* t = &area->endpoint[half | ((at + i) & settings.table_mask & (LF_ENDPOINT_ROWS / 2 - 1))];
 
     if (t->key == key && *(__u64*)&t->end == what && t->end.addr[0] == e->addr[0] && t->end.addr[1] == e->addr[1] &&
         t->start_time_ns == start_ns)

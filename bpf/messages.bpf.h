@@ -88,6 +88,11 @@ __noinline int lf_add_message(struct lf_call_area* area, __u64 bytes, __u32 mess
   return 0;
 }
 
+/* The socket's own end, for a message that names none. */
+__noinline int lf_own_end(struct lf_call_area* area) {
+  return lf_endpoint_of(area);
+}
+
 /* Each message of area->result's call at its own end; leaves the first one's in area->end. */
 __noinline int lf_add_messages(struct lf_call_area* area, __u64 vector, __u64 messages) {
   if (!area) return 0;
@@ -101,7 +106,7 @@ __noinline int lf_add_messages(struct lf_call_area* area, __u64 vector, __u64 me
     } m;
 
     if (i >= messages || bpf_probe_read_user(&m, sizeof(m), (void*)(vector + (messages - 1 - i) * MMSG_BYTES))) break;
-    area->name_length = 0;
+    lf_own_end(area);
     lf_datagram_end(area, m.name, (__u32)m.name_length);
     lf_add_message(area, (__u32)m.length, messages);
   }

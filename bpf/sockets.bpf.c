@@ -281,8 +281,8 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
     area->socket = (__u64)sk;
     lf_endpoint_of(area);
     lf_forget();
-    /* a datagram socket of unix may have a name and no other end, too */
-    if (area->end.role == LF_END_LOCAL ||
+    /* a datagram socket of unix may have a name and no other end, too; a receive in vain gives no address back */
+    if ((area->end.role == LF_END_LOCAL && !(c->call & LF_CALL_IN && result < 0)) ||
         (area->end.role == LF_END_LISTEN && area->end.family == AF_UNIX && c->call & LF_CALL_OUT))
       lf_address_end(area, second, third, fifth, sixth);
     lf_forget();
@@ -311,7 +311,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       }
     }
     lf_forget();
-    if (role == LF_END_DATAGRAM && c->bytes && is_many(c->nr))
+    if (role == LF_END_DATAGRAM && result > 0 && is_many(c->nr))
       lf_add_messages(area, second, result);
     else
       lf_add_endpoint(area, c);

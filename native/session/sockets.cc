@@ -179,6 +179,8 @@ void Session::CollectCalls() {
     auto found = endpoint_totals_.find({process, EndpointId(line.end, nullptr, 0)});
     if (found == endpoint_totals_.end()) continue;  // cut, or in the row "other"
     EndpointTotal& t = found->second;
+    // who goes on sending to an end that never sends anything (a log) wants no answer; a unix name is not in the line
+    if (line.end.family == AF_UNIX || (t.bytes_in == 0 && line.sends > 1)) continue;
     t.turns++;
     t.turn_ns += ns;
     t.turn_max_ns = std::max(t.turn_max_ns, ns);
@@ -211,8 +213,10 @@ void Session::CollectCalls() {
        "answers and connects that were not timed: more sockets at once than the 8,192 lines of the table");
   loss("sockets.turns_cut", sum[LF_CALLS_TURN_CUT],
        "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
-  loss("sockets.compat", sum[LF_CALLS_COMPAT], "system calls of 32-bit programs, which are not timed");
-  loss("sockets.uring", uring, "requests of io_uring, which are not timed");
+  loss("sockets.compat", sum[LF_CALLS_COMPAT],
+       "system calls of 32-bit programs that are for sockets alone (not read, write or poll), of all processes; they "
+       "are not timed");
+  loss("sockets.uring", uring, "requests of io_uring, on sockets or not, of all processes; they are not timed");
   loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");
   CollectConnections();
   loss("sockets.user_truncated", sum[LF_CALLS_USER_TRUNCATED], "slow calls whose user stack filled all 127 frames");

@@ -71,6 +71,11 @@ int main(int argc, char** argv) {
   for (int i = 0; i < PORTS; i++)
     for (int j = 0; j <= i; j++, back++)
       must(sendto(fds[i], "abc", 3, 0, (struct sockaddr*)&own, sizeof(own)) == 3, "sendto");
+  /* one empty message to each port */
+  struct mmsghdr empty[PORTS];
+  memset(empty, 0, sizeof(empty));
+  for (int i = 0; i < PORTS; i++) empty[i].msg_hdr = (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof(to[0])};
+  must(sendmmsg(udp, empty, PORTS, 0) == PORTS, "sendmmsg");
   char room[MESSAGES][8];
   for (int i = 0; i < back; i++) {
     parts[i] = (struct iovec){.iov_base = room[i], .iov_len = sizeof(room[i])};
@@ -78,6 +83,9 @@ int main(int argc, char** argv) {
         (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[0]), .msg_iov = &parts[i], .msg_iovlen = 1};
   }
   must(recvmmsg(udp, many, (unsigned)back, 0, NULL) == back, "recvmmsg");
+  /* in vain: the buffer still has the address of the one before */
+  socklen_t from_length = sizeof(from[0]);
+  must(recvfrom(udp, room, 8, MSG_DONTWAIT, (struct sockaddr*)&from[0], &from_length) < 0, "recvfrom");
   printf(
       "{\"event\":\"result\",\"path\":\"%s\",\"abstract\":\"@%s\",\"ports\":[%d,%d,%d],\"bytes\":[%llu,%llu,%llu]}\n",
       name, hidden + 1, ports[0], ports[1], ports[2], (unsigned long long)bytes[0], (unsigned long long)bytes[1],

@@ -27,7 +27,7 @@ function finding(profile: Profile, cpu: CpuTime | undefined, row: SpinningDescri
   const { callers, text } = askedFrom(cpu, row);
   const ss = ssCommand(profile.endpoints[row.endpointId]);
   // Many threads that are woken up for one connection, of which one gets it.
-  const herd = endpoint?.role === "listening";
+  const herd = endpoint?.role === "listening" && row.again < row.count;
   const why = herd
     ? "Several threads or processes are woken up for each connection, and all but one ask in vain."
     : "The program calls again without waiting to be told that there is something to read or room to write, which takes a CPU and gives nothing.";
