@@ -257,7 +257,9 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     out.time_ns = static_cast<double>(s.time_ns - std::min(s.time_ns, start_.start_monotonic_ns));
     out.cpu = static_cast<uint32_t>(cpu->cpu);
     out.weight_ns = period;
-    out.stack = interner_->Stack(process, raw);
+    bool cut = false;
+    out.stack = interner_->Stack(process, raw, &cut);
+    if (cut) out.flags &= ~LF_USER_WHOLE;
     Emit(Source::kCpu, out);
   }
   ForgetHalves(cpu);

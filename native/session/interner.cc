@@ -75,7 +75,8 @@ uint32_t Interner::Frame(const Location& location, uint32_t process) {
   // code made at run time belongs to its process; files are the same for all
   uint64_t owner = location.kind == FrameKind::kJit || location.kind == FrameKind::kUnknown ? process + 1ull : 0;
   uint64_t place = owner << 32 | static_cast<uint64_t>(location.kind) << 56 | location.module;
-  Hash128 key{Mix(Mix(place, location.offset), 1), Mix(location.offset, place)};
+  // exact: with the offset known, the hash tells the place
+  Hash128 key{Mix(Mix(1, place), location.offset), location.offset};
   auto it = frame_ids_.find(key);
   if (it != frame_ids_.end()) return it->second;
   if (next_frame_ >= kMaxFrames) return 0;
@@ -114,7 +115,7 @@ uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
   return id;
 }
 
-uint32_t Interner::Stack(uint32_t process, const RawStack& stack) {
+uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
   if (!stack.kernel_frames && !stack.user_frames) return 0;
   uint64_t who = stack.user_frames ? (process + 1ull) << 32 | processes_[process].epoch : 0;
   Hash128 key{Mix(who, stack.kernel_frames), Mix(stack.user_frames, who)};
@@ -135,8 +136,10 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack) {
   // All but the leaf are return addresses: one less lies in the call itself, whatever follows it. In code without frame
   // pointers the walk goes astray into data; a return address that is not in executable memory ends the stack there.
   user_frames_.clear();
+  bool known = true;
   for (size_t i = 0; i < stack.user_frames; i++) {
     Location location = LocateUser(process, stack.user[i] - (i > 0));
+    if (location.kind == FrameKind::kUnknown) known = false;
     if (i > 0 && location.kind == FrameKind::kUnknown) break;
     user_frames_.push_back(Frame(location, process));
   }
@@ -146,6 +149,11 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack) {
     node = Node(node, KernelFrame(stack.kernel[i] - is_return));
   }
   if (next_node_ >= kMaxNodes || next_frame_ >= kMaxFrames) stacks_dropped_++;
+  if (!known) {
+    // not kept: what is mapped there may be known next time
+    if (cut) *cut = true;
+    return node;
+  }
   if (stack_ids_.size() >= kMaxCachedStacks) stack_ids_.clear();  // only a cache: the tree keeps the ids
   stack_ids_.emplace(key, node);
   return node;

@@ -36,7 +36,9 @@ class Interner {
   // `comm` nullptr: not known ("" is a name that a thread may have); then it keeps the name that it has, and a new
   // thread is called as its process is.
   uint32_t Thread(uint32_t tid, uint32_t process, const char* comm);
-  uint32_t Stack(uint32_t process, const RawStack& stack);
+  // `cut` is set where user code lies in memory that nobody is known to have mapped there: the stack ends there, or
+  // begins with it, and is not whole.
+  uint32_t Stack(uint32_t process, const RawStack& stack, bool* cut = nullptr);
   // `look`: read its mappings now, for it may be gone soon.
   void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look);
   const std::string& ProcessComm(uint32_t process) const { return processes_[process].comm; }

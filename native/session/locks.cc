@@ -135,7 +135,9 @@ Sample Session::MakeLockWait(const lf_record_lock* r) {
     raw.user = frames + h.kernel_frames;
     raw.user_frames = h.user_frames;
     raw.kernel_leaf_is_return = true;
-    out.stack = interner_->Stack(process, raw);
+    bool cut = false;
+    out.stack = interner_->Stack(process, raw, &cut);
+    if (cut) out.flags &= ~LF_USER_WHOLE;
   }
   if (r->owner_tid) {
     uint32_t owner = interner_->Process(r->owner_tgid, r->owner_start_ns, r->owner_leader_comm, false);

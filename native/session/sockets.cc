@@ -94,8 +94,9 @@ void Session::OnCallRecord(const lf_record_call* r, size_t size) {
   row.waiting_ns = static_cast<double>(r->waiting_ns);
   row.result = static_cast<double>(r->result);
   row.thread = interner_->Thread(h.tid, process, h.comm);
-  row.stack = interner_->Stack(process, raw);
-  row.flags = h.flags;
+  bool cut = false;
+  row.stack = interner_->Stack(process, raw, &cut);
+  row.flags = h.flags & (cut ? ~LF_USER_WHOLE : ~0u);
   row.fd = static_cast<uint32_t>(h.syscall_arg0);
   row.syscall = h.syscall;
   row.endpoint = EndpointId(r->end, r->name, r->name_length);

@@ -41,7 +41,9 @@ Sample Session::MakeWait(const lf_record* r, const uint64_t* frames, uint32_t fl
   raw.user = frames + r->kernel_frames;
   raw.user_frames = r->user_frames;
   raw.kernel_leaf_is_return = true;
-  out.stack = interner_->Stack(process, raw);
+  bool cut = false;
+  out.stack = interner_->Stack(process, raw, &cut);
+  if (cut) out.flags &= ~LF_USER_WHOLE;
   if (r->futex_kind) NoteFutex(*r, process, &out);
   return out;
 }

@@ -32,6 +32,13 @@ uint16_t TableWriter::IdOf(const lf_uw_rule& rule) {
 void TableWriter::Add(uint64_t offset, const lf_uw_rule& rule) {
   if (offset != pending_offset_) Commit();
   pending_offset_ = offset;
+  if (keeps_frame_pointers_ && rule.cfa == LF_UW_SP && rule.fp == LF_UW_FP_SAME && rule.cfa_offset > 8) {
+    lf_uw_rule kept = rule;
+    kept.fp = LF_UW_FP_CFA;
+    kept.fp_offset = -16;
+    pending_ = IdOf(kept);
+    return;
+  }
   pending_ = IdOf(rule);
 }
 

@@ -19,6 +19,8 @@ class TableWriter {
   // From `offset` (bytes from the first page's address; never less than the last one) on `rule` holds. Of two at one
   // offset the later counts.
   void Add(uint64_t offset, const lf_uw_rule& rule);
+  // From here on a frame of more than the return address has the caller's rbp below that, whatever its entry says.
+  void KeepsFramePointers(bool keeps) { keeps_frame_pointers_ = keeps; }
   // From `offset` on there is no rule.
   void AddNone(uint64_t offset) { Add(offset, lf_uw_rule{}); }
   // After the last. False: it would need more chunks than a directory word can name.
@@ -49,7 +51,7 @@ class TableWriter {
   std::array<OpenChunk, 8> open_;  // some, so that what does not fit into one leaves it to the next
   uint64_t pending_offset_ = 0;
   uint16_t pending_ = 0, last_ = 0;
-  bool full_ = false;
+  bool full_ = false, keeps_frame_pointers_ = false;
 };
 
 }  // namespace lowflame

@@ -96,6 +96,9 @@ class Builder {
     TableWriter out(static_cast<uint32_t>((end - first + LF_UW_PAGE_BYTES - 1) >> LF_UW_PAGE_SHIFT), rules, table);
     for (size_t i = 0; i < pieces.size(); i++) {
       const Piece& piece = pieces[i];
+      // Go's .debug_frame does not say where a function keeps its caller's rbp, which the rules of those that change
+      // stacks begin at: below the return address, as soon as it has a frame (cmd/internal/obj/x86/obj6.go)
+      out.KeepsFramePointers(!go.empty() && !piece.rule && piece.fde->debug);
       if (piece.rule)
         out.Add(base_ + piece.begin - first, *piece.rule);
       else
