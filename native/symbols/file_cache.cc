@@ -49,8 +49,8 @@ std::shared_ptr<FileCache::Root> FileCache::RootOf(uint32_t pid) {
 std::shared_ptr<FileCache::Slot>& FileCache::SlotOf(const Opened& opened) {
   std::shared_ptr<Slot>& slot = by_key_[opened.key];
   if (slot) return slot;
-  if (opened.build_id.empty()) return slot = std::make_shared<Slot>();
-  std::shared_ptr<Slot>& shared = by_build_id_[opened.build_id];
+  if (opened.content.empty()) return slot = std::make_shared<Slot>();
+  std::shared_ptr<Slot>& shared = by_content_[opened.content];
   if (!shared) shared = std::make_shared<Slot>();
   return slot = shared;
 }
@@ -67,11 +67,14 @@ FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
     if (slot.file || slot.no_elf) return known->second;
   }
   UniqueFd fd = OpenMapped(pid, m);
-  Opened opened{"", fd ? ReadBuildId(fd.get()) : ""};
-  opened.key = m.path + '\n' + (opened.build_id.empty() ? identity : opened.build_id);
+  Opened opened{"", fd ? ReadBuildId(fd.get()) : "", ""};
+  struct stat st;
+  if (!opened.build_id.empty() && fstat(fd.get(), &st) == 0)
+    opened.content = opened.build_id + ':' + std::to_string(st.st_size);
+  opened.key = m.path + '\n' + (opened.content.empty() ? identity : opened.content);
   if (by_key_.size() >= kMaxFiles && !by_key_.count(opened.key)) {
     failed_++;
-    return {"", ""};
+    return {};
   }
   Slot* slot = SlotOf(opened).get();
   if (slot->file || slot->no_elf) {

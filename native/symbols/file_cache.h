@@ -23,8 +23,9 @@ class FileCache {
   FileCache();
 
   struct Opened {
-    std::string key;       // equal keys are one module: path and build ID, or path and identity
+    std::string key;       // equal keys are one module: path and content, or path and identity
     std::string build_id;  // hex, "" if none
+    std::string content;   // build ID and size: what was stripped keeps its build ID. "" without one
   };
   // Drain thread. Opens the file behind a mapping of a process: the mapping itself, or else its path in the process's
   // root if that still is the same file. Attach must follow for a new module.
@@ -72,7 +73,7 @@ class FileCache {
   void FreeTables(const File* keep);
 
   std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<Slot>> by_key_, by_build_id_;
+  std::unordered_map<std::string, std::shared_ptr<Slot>> by_key_, by_content_;
   std::unordered_map<uint32_t, std::shared_ptr<Slot>> by_module_;
   std::unordered_map<std::string, Opened> by_identity_;
   std::map<std::pair<uint64_t, uint64_t>, std::weak_ptr<Root>> roots_;
