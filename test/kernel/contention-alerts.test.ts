@@ -169,7 +169,7 @@ test("a healthy haproxy, and redis whose main thread parks its I/O threads at mu
   try {
     const { profile } = await recordWhile({ sources, filters: { pids: redis.pids() } }, async () => {
       // one client that sends many at once: the main thread computes, and wants no help
-      const load = ["-p", String(redis.port), "-t", "set", "-n", "600000", "-c", "1", "-P", "64", "-q"];
+      const load = ["-p", String(redis.port), "-t", "set", "-n", "300000", "-c", "1", "-P", "64", "-q"];
       await run("redis-benchmark", load);
     });
     // parked for long, by an owner that runs: what would be told if nobody knew better

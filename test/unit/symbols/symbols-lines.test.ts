@@ -157,7 +157,6 @@ function addr2line(file: string, addresses: readonly number[]): Map<number, Plac
 
 describe.each([
   ["g++, DWARF 5", "g++", "-gdwarf-5"],
-  ["g++, DWARF 4", "g++", "-gdwarf-4"],
   // addr2line of binutils 2.40 does not read the string and range tables of clang's DWARF 5
   ["clang, DWARF 4", "clang++", "-gdwarf-4"],
 ])("a real library by %s", (title, compiler, format) => {
