@@ -258,10 +258,8 @@ StartFacts Session::Activate() {
         "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
   if (config_.sockets && final_.statistics_on)
     start_.notes.push_back(
-        "what BPF programs cost was measured in the first five seconds and a tenth of the rest, and scaled: at every "
-        "system "
-        "call "
-        "the kernel's statistics would cost more than the programs");
+        "what BPF programs cost was measured in the first five seconds and in 40 ms of each second after, and scaled: "
+        "at every system call the kernel's statistics would cost more than the programs");
   // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere BPF gives the host's pids, perf and /proc those of the
   // namespace
   constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
