@@ -46,7 +46,7 @@ test.each([
   ],
 ])("the caller and the meaning of a wait are the same with %s inlined", (_, inlined) => {
   const { profile, lock } = waiting(inlined);
-  const { [0]: node } = table(profile, "futex").node;
+  const [node] = table(profile, "futex").node;
   expect(userLockCallers(profile)(node!).name).toBe("work");
   expect(mainUserLockCaller(profile, lock)).toBe("work");
   expect(waitMeanings(profile)[node!]).toBe("lock");
