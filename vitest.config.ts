@@ -14,7 +14,11 @@ export default defineConfig({
           include: ["test/kernel/**/*.test.ts"],
           // What the tests' own programs say of themselves, against the kernel's accounts: after changing one of them. The
           // other tests compare with the same numbers each time.
-          exclude: process.env.LOWFLAME_PROGRAMS === "1" ? [] : ["test/kernel/programs.test.ts"],
+          // And what scripts/test runs beside the unit tests.
+          exclude: [
+            ...(process.env.LOWFLAME_PROGRAMS === "1" ? [] : ["test/kernel/programs.test.ts"]),
+            ...(process.env.LOWFLAME_APART?.split(" ") ?? []),
+          ],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           pool: "forks",

@@ -189,6 +189,7 @@ const FINAL = {
   endpointTotals: [],
   descriptorTotals: [],
   tcpTotals: [],
+  connecting: [],
   closeWaits: [],
   listenQueues: [],
   otherPrograms: [],

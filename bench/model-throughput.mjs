@@ -22,6 +22,9 @@ const noTables = {
   modules: [],
   names: [],
   locks: [],
+  endpoints: [],
+  calls: [],
+  socketCounts: [],
   frames: {
     firstId: 1,
     count: 0,
@@ -53,6 +56,9 @@ function tables() {
     modules: [{ id: 1, path: "/usr/sbin/nginx", buildId: "" }],
     names: Array.from({ length: frames }, (_, i) => ({ frame: i + 1, name: `function_${i}` })),
     locks: [],
+    endpoints: [],
+    calls: [],
+    socketCounts: [],
     frames: {
       firstId: 1,
       count: frames,

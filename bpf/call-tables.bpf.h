@@ -24,6 +24,15 @@ static __always_inline void add_error(struct lf_call_row* row, __u32 error) {
   row->error_other++;
 }
 
+/* How the process is called: whoever reads the tables may come when it has ended. */
+static __always_inline void note_comm(struct lf_call_row* row) {
+  struct task_struct *task = bpf_get_current_task_btf(), *leader = NULL;
+
+  bpf_core_read(&leader, sizeof(leader), &task->group_leader);
+  bpf_probe_read_kernel(row->comm, sizeof(row->comm), &leader->comm);
+}
+
+/* A call of the current process. */
 static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call_result* c) {
   if (!area || !c) return 0;
   __u64 start_ns = c->start_ns;
@@ -41,6 +50,7 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
     }
     if (!t->key) {
       t->start_time_ns = start_ns;
+      note_comm(t);
       t->key = key;
       row = t;
       break;

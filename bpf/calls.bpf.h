@@ -37,12 +37,29 @@ static __always_inline struct lf_call_slot* lf_call_claim(struct lf_call_set* se
   return NULL;
 }
 
-/* `task` slept for `ns`, and that ends now. */
-static __always_inline void lf_call_slept(struct task_struct* task, __u64 ns) {
+/* The call `nr` on `socket`, NULL = on none. */
+static __always_inline void lf_call_note(struct lf_call_slot* slot, __u64 nr, struct sock* socket, bool third) {
+  /* by way of memory, where the verifier sees a number in it */
+  *(volatile __u64*)&slot->call = (__u64)socket;
+  slot->call = *(volatile __u64*)&slot->call << LF_SLOT_SHIFT | (third ? LF_SLOT_THIRD : 0) | nr;
+}
+
+/* The socket that the call began on, which it holds until it returns, whatever becomes of the descriptor; 0 = none. */
+static __always_inline __u64 lf_call_socket(const struct lf_call_slot* slot) {
+  __u64 socket = slot->call & LF_SLOT_SOCKET;
+
+  return socket ? socket >> LF_SLOT_SHIFT | ~0ULL << (64 - LF_SLOT_SHIFT) : 0;
+}
+
+/* `task` slept for `ns`, until `woken_ns`; since then it has waited for a CPU. */
+static __always_inline void lf_call_slept(struct task_struct* task, __u64 ns, __u64 woken_ns) {
   struct lf_call_set* set = lf_call_set(task);
   struct lf_call_slot* slot = set ? lf_call_find(set, lf_slot_key(task)) : NULL;
 
-  if (slot && slot->enter_ns) slot->blocked_ns += ns;
+  if (!slot) return;
+  slot->slept_ns += ns;
+  slot->woken_ns = woken_ns;
+  if (slot->enter_ns) slot->blocked_ns += ns;
 }
 
 /* `task` ends. */

@@ -7,22 +7,23 @@
 #ifndef LOWFLAME_CONNECTIONS_H
 #define LOWFLAME_CONNECTIONS_H
 
+#include "connecting.bpf.h"
 #include "endpoint.bpf.h"
 #include "turns.bpf.h"
 
 #define TCP_ESTABLISHED 1
-#define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_TIME_WAIT 6
 #define TCP_CLOSE 7
 #define TCP_NEW_SYN_RECV 12
+#define ETIMEDOUT 110
 /* in place of a process in the key of a turn: no process id is as large */
 #define CONNECTING 0xffffff
 
 #define COUNT(member) __sync_fetch_and_add(&(member), 1)
 
-/* Endpoint of the connection `sk`; role 0 = none. */
-static __always_inline void connection_end(struct sock* sk, struct lf_endpoint* e) {
+/* Endpoint of the connection `sk`; role 0 = none. `opened`: by this side, for certain. */
+static __always_inline void connection_end(struct sock* sk, bool opened, struct lf_endpoint* e) {
   __u16 family = LF_GET(sock, sk, __sk_common.skc_family);
   __u8 state = LF_GET(sock, sk, __sk_common.skc_state);
 
@@ -30,6 +31,7 @@ static __always_inline void connection_end(struct sock* sk, struct lf_endpoint* 
   if (family != AF_INET && family != AF_INET6) return;
   e->family = family;
   e->protocol = IPPROTO_TCP;
+  e->network = lf_network_of(sk);
   if (state == TCP_NEW_SYN_RECV || state == TCP_TIME_WAIT) {
     /* no whole socket: what tells accepted ones apart is not there, and of these only answers to others are told */
     e->role = LF_END_ACCEPTED;
@@ -37,7 +39,7 @@ static __always_inline void connection_end(struct sock* sk, struct lf_endpoint* 
   } else if (state == TCP_LISTEN) {
     e->role = LF_END_LISTEN;
     lf_local(sk, family, e);
-  } else if (LF_GET(sock, sk, sk_max_ack_backlog)) {
+  } else if (!opened && lf_accepted(sk)) {
     e->role = LF_END_ACCEPTED;
     lf_local(sk, family, e);
   } else {
@@ -83,6 +85,14 @@ static __always_inline void connection_opened(struct lf_tcp_row* row, __u64 ns) 
   if (bucket < LF_RUNQ_BUCKETS) COUNT(row->bucket[bucket]);
 }
 
+/* Refused, or nobody answered: the kernel gave up, or the program did after packets had been sent again. */
+static __always_inline void connection_failed(struct lf_tcp_row* row, struct sock* sk) {
+  int error = LF_GET(sock, sk, sk_err);
+
+  COUNT(row->connects_failed);
+  if (error == ETIMEDOUT || (!error && LF_GET(tcp_sock, sk, total_retrans))) COUNT(row->connects_unanswered);
+}
+
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   if (to != TCP_SYN_SENT && to != TCP_ESTABLISHED && to != TCP_CLOSE) return 0;
@@ -95,26 +105,26 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_answer answer = {};
 
   if (to == TCP_SYN_SENT) {
-    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .question = true};
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .question = true, .kernel = true};
 
-    turn_of(area->tcp_counter, &t, &answer);
+    lf_turn_of(area, &t, &answer);
     return 0;
   }
   /* a socket that never was a connection */
   if (to == TCP_CLOSE && (from == TCP_CLOSE || from == TCP_LISTEN)) return 0;
   struct lf_endpoint end;
 
-  connection_end(sk, &end);
+  connection_end(sk, from == TCP_SYN_SENT, &end);
   struct lf_tcp_row* row = connection_row(area, &end);
 
   if (from == TCP_SYN_SENT) {
-    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .once = true};
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .kernel = true};
 
-    turn_of(area->tcp_counter, &t, &answer);
+    lf_turn_of(area, &t, &answer);
     if (to == TCP_ESTABLISHED)
       connection_opened(row, answer.part_ns);
     else
-      COUNT(row->connects_failed);
+      connection_failed(row, sk);
   } else if (to == TCP_ESTABLISHED) {
     COUNT(row->accepted);
   } else if (from != TCP_SYN_RECV) {
@@ -132,7 +142,7 @@ static __always_inline struct lf_tcp_row* row_of(struct sock* sk) {
 
   if (!area) return NULL;
   if (sk)
-    connection_end(sk, &end);
+    connection_end(sk, false, &end);
   else
     __builtin_memset(&end, 0, sizeof(end));
   return connection_row(area, &end);

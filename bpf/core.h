@@ -81,6 +81,29 @@ struct mm_struct {
 struct spinlock {
   int unused; /* likewise */
 };
+struct net {
+  struct {
+    unsigned int inum;
+  } ns;
+  struct {
+    struct {
+      __u32 range; /* the upper half the last port, from 6.8 on */
+    } ip_local_ports;
+  } ipv4;
+};
+struct net___two {
+  struct {
+    struct {
+      int range[2];
+    } ip_local_ports;
+  } ipv4;
+};
+struct hlist_node {
+  struct hlist_node** pprev;
+};
+struct unix_table {
+  void* locks; /* only whether the kernel has the type matters */
+};
 struct sock_common {
   unsigned int skc_daddr;
   unsigned int skc_rcv_saddr;
@@ -88,6 +111,11 @@ struct sock_common {
   unsigned short skc_num;
   unsigned short skc_family;
   unsigned char skc_state;
+  unsigned int skc_hash;
+  struct hlist_node skc_bind_node;
+  struct {
+    struct net* net;
+  } skc_net;
   struct {
     union {
       unsigned int u6_addr32[4];
@@ -107,13 +135,27 @@ struct sock {
   unsigned short sk_protocol;
   unsigned int sk_ack_backlog;
   unsigned int sk_max_ack_backlog;
+  unsigned char sk_userlocks;
+  int sk_err;
   struct pid* sk_peer_pid;
 };
 struct inet_sock {
   struct sock sk;
   __be16 inet_sport;
 };
+struct tcp_sock {
+  __u32
+      retrans_stamp; /* of the first packet of a connection that is not established, ms or us of the monotonic clock */
+  __u32 total_retrans;
+  __u32 data_segs_in;
+  __u32 data_segs_out;
+  __u8 tcp_usec_ts : 1; /* us; from 6.7 on */
+};
+struct inet_bind_bucket {
+  signed char fastreuse;
+};
 struct inet_connection_sock {
+  struct inet_bind_bucket* icsk_bind_hash;
   struct {
     __u32 lrcvtime; /* jiffies when data last came, to be read */
   } icsk_ack;
@@ -139,6 +181,16 @@ struct inode {
 struct file {
   struct inode* f_inode;
   void* private_data;
+  struct {
+    __s64 counter;
+  } f_count; /* before 6.13 */
+};
+struct file___ref {
+  struct {
+    struct {
+      __s64 counter;
+    } refcnt; /* beyond the first */
+  } f_ref;
 };
 struct fdtable {
   unsigned int max_fds;
@@ -153,6 +205,16 @@ struct files_struct {
 };
 struct sighand_struct {
   struct spinlock siglock;
+};
+
+typedef struct {
+  unsigned long sig[1]; /* x86-64 */
+} sigset_t;
+struct sigpending {
+  sigset_t signal;
+};
+struct signal_struct {
+  struct sigpending shared_pending;
 };
 
 struct rq {
@@ -176,6 +238,7 @@ struct thread_struct {
 struct task_struct {
   struct thread_info thread_info;
   struct thread_struct thread;
+  void* stack;
   unsigned int flags;
   unsigned int __state;
   unsigned int on_cpu; /* int, u8 in 7.2: only of an unsigned field does libbpf fit the width of a load */
@@ -187,7 +250,10 @@ struct task_struct {
   struct task_struct* group_leader;
   struct mm_struct* mm;
   struct files_struct* files;
+  struct signal_struct* signal;
   struct sighand_struct* sighand;
+  sigset_t blocked;
+  struct sigpending pending;
   struct sched_entity se;
   struct sched_info sched_info;
   struct pid* thread_pid;
@@ -230,6 +296,12 @@ struct bpf_iter_meta {
   struct seq_file* seq;
   __u64 session_id;
   __u64 seq_num;
+};
+struct bpf_iter__task_file {
+  struct bpf_iter_meta* meta;
+  struct task_struct* task;
+  __u32 fd;
+  struct file* file;
 };
 struct bpf_iter__task {
   struct bpf_iter_meta* meta;

@@ -12,6 +12,7 @@
 extern void* bpf_rdonly_cast(const void* obj__ign, __u32 btf_id__k) __ksym;
 #define LF_AT(type, p) ((struct type*)bpf_rdonly_cast((const void*)(p), bpf_core_type_id_kernel(struct type)))
 #define LF_GET(type, p, field) (LF_AT(type, p)->field)
+#define LF_GET_BITS(type, p, field) LF_GET(type, p, field)
 #else
 #define LF_GET(type, p, field)                                           \
   ({                                                                     \
@@ -19,6 +20,8 @@ extern void* bpf_rdonly_cast(const void* obj__ign, __u32 btf_id__k) __ksym;
     bpf_core_read(&value_, sizeof(value_), &((struct type*)(p))->field); \
     value_;                                                              \
   })
+/* of fields that older kernels have as bits */
+#define LF_GET_BITS(type, p, field) BPF_CORE_READ_BITFIELD_PROBED((struct type*)(p), field)
 #endif
 
 #define S_IFMT 0170000
@@ -27,12 +30,18 @@ extern void* bpf_rdonly_cast(const void* obj__ign, __u32 btf_id__k) __ksym;
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define SOCK_SEQPACKET 5
 #define TCP_LISTEN 10
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+/* sk_userlocks, include/net/sock.h; the second from 6.18 on */
+#define SOCK_BINDPORT_LOCK 8
+#define SOCK_CONNECT_BIND 16
+#define UNIX_HASH_MOD 255
 
-/* The socket behind descriptor `fd` of `task`, or NULL. */
-static __always_inline struct sock* lf_socket_of(struct task_struct* task, __u32 fd) {
+/* The open file behind descriptor `fd` of `task`, or NULL. */
+static __always_inline struct file* lf_file_of(struct task_struct* task, __u32 fd) {
   struct files_struct* files = task->files;
 
   if (!files) return NULL;
@@ -40,8 +49,19 @@ static __always_inline struct sock* lf_socket_of(struct task_struct* task, __u32
 
   if (fd >= table->max_fds) return NULL;
   struct list_head* at = (struct list_head*)((__u64)table->fd + fd * 8ULL);
-  struct file* file = (struct file*)LF_GET(list_head, at, next);
 
+  return (struct file*)LF_GET(list_head, at, next);
+}
+
+/* Whether nobody else holds `file`: no copy of the descriptor, no other process, no call of another thread. */
+static __always_inline bool lf_is_last(struct file* file) {
+  if (bpf_core_field_exists(((struct file___ref*)0)->f_ref.refcnt))
+    return !LF_GET(file___ref, file, f_ref.refcnt.counter);
+  return LF_GET(file, file, f_count.counter) == 1;
+}
+
+/* The socket that `file` is, or NULL. */
+static __always_inline struct sock* lf_socket_in(struct file* file) {
   if (!file) return NULL;
   struct inode* inode = LF_GET(file, file, f_inode);
 
@@ -49,6 +69,11 @@ static __always_inline struct sock* lf_socket_of(struct task_struct* task, __u32
   struct socket* socket = (struct socket*)LF_GET(file, file, private_data);
 
   return socket ? LF_GET(socket, socket, sk) : NULL;
+}
+
+/* The socket behind descriptor `fd` of `task`, or NULL. */
+static __always_inline struct sock* lf_socket_of(struct task_struct* task, __u32 fd) {
+  return lf_socket_in(lf_file_of(task, fd));
 }
 
 static __always_inline void lf_set_ipv4(struct lf_endpoint* e, __u32 address) {
@@ -72,6 +97,19 @@ static __always_inline __u16 lf_swap16(__u16 v) {
   return v << 8 | v >> 8;
 }
 
+/* Network namespace of `sk`; NULL where the kernel has but one. */
+static __always_inline struct net* lf_net_of(struct sock* sk) {
+  if (!bpf_core_field_exists(((struct sock*)0)->__sk_common.skc_net.net)) return NULL;
+  return LF_GET(sock, sk, __sk_common.skc_net.net);
+}
+
+/* The same address in another namespace is another end. */
+static __always_inline __u16 lf_network_of(struct sock* sk) {
+  struct net* net = lf_net_of(sk);
+
+  return net ? LF_GET(net, net, ns.inum) : 0;
+}
+
 #define V6(sk, member, i) LF_GET(sock, sk, __sk_common.member.in6_u.u6_addr32[i])
 
 static __always_inline void lf_remote(struct sock* sk, __u16 family, struct lf_endpoint* e) {
@@ -93,6 +131,40 @@ static __always_inline void lf_local(struct sock* sk, __u16 family, struct lf_en
                 V6(sk, skc_v6_rcv_saddr, 3));
 }
 
+/* Whether the kernel chooses ports like `port` for who connects (ip_local_port_range of the socket's namespace). */
+static __always_inline bool lf_is_clients_port(struct sock* sk, __u16 port) {
+  struct net* net = lf_net_of(sk);
+  __u32 low, high;
+
+  if (!net) return true;
+  if (bpf_core_field_exists(((struct net___two*)0)->ipv4.ip_local_ports.range[1])) {
+    low = LF_GET(net___two, net, ipv4.ip_local_ports.range[0]);
+    high = LF_GET(net___two, net, ipv4.ip_local_ports.range[1]);
+  } else {
+    high = LF_GET(net, net, ipv4.ip_local_ports.range);
+    low = high & 0xffff;
+    high >>= 16;
+  }
+  return port >= low && port <= high;
+}
+
+/*
+ * Whether the other side opened the connection. One that was accepted is a copy of the socket that listens, with its
+ * backlog. Where that is 0, as listen(fd, 0) leaves it, the way to its port tells: a copy is not bound itself
+ * (sk_clone_lock), and a port that connect() chose is shared by none that was bound (fastreuse below 0:
+ * __inet_hash_connect). What is left is in a port that somebody bound, or has given its port back, as what was reset:
+ * there it counts whether the kernel chose the port.
+ */
+static __always_inline bool lf_accepted(struct sock* sk) {
+  if (LF_GET(sock, sk, sk_max_ack_backlog)) return true;
+  if (LF_GET(sock, sk, sk_protocol) != IPPROTO_TCP) return false;
+  if (LF_GET_BITS(sock, sk, sk_userlocks) & (SOCK_BINDPORT_LOCK | SOCK_CONNECT_BIND)) return false;
+  struct inet_bind_bucket* bucket = LF_GET(inet_connection_sock, sk, icsk_bind_hash);
+
+  if (bucket && LF_GET(inet_bind_bucket, bucket, fastreuse) < 0) return false;
+  return !lf_is_clients_port(sk, lf_swap16(LF_GET(inet_sock, sk, inet_sport)));
+}
+
 /* FNV-1a over the name, and a second hash beside it: 128 bits tell names apart. */
 static __always_inline void lf_hash_name(const char* name, __u32 length, struct lf_endpoint* e) {
   __u64 h = 0xcbf29ce484222325ULL, g = 0x9E3779B97F4A7C15ULL;
@@ -105,6 +177,8 @@ static __always_inline void lf_hash_name(const char* name, __u32 length, struct 
   }
   e->addr[0] = h;
   e->addr[1] = g;
+  /* paths belong to no network, abstract names do (unix(7)) */
+  if (name[0]) e->network = 0;
 }
 
 /* Name of a unix socket's address into `name`. Returns its length, 0 = none. */
@@ -126,6 +200,16 @@ static __always_inline __u32 lf_unix_name(struct unix_address* address, char* na
 }
 
 /*
+ * Whether a unix socket with a name was itself bound to it: one that was accepted has the name of the one that listens,
+ * but stays where sockets without a name are (unix_stream_connect). Kernels before 6.0 do not tell.
+ */
+static __always_inline bool lf_unix_bound(struct sock* sk) {
+  if (!bpf_core_type_exists(struct unix_table)) return true;
+  /* of a path, of an abstract name */
+  return LF_GET(sock, sk, __sk_common.skc_bind_node.pprev) || LF_GET(sock, sk, __sk_common.skc_hash) > UNIX_HASH_MOD;
+}
+
+/*
  * The functions without `static` are verified by the kernel once, on their own: what they do would otherwise be looked
  * at again for each way that leads to them. The socket reaches them as a number in memory, since a kernel pointer is no
  * argument.
@@ -135,16 +219,18 @@ __noinline int lf_unix_end(struct lf_call_area* area) {
   struct sock* sk = (struct sock*)area->socket;
   struct lf_endpoint* e = &area->end;
   struct unix_sock* own = (struct unix_sock*)sk;
+  struct unix_address* address = LF_GET(unix_sock, own, addr);
   struct sock* peer = LF_GET(unix_sock, own, peer);
+  bool accepted = address && !lf_unix_bound(sk);
   __u32 n = 0;
 
-  if (peer) {
+  if (peer && !accepted) {
     n = lf_unix_name(LF_GET(unix_sock, peer, addr), area->name);
     e->role = LF_END_PATH;
   }
   if (!n) {
-    n = lf_unix_name(LF_GET(unix_sock, own, addr), area->name);
-    e->role = peer ? LF_END_SERVED : LF_END_LISTEN;
+    n = lf_unix_name(address, area->name);
+    e->role = peer || accepted ? LF_END_SERVED : LF_END_LISTEN;
   }
   area->name_length = n;
   if (n) {
@@ -153,6 +239,7 @@ __noinline int lf_unix_end(struct lf_call_area* area) {
   }
   struct pid* pid = LF_GET(sock, sk, sk_peer_pid);
 
+  e->network = 0;
   e->role = pid ? LF_END_PROCESS : LF_END_LOCAL;
   e->addr[0] = pid ? LF_GET(pid, pid, numbers[0].nr) : 0;
   return 0;
@@ -167,6 +254,7 @@ static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
 
   e->family = family;
   e->protocol = LF_GET(sock, sk, sk_protocol);
+  e->network = lf_network_of(sk);
   e->port = 0;
   e->addr[0] = 0;
   e->addr[1] = 0;
@@ -181,8 +269,7 @@ static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
     } else if (!LF_GET(sock, sk, __sk_common.skc_dport)) {
       e->role = LF_END_LOCAL;
       lf_local(sk, family, e);
-    } else if (stream && LF_GET(sock, sk, sk_max_ack_backlog)) {
-      /* a connection that was accepted is a copy of the socket that listens, with its backlog */
+    } else if (stream && lf_accepted(sk)) {
       e->role = LF_END_ACCEPTED;
       lf_local(sk, family, e);
     } else {
@@ -194,6 +281,7 @@ static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
   } else {
     e->role = LF_END_FAMILY;
     e->port = e->protocol;
+    e->network = 0;
   }
   return 0;
 }
@@ -218,6 +306,7 @@ __noinline int lf_unix_datagram_end(struct lf_call_area* area, __u64 name, __u64
     n++;
   }
   /* by way of memory: the verifier must not look at each length by itself */
+  area->end.network = lf_network_of((struct sock*)area->socket);
   *(volatile __u32*)&area->name_length = n < LF_UNIX_PATH ? n : LF_UNIX_PATH;
   lf_hash_name(area->name, *(volatile __u32*)&area->name_length, &area->end);
   area->end.role = LF_END_DATAGRAM;

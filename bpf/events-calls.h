@@ -23,16 +23,23 @@ enum lf_call_class {
 #define LF_GAVE_UP_NS 1000000000ULL /* a question without an answer counts from here on */
 #define LF_ERRORS 16                /* kinds of error that a row tells apart */
 
-/* One cache line a thread, as lf_slot: the call that it is in. */
+/* One cache line a thread, as lf_slot: the call that it is in, and what it did since it last read late. */
 struct lf_call_slot {
   __u64 key;
   __u64 enter_ns; /* 0 = in none */
   __u64 blocked_ns;
-  __u64 run_delay_ns; /* at entry */
-  __u32 nr;
-  __u32 fd;
-  __u64 spare[3];
+  __u64 run_delay_ns;  /* at entry */
+  __u64 call;          /* its number, and the socket that it began on: LF_SLOT_* */
+  __u64 late_until_ns; /* end of the last read of bytes that had lain there; before any, the time of the claim */
+  __u64 slept_ns;      /* since then */
+  __u64 woken_ns;      /* when it last slept no more: from then on it ran or waited for a CPU */
 };
+/* A socket's address (x86-64) is a multiple of eight, and its highest seven bits are ones: there is room for a number.
+ */
+#define LF_SLOT_NR (LF_CALL_NUMBERS - 1)
+#define LF_SLOT_THIRD LF_CALL_NUMBERS /* the third argument is the socket, not the first */
+#define LF_SLOT_SHIFT 7
+#define LF_SLOT_SOCKET (~0ULL << (3 + LF_SLOT_SHIFT))
 struct lf_call_set {
   struct lf_call_slot way[LF_SLOT_WAYS];
 };
@@ -53,16 +60,18 @@ enum lf_endpoint_role {
 #define LF_UNIX_PATH 108
 
 struct lf_endpoint {
-  __u16 family; /* AF_* */
-  __u16 role;
+  __u8 family; /* AF_* */
+  __u8 role;
   __u16 port; /* host order */
   __u16 protocol;
+  __u16 network; /* namespace: low half of its inode's number, the rest of which is the same for all; 0 = in none */
   __u64 addr[2]; /* network order; unix: two hashes of the name, or the pid */
 };
 
 struct lf_call_row {
   __u64 key; /* LF_USED | nr << 32 | tgid; 0 = free */
   __u64 start_time_ns;
+  char comm[LF_COMM_LEN]; /* of the process, when the row was made */
   __u64 count;
   __u64 bytes;
   __u64 errors;
@@ -102,6 +111,10 @@ struct lf_endpoint_row {
   __u64 late; /* turns and later parts that had lain in the socket for at least late_ns in all */
   __u64 late_ns;
   __u64 late_max_ns;
+  /* see lf_answer */
+  __u64 late_passed_ns;
+  __u64 late_awake_ns;
+  __u64 late_slept_ns;
   __u32 queue_max; /* of the listening socket, as accept found it */
   __u32 queue_limit;
   __u64 many_ns; /* end of the last sendmmsg or recvmmsg that is counted here: it is once, whatever it sent here */
@@ -113,6 +126,7 @@ struct lf_endpoint_row {
 struct lf_tcp_row {
   struct lf_endpoint end; /* role 0 = free */
   __u64 connects, connects_failed, connect_ns, connect_max_ns;
+  __u64 connects_unanswered; /* of those that failed */
   __u64 accepted;
   __u64 closes;
   __u64 resets_sent, resets_received;
@@ -127,14 +141,23 @@ struct lf_tcp_row {
  */
 struct lf_turn {
   __u64 key;
-  __u64 since_ns; /* of the question, or of the last bytes of its answer; 0 = there is none */
+  __u64 since_ns; /* of the question's first bytes, or of the last of its answer; 0 = there is none */
   /* who waits for it, and for whom; role 0 = nobody here does (the other side, or a connect) */
   struct lf_endpoint end;
   __u64 start_time_ns;
   __u32 tgid;
-  __u32 sends;    /* since the question */
-  __u64 whole_ns; /* what the answer took to its last bytes; 0 = there are none yet */
+  __u16 asker; /* lower half of the thread id that asked last */
+  __u8 sends;  /* since the question */
+  __u8 flags;  /* LF_TURN_* */
+  __u64 ns;    /* what the answer took to its last bytes; where there are none yet, the question to its last */
 };
+#define LF_TURN_LATER 1  /* asked again later than LF_GAVE_UP_NS: who does that does not wait for the answer */
+#define LF_TURN_BEGAN 2  /* the answer has begun */
+#define LF_TURN_SPOKE 4  /* the other side answered an earlier question */
+#define LF_TURN_WAITED 8 /* who asked has since waited in a receive, in vain */
+/* Set at the end of the recording, where the socket is open: */
+#define LF_TURN_OWED 16              /* an answer is owed */
+#define LF_TURN_MAYBE 32             /* it is, if somebody waits for who asked */
 #define LF_ANSWERED_NS 1000000000ULL /* an answer that has not grown for so long is most likely complete */
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
@@ -162,6 +185,31 @@ struct lf_record_call {
   __u64 frames[LF_MAX_FRAMES + 1]; /* user half only: the kernel half is gone at the exit */
 };
 
+/* A call on a socket that a thread is in at the end, as the iterator finds it. */
+struct lf_open_call {
+  __u32 tid;
+  __u32 nr;
+  __u32 fd;
+  __u32 turn; /* lf_last_turn */
+  struct lf_endpoint end;
+  __u32 name_length;
+  char name[LF_UNIX_PATH];
+};
+/* A connection that is not established yet at the end, as the iterator over open files finds it. */
+struct lf_connecting {
+  __u64 socket;   /* tells apart sockets that are open more than once */
+  __u64 since_ns; /* of its first packet */
+  __u64 start_time_ns;
+  struct lf_endpoint end;
+  __u32 tgid;
+  __u32 sent_again; /* packets */
+};
+enum lf_last_turn {
+  LF_TURN_UNKNOWN,  /* nothing was asked in the recording */
+  LF_TURN_ASKED,    /* and not answered */
+  LF_TURN_ANSWERED, /* the other side spoke last */
+};
+
 enum lf_call_counter {
   LF_CALLS_RING_FULL,
   LF_CALLS_NO_RING,
@@ -186,9 +234,12 @@ enum lf_call_counter {
 
 /* The first bytes of an answer, or some more of it. */
 struct lf_answer {
-  __u64 part_ns;               /* since the question, or since the bytes before; 0 = no answer */
-  __u64 whole_ns;              /* with the parts before; as long as part_ns for the first bytes */
-  __u64 late_ns;               /* for so long the bytes had lain in the socket, at least; in none of the other two */
+  __u64 part_ns;  /* since the question, or since the bytes before; 0 = no answer */
+  __u64 whole_ns; /* with the parts before; as long as part_ns for the first bytes */
+  __u64 late_ns;  /* for so long the bytes had lain in the socket, at least; in none of the other two */
+  /* Time that passed meanwhile on the thread that read, told once however much lay there; for so long of it, at least,
+   * the thread ran or waited for a CPU, and for so long, at least, it slept. */
+  __u64 passed_ns, awake_ns, slept_ns;
   __u32 bucket, bucket_before; /* of whole_ns, and of what it was before */
 };
 
@@ -212,7 +263,7 @@ struct lf_call_area {
   __u64 fd_calls; /* in this window */
   __u64 random;
   struct lf_record_call scratch;
-  struct lf_uw_walks unwind;
+  struct lf_uw_walk unwind;
   struct lf_call_result result;   /* of the call that ends */
   struct lf_call_result given_up; /* of the close that begins: all 0 but for who waited, and how long */
   __u64 socket;                   /* of the call that ends */

@@ -5,7 +5,7 @@
 
 /* A wait in progress: on the per-CPU nesting stack (the waiter spins and cannot move) or in the thread's slot. */
 struct lf_lock_wait {
-  __u64 key; /* of the thread, as in lf_slot; 0 = free slot; unused on the nesting stack */
+  __u64 key; /* of the thread, as in lf_slot; 0 = free slot; on the nesting stack see lock-nest.bpf.h */
   __u64 lock;
   __u64 begin_ns;
   __u64 seq; /* of the stack sent ahead, 0 = none */
@@ -21,16 +21,6 @@ struct lf_lock_set {
 };
 #define LF_LOCK_NEST 8
 
-/* Exact waits of one process for one lock. */
-struct lf_lock_row {
-  __u64 lock; /* 0 = free */
-  __u64 key;  /* tgid | kind << 32 | object << 40 */
-  __u64 start_time_ns;
-  __u64 count;
-  __u64 sum_ns;
-  __u64 max_ns;
-  __u32 bucket[LF_RUNQ_BUCKETS];
-};
 #define LF_LOCK_ROWS 1024
 
 enum lf_lock_counter {
@@ -72,10 +62,11 @@ struct lf_lock_area {
   __u64 window_stacks;
   __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
   __u64 depth;
+  __u64 begin_at, end_at; /* where the programs' arguments lie: on the stack of whoever runs */
   struct lf_lock_wait nest[LF_LOCK_NEST];
   struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
   struct lf_record_lock end_scratch;
-  struct lf_uw_walks begin_unwind, end_unwind;
+  struct lf_uw_walk begin_unwind, end_unwind;
   /* waits from lf_lock_end, which runs with the lock held, to lf_lock_begin, which runs while its thread waits anyway
    */
   struct lf_lock_place begin_place, end_place; /* of the wait that is added just now */

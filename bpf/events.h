@@ -43,7 +43,14 @@ enum lf_flag {
   LF_SPINS = 64,
   LF_NOTHING_ASKED = 128, /* of a call that has not returned: the other side spoke last */
   LF_USER_WHOLE = 256,    /* the walk by unwind tables ended at its thread's first frame */
+  LF_GIVEN_UP = 512, /* a wait for a futex that ended by its timeout or by a signal: nobody woke it to take a lock */
 };
+
+/*
+ * Bits 16 to 19 of a sample's flags (not of a record's): how its user half ended, lf_uw_stop + 1; 0 = no walk by unwind
+ * tables. Must match USER_END_SHIFT in src/capture/user-stacks.ts.
+ */
+#define LF_USER_END_SHIFT 16
 
 /* Must match OFFCPU_STATES in src/capture/binding.ts */
 enum lf_state {
@@ -71,10 +78,10 @@ enum lf_state {
 /* Every ring record begins with this; `kernel_frames` then `user_frames` addresses follow, leaf first. */
 struct lf_record {
   __u8 kind;
-  __u8 unwind_stop; /* lf_uw_stop of the user half; 0 where there is none */
+  __u8 unwind_stop; /* lf_uw_stop of the user half; 0 where there is none, or LF_USER_WHOLE */
   __u16 flags;
   __u32 cpu;
-  __u64 time_ns;       /* CLOCK_MONOTONIC */
+  __u64 time_ns; /* CLOCK_MONOTONIC; of a wait its end: when the thread was woken, for what follows is the queue */
   __u64 start_time_ns; /* of the process: group_leader->start_time */
   __u32 tgid;
   __u32 tid;
@@ -205,7 +212,7 @@ struct lf_cpu_area {
   __u64 event_id; /* written by the addon: id of the perf event of this CPU; the timers of others are not ours */
   __u64 pad[2];
   struct lf_record_stack scratch;
-  struct lf_uw_walks unwind;
+  struct lf_uw_walk unwind;
 };
 
 enum lf_off_counter {
@@ -244,13 +251,13 @@ struct lf_runq {
   __u32 bucket[LF_RUNQ_BUCKETS];
 };
 
-/* Exact waits of one process for one futex. */
-struct lf_futex_row {
-  __u64 address; /* 0 = free */
-  __u64 key;     /* tgid | kind << 32 */
+/* Exact waits of one process for one lock or futex. */
+struct lf_lock_row {
+  __u64 lock; /* address, 0 = free */
+  __u64 key;  /* tgid | kind << 32 | object << 40 */
   __u64 start_time_ns;
   __u64 count;
-  __u64 timeouts;
+  __u64 timeouts; /* of a futex */
   __u64 sum_ns;
   __u64 max_ns;
   __u32 bucket[LF_RUNQ_BUCKETS];
@@ -273,10 +280,10 @@ struct lf_off_area {
   __u64 switch_ns;  /* time of the last switch on this CPU that was told */
   __u64 switch_tid; /* the thread that it was to */
   struct lf_record_stack scratch;
-  struct lf_uw_walks unwind;
+  struct lf_uw_walk unwind;
   struct lf_total total[LF_TOTAL_ROWS + 1];
   struct lf_runq runq[LF_RUNQ_ROWS + 1];
-  struct lf_futex_row futex[LF_FUTEX_ROWS + 1];
+  struct lf_lock_row futex[LF_FUTEX_ROWS + 2]; /* behind the last: other locks, other conditions */
 };
 
 #include "events-locks.h"

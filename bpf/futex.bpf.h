@@ -7,7 +7,7 @@
 #define LOWFLAME_FUTEX_H
 
 #include "core.h"
-#include "tables.bpf.h"
+#include "lock-rows.bpf.h"
 
 #define SYS_FUTEX 202
 #define SYS_FUTEX_WAITV 449
@@ -185,40 +185,56 @@ static __always_inline __u64 lf_futex_deadline(const struct lf_futex* f, __u64 n
   return f->realtime ? limit - settings.wall_offset_ns : limit;
 }
 
+/*
+ * The threshold of a wait for a lock whose owner is known, by that of other waits: it is finer, since the waits tell
+ * through whose hands the lock goes, and each that is left out is a hand that nobody knows of; and it grows later.
+ */
+static __always_inline __u64 lf_owned_threshold(__u64 t) {
+  __u64 grown = t / 16, base = settings.threshold_ns / 4;
+
+  return grown > base ? grown : base;
+}
+
 static __always_inline void lf_futex_add(struct lf_off_area* area, const struct lf_futex* f, __u32 tgid, __u64 start_ns,
                                          __u64 ns, bool timed_out) {
   __u64 key = (__u64)f->kind << 32 | tgid;
   __u32 at = lf_hash(f->address ^ key << 7 ^ start_ns);
-  struct lf_futex_row* row = NULL;
+  /* each has half of the table: parked threads, of which there are many, must not hide the locks */
+  bool condition = f->kind == LF_LOCK_FUTEX_CONDITION;
+  __u32 half = condition ? LF_FUTEX_ROWS / 2 : 0, mask = settings.table_mask & (LF_FUTEX_ROWS / 2 - 1);
+  struct lf_lock_row* row = NULL;
 
   for (int i = 0; i < LF_TABLE_PROBES; i++) {
-    /* each has half of the table: parked threads, of which there are many, must not hide the locks */
-    __u32 half = f->kind == LF_LOCK_FUTEX_CONDITION ? LF_FUTEX_ROWS / 2 : 0;
-    struct lf_futex_row* t = &area->futex[half | ((at + i) & settings.table_mask & (LF_FUTEX_ROWS / 2 - 1))];
+    struct lf_lock_row* t = &area->futex[half | ((at + i) & mask)];
 
-    if (t->address == f->address && t->key == key && t->start_time_ns == start_ns) {
+    if (t->lock == f->address && t->key == key && t->start_time_ns == start_ns) {
       row = t;
       break;
     }
-    if (!t->address) {
+    if (!t->lock) {
       t->key = key;
       t->start_time_ns = start_ns;
-      t->address = f->address;
+      t->lock = f->address;
       row = t;
       break;
     }
   }
   if (!row) {
-    area->counter[LF_OFF_FUTEX_FULL]++;
-    row = &area->futex[LF_FUTEX_ROWS];
-  }
-  __u32 bucket = lf_bucket(ns);
+    struct lf_lock_row* other = &area->futex[condition ? LF_FUTEX_ROWS + 1 : LF_FUTEX_ROWS];
 
-  row->count++;
+    row = &area->futex[half | ((at + (lf_random(&area->random) >> 61)) & mask)];
+    if (row_gives_way(row, ns, &area->random)) {
+      area->counter[LF_OFF_FUTEX_FULL] += lf_empty_row(row, other);
+      row->key = key;
+      row->start_time_ns = start_ns;
+      row->lock = f->address;
+    } else {
+      area->counter[LF_OFF_FUTEX_FULL]++;
+      row = other;
+    }
+  }
   row->timeouts += timed_out;
-  row->sum_ns += ns;
-  if (ns > row->max_ns) row->max_ns = ns;
-  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  row_add(row, ns, lf_bucket(ns));
 }
 
 #endif

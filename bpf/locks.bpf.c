@@ -2,15 +2,15 @@
 /*
  * Waits for kernel locks: tp_btf contention_begin and contention_end, which run only where somebody waits.
  *
- * A spinning waiter cannot move or sleep: its wait is kept on a stack of its CPU, since an interrupt may wait for
- * another lock meanwhile. A sleeping waiter's wait is in a slot of its thread, claimed for the length of the wait.
+ * A spinning waiter's wait is kept on a stack of its CPU (lock-nest.bpf.h), a sleeping one's in a slot of its thread,
+ * claimed for the length of the wait.
  * Counts, sums and histograms are exact, by lock and process. A stack costs more than many a wait, and at the end of
  * one the lock is held: so stacks are taken at the beginning, where the waiter pays with time that it would lose
  * anyhow, for one wait in N at random; only a wait over the limit pays at its end, and then weighs 1, as do sampled
  * ones over it.
  *
  * contention_end of an interrupt can come while lf_lock_begin runs, and the reverse: the two share no scratch and no
- * counters, and the nesting stack is raised before it is written and read before it is lowered.
+ * counters.
  */
 #include "core.h"
 #include <bpf/bpf_helpers.h>
@@ -19,6 +19,7 @@
 #include "events.h"
 #include "filter.bpf.h"
 #include "locks.bpf.h"
+#include "lock-nest.bpf.h"
 #include "earlier-locks.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -70,7 +71,7 @@ static __always_inline void fill_owner(struct lf_record_lock* r, __u64 lock, __u
 }
 
 /* Fills the record with the current thread's stacks. Returns bytes of frames. */
-static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_uw_walks* walks, struct lf_record_lock* r,
+static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_uw_walk* walk, struct lf_record_lock* r,
                                          struct task_struct* task) {
   __u64 kernel, user = 0;
   long n = bpf_get_stack(ctx, r->frames, LF_STACK_BYTES, 0);
@@ -82,7 +83,7 @@ static __always_inline __u64 take_stacks(void* ctx, __u64* counter, struct lf_uw
     counter[LF_LOCKS_KERNEL_TRUNCATED]++;
   }
   if (!(task->flags & PF_KTHREAD)) {
-    user = lf_user_stack(ctx, task, &r->h, (char*)r->frames + kernel, walks);
+    user = lf_user_stack(ctx, task, &r->h, (char*)r->frames + kernel, walk);
     if (r->h.flags & LF_USER_UNREADABLE) counter[LF_LOCKS_USER_UNREADABLE]++;
     if (r->h.flags & LF_USER_TRUNCATED) counter[LF_LOCKS_USER_TRUNCATED]++;
   }
@@ -138,16 +139,9 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   struct lf_lock_wait* wait;
 
   if (kind <= LF_LOCK_RWLOCK_WRITE) {
-    __u64 at = area->depth;
-
-    if (at >= LF_LOCK_NEST) {
-      /* what stands here lost its end: nobody waits for so many locks at once */
-      area->begin_counter[LF_LOCKS_NESTED] += LF_LOCK_NEST;
-      at = 0;
-    }
-    area->depth = at + 1;
-    asm volatile("" ::: "memory");
-    wait = &area->nest[at & (LF_LOCK_NEST - 1)];
+    area->begin_at = (__u64)ctx;
+    lf_forget();
+    wait = nest_push(area, task, area->begin_at);
   } else {
     struct lf_lock_set* set = lock_set(task);
 
@@ -167,7 +161,6 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
       return 0;
     }
   }
-  wait->lock = lock;
   wait->begin_ns = now;
   wait->kind = kind;
   wait->seq = 0;
@@ -175,6 +168,8 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->object = lock_object(task, lock, kind);
   wait->tgid = task->tgid;
   wait->start_time_ns = task->group_leader->start_time;
+  asm volatile("" ::: "memory");
+  *(volatile __u64*)&wait->lock = lock;
 
   add_ended(area);
   __u64 one_in = lock_one_in(area, now);
@@ -222,20 +217,13 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   struct lf_lock_area* area = lock_area(cpu);
 
   if (!area || !lf_task_wanted(task, true)) return 0;
-  __u64 lock = (__u64)lock_pointer, depth = area->depth;
+  __u64 lock = (__u64)lock_pointer, depth = area->depth, left = depth;
   struct lf_lock_wait *wait = NULL, *slot = NULL;
-  __u64 lost = 0;
 
-#pragma clang loop unroll(full)
-  for (int i = 0; i < LF_LOCK_NEST; i++) {
-    if (!depth || wait) break;
-    struct lf_lock_wait* top = &area->nest[(depth - 1) & (LF_LOCK_NEST - 1)];
-
-    depth--;
-    if (top->lock != lock) continue;
-    wait = top;
-    /* what stood above it lost its end */
-    lost = i;
+  if (depth) {
+    area->end_at = (__u64)ctx;
+    lf_forget();
+    wait = nest_find(area, area->end_at, lock, &left);
   }
   if (!wait) {
     struct lf_lock_set* set = lock_set(task);
@@ -265,8 +253,8 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
     /* the key last: from here on another thread may claim it */
     *(volatile __u64*)&slot->key = 0;
   } else {
-    area->counter[LF_LOCKS_NESTED] += lost;
-    area->depth = depth;
+    area->counter[LF_LOCKS_NESTED] += depth - left - 1;
+    area->depth = left;
   }
   if (!seq && ns < settings.lock_limit_ns) return 0;
 

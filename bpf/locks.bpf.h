@@ -3,7 +3,7 @@
 #ifndef LOWFLAME_LOCKS_H
 #define LOWFLAME_LOCKS_H
 
-#include "random.bpf.h"
+#include "lock-rows.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
 #include "tables.bpf.h"
@@ -197,19 +197,26 @@ static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, 
       break;
     }
   }
-  if (place == LF_LOCK_ROWS) counter[LF_LOCKS_TABLE_FULL]++;
+  if (place == LF_LOCK_ROWS) {
+    __u32 index = (at + (lf_random(&area->random) >> 61)) & settings.table_mask & (LF_LOCK_ROWS - 1);
+    struct lf_lock_row* t = &area->row[index];
+
+    if (row_gives_way(t, ns, &area->random)) {
+      counter[LF_LOCKS_TABLE_FULL] += lf_empty_row(t, &area->row[LF_LOCK_ROWS]);
+      t->key = key;
+      t->start_time_ns = w->start_time_ns;
+      t->lock = w->lock;
+      place = index;
+    } else {
+      counter[LF_LOCKS_TABLE_FULL]++;
+    }
+  }
   to->place = place;
   to->bucket = lf_bucket(ns);
   lf_forget();
   place = to->place;
   if (place > LF_LOCK_ROWS) return;
-  struct lf_lock_row* row = &area->row[place];
-  __u32 bucket = to->bucket;
-
-  row->count++;
-  row->sum_ns += ns;
-  if (ns > row->max_ns) row->max_ns = ns;
-  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  row_add(&area->row[place], ns, to->bucket);
 }
 
 #define ENDED_A_BEGIN 4

@@ -72,31 +72,44 @@ static __always_inline struct lf_slot* leave_cpu(struct lf_off_area* area, struc
   return slot;
 }
 
+/* Whether a signal waits for `task`, as one does for each thread of a process that is killed. For records only: the
+ * helper takes its time, and without it the verifier does (see lf_fill_identity). */
+static __always_inline bool has_signal(struct task_struct* task) {
+  struct signal_struct* of_process = NULL;
+  __u64 shared = 0;
+
+  bpf_core_read(&of_process, sizeof(of_process), &task->signal);
+  bpf_core_read(&shared, sizeof(shared), &of_process->shared_pending.signal.sig[0]);
+  return (task->pending.signal.sig[0] | shared) & ~task->blocked.sig[0];
+}
+
 /*
- * Counts the wait that ends now, if it was for a futex: as noted when it began, or, if it is older than the recording,
- * as the registers tell.
+ * Counts the wait that ended at `end`, if it was for a futex: as noted when it began, or, if it is older than the
+ * recording, as the registers tell. Returns whether its time was up.
  */
-static __always_inline void end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, __u64 start_ns,
-                                              bool is_current, const struct lf_slot* slot, bool before, __u64 now,
+static __always_inline bool end_of_futex_wait(struct lf_off_area* area, struct task_struct* task, __u64 start_ns,
+                                              bool is_current, const struct lf_slot* slot, bool before, __u64 end,
                                               __u64 wait, struct lf_futex* f) {
-  if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE) return;
+  if (!settings.want_futex || slot->state != LF_STATE_INTERRUPTIBLE) return false;
   if (before) {
     lf_futex_of(task, is_current, f);
   } else {
     f->kind = slot->futex_kind;
     f->address = slot->futex_address;
   }
-  if (!f->kind) return;
-  bool timed_out = !before && slot->futex_deadline_ns && now >= slot->futex_deadline_ns;
+  if (!f->kind) return false;
+  bool timed_out = !before && slot->futex_deadline_ns && end >= slot->futex_deadline_ns;
 
   lf_futex_add(area, f, task->tgid, start_ns, wait, timed_out);
+  return timed_out;
 }
 
 /* What the waiter expects is asked of its registers only here: few waits have a record. */
 static __always_inline void note_futex(struct lf_record_stack* r, struct task_struct* task, const struct lf_futex* f,
-                                       __u32 owner) {
+                                       __u32 owner, bool timed_out) {
   struct lf_futex now = {};
 
+  if (timed_out || has_signal(task)) r->h.flags |= LF_GIVEN_UP;
   lf_futex_of(task, false, &now);
   r->h.syscall_arg0 = f->address;
   r->h.futex_kind = f->kind;
@@ -182,26 +195,29 @@ int BPF_PROG(lf_switch_in, bool is_switch) {
 
   if (state != LF_STATE_PREEMPTED) {
     wait = wait > delay ? wait - delay : 0;
-    if (settings.want_calls) lf_call_slept(task, wait);
+    if (settings.want_calls) lf_call_slept(task, wait, begin + wait);
   }
   if (!counted || (!settings.want_offcpu && !settings.want_futex)) return 0;
   struct lf_futex futex = {};
 
-  end_of_futex_wait(area, task, start_ns, true, slot, before, now, wait, &futex);
+  __u64 end = begin + wait;
+  bool timed_out = end_of_futex_wait(area, task, start_ns, true, slot, before, end, wait, &futex);
+
   area->counter[LF_OFF_WAITS]++;
   if (settings.want_offcpu) lf_total_add(area, task->tgid, start_ns, state, wait);
 
   __u64 t = threshold(area, now);
 
+  if (futex.kind && slot->futex_owner) t = lf_owned_threshold(t);
   if (!wait || !drawn(area, wait, t)) return 0;
   struct lf_record_stack* r = &area->scratch;
   __u64 weight = wait > t ? wait : t;
 
-  begin_record(r, LF_RECORD_WAIT, cpu, now, task);
+  begin_record(r, LF_RECORD_WAIT, cpu, end, task);
   r->h.state = state;
   r->h.duration_ns = wait;
   r->h.weight_ns = weight;
-  if (futex.kind) note_futex(r, task, &futex, slot->futex_owner);
+  if (futex.kind) note_futex(r, task, &futex, slot->futex_owner, timed_out);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, current_stacks(ctx, area, r, task), weight);
   return 0;
@@ -276,14 +292,14 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
     slot->off_ns = since;
     area->counter[LF_OFF_BEGAN_BEFORE]++;
   }
-  __u64 wait = now > slot->off_ns ? now - slot->off_ns : 0;
+  __u64 begin = slot->off_ns, wait = now > begin ? now - begin : 0;
 
   slot->off_ns = 0;
   if (slot->state != LF_STATE_PREEMPTED) {
     __u64 delay = queued_until_now(next);
 
     wait = wait > delay ? wait - delay : 0;
-    if (settings.want_calls) lf_call_slept(next, wait);
+    if (settings.want_calls) lf_call_slept(next, wait, begin + wait);
   }
   if (!counted || (!settings.want_offcpu && !settings.want_futex)) {
     slot->seq = 0;
@@ -292,7 +308,9 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   slot->last_wait_ns = wait;
   struct lf_futex futex = {};
 
-  end_of_futex_wait(area, next, start_ns, false, slot, before, now, wait, &futex);
+  __u64 end = begin + wait;
+  bool timed_out = end_of_futex_wait(area, next, start_ns, false, slot, before, end, wait, &futex);
+
   area->counter[LF_OFF_WAITS]++;
   if (settings.want_offcpu) lf_total_add(area, next->tgid, start_ns, slot->state, wait);
   if (!wait) return;
@@ -300,8 +318,9 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   struct lf_record_stack* r = &area->scratch;
   __u64 t = area->threshold_ns, bytes = 0;
 
+  if (futex.kind && slot->futex_owner) t = lf_owned_threshold(t);
   if (slot->seq) {
-    begin_record(r, LF_RECORD_WAIT_END, cpu, now, next);
+    begin_record(r, LF_RECORD_WAIT_END, cpu, end, next);
     r->h.seq = slot->seq;
     /* a wait over the threshold is always there, so it weighs itself */
     __u64 p = slot->probability;
@@ -309,7 +328,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
     r->h.weight_ns = wait >= t || !p ? wait : wait * PROBABILITY_ONE / p;
     slot->seq = 0;
   } else if (wait >= t) {
-    begin_record(r, LF_RECORD_WAIT, cpu, now, next);
+    begin_record(r, LF_RECORD_WAIT, cpu, end, next);
     r->h.weight_ns = wait;
     r->h.flags = LF_USER_MISSING;
     long n = bpf_get_task_stack(next, r->frames, LF_STACK_BYTES, 0);
@@ -322,7 +341,7 @@ static __always_inline void resume(struct lf_off_area* area, __u32 cpu, __u64 no
   }
   r->h.state = slot->state;
   r->h.duration_ns = wait;
-  if (futex.kind) note_futex(r, next, &futex, slot->futex_owner);
+  if (futex.kind) note_futex(r, next, &futex, slot->futex_owner, timed_out);
   area->counter[LF_OFF_SAMPLED]++;
   send(area, cpu, r, bytes, r->h.weight_ns);
 }

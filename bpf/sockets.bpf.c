@@ -114,6 +114,8 @@ static __always_inline __u32 class_of(__u64 nr) {
   return lf_call_table[nr & (LF_CALL_NUMBERS - 1)];
 }
 
+#include "open-calls.bpf.h"
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   __u32 call = class_of((__u64)nr), class = call & LF_CALL_CLASS;
@@ -123,31 +125,40 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
   if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
   if ((__u16)regs->cs == USER32_CS || call == LF_CALL_32) {
+    if ((__u16)regs->cs != USER32_CS || call != LF_CALL_32 || !lf_task_wanted(bpf_get_current_task_btf(), true))
+      return 0;
     struct lf_call_area* area = call_area(cpu);
 
-    if (area && (__u16)regs->cs == USER32_CS && call == LF_CALL_32) area->enter_counter[LF_CALLS_COMPAT]++;
+    if (area) area->enter_counter[LF_CALLS_COMPAT]++;
     return 0;
   }
   struct task_struct* task = bpf_get_current_task_btf();
-  __u32 fd = class == LF_CALL_IDLE || class == LF_CALL_OPEN ? LF_NO_FD : (__u32)regs->di;
+  __u32 fd = (__u32)regs->di;
+  struct sock* sk = NULL;
+  bool third = false;
 
   if (class == LF_CALL_CLOSE) {
-    struct sock* sk = lf_socket_of(task, fd);
+    struct file* file = lf_file_of(task, fd);
+
+    sk = lf_socket_in(file);
     struct lf_call_area* area = call_area(cpu);
 
     if (!sk || !area) return 0;
-    /* by way of memory, where the verifier sees a number in it: one can be hashed */
     area->closing_socket = (__u64)sk;
-    gave_up(area, turn_key(*(volatile __u64*)&area->closing_socket, task->tgid), bpf_ktime_get_ns());
+    if (lf_is_last(file)) lf_gave_up(area, task->tgid);
   } else if (class == LF_CALL_ANY_FD) {
-    if (!lf_socket_of(task, fd)) return 0;
+    sk = lf_socket_of(task, fd);
+    if (!sk) return 0;
   } else if (class == LF_CALL_SPLICE) {
-    if (!lf_socket_of(task, fd)) {
-      fd = (__u32)regs->dx;
-      if (!lf_socket_of(task, fd)) return 0;
+    sk = lf_socket_of(task, fd);
+    if (!sk) {
+      third = true;
+      sk = lf_socket_of(task, (__u32)regs->dx);
+      if (!sk) return 0;
     }
   }
   if (!lf_task_wanted(task, true)) return 0;
+  if (class == LF_CALL_SOCKET || class == LF_CALL_ACCEPT) sk = lf_socket_of(task, fd);
   struct lf_call_set* set = lf_call_set(task);
   __u64 key = lf_slot_key(task);
 
@@ -162,9 +173,10 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
       if (area) area->enter_counter[LF_CALLS_SLOT_COLLISION]++;
       return 0;
     }
+    slot->late_until_ns = bpf_ktime_get_ns();
+    slot->slept_ns = slot->woken_ns = 0;
   }
-  slot->nr = nr;
-  slot->fd = fd;
+  lf_call_note(slot, nr & LF_SLOT_NR, sk, third);
   slot->blocked_ns = 0;
   slot->run_delay_ns = task->sched_info.run_delay;
   slot->enter_ns = bpf_ktime_get_ns();
@@ -172,8 +184,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 }
 
 static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, struct task_struct* task,
-                                      const struct lf_call_slot* slot, const struct lf_call_result* c, long result,
-                                      bool has_end, __u16 flags) {
+                                      const struct lf_call_result* c, long result, bool has_end, __u16 flags) {
   __u64 now = c->now;
 
   if (now - area->window_ns >= CALL_WINDOW_NS) {
@@ -201,7 +212,7 @@ static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u3
   r->h.weight_ns = c->busy_ns;
   lf_fill_identity(&r->h, task);
   r->h.syscall = c->nr;
-  r->h.syscall_arg0 = slot->fd;
+  r->h.syscall_arg0 = c->fd;
   r->blocked_ns = c->blocked_ns;
   r->waiting_ns = c->waiting_ns;
   r->result = result;
@@ -246,7 +257,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   if (!area || !since) return 0;
   struct lf_call_result* c = &area->result;
 
-  c->nr = slot->nr;
+  c->nr = slot->call & LF_SLOT_NR;
   c->call = call;
   c->ns = now - begin;
   c->blocked_ns = slot->blocked_ns < c->ns ? slot->blocked_ns : c->ns;
@@ -259,10 +270,14 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   c->now = now;
   c->start_ns = task->group_leader->start_time;
   c->tgid = task->tgid;
-  c->fd = slot->fd;
-  __u64 first = regs->di, second = regs->si, third = regs->dx, fifth = regs->r8, sixth = regs->r9;
+  c->fd = class == LF_CALL_IDLE || class == LF_CALL_OPEN ? LF_NO_FD
+          : slot->call & LF_SLOT_THIRD                   ? (__u32)regs->dx
+                                                         : (__u32)regs->di;
+  __u64 second = regs->si, third = regs->dx, fifth = regs->r8, sixth = regs->r9;
 
-  if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT))
+  bool looks = takes_nothing(c->nr, third, regs->r10);
+
+  if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT) && !looks)
     c->bytes = is_many(c->nr) ? (__u32)lf_message_bytes(second, result) : (__u64)result;
   c->bucket = lf_bucket(c->ns);
   if (c->busy_ns != c->ns)
@@ -273,36 +288,45 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   area->counter[LF_CALLS_SEEN]++;
   lf_add_call(area, c);
   if (class == LF_CALL_IDLE || class == LF_CALL_CLOSE || class == LF_CALL_OPEN) return 0;
-  if (class == LF_CALL_SPLICE && c->fd == (__u32)first) c->call = LF_CALL_SPLICE | LF_CALL_IN;
-  bool spins = false;
-  struct sock* sk = lf_socket_of(task, class == LF_CALL_ACCEPT && result >= 0 ? (__u32)result : c->fd);
+  if (class == LF_CALL_SPLICE && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
+  bool spins = false, named = false;
+  bool accepted = class == LF_CALL_ACCEPT && result >= 0;
+
+  area->socket = lf_call_socket(slot);
+  if (accepted) area->socket = (__u64)lf_socket_of(task, (__u32)result);
+  struct sock* sk = (struct sock*)*(volatile __u64*)&area->socket;
 
   if (sk) {
-    area->socket = (__u64)sk;
     lf_endpoint_of(area);
     lf_forget();
     /* a datagram socket of unix may have a name and no other end, too; a receive in vain gives no address back */
     if ((area->end.role == LF_END_LOCAL && !(c->call & LF_CALL_IN && result < 0)) ||
         (area->end.role == LF_END_LISTEN && area->end.family == AF_UNIX && c->call & LF_CALL_OUT))
       lf_address_end(area, second, third, fifth, sixth);
+    else if (may_name_another(sk, c, area->end.role, fifth))
+      named = lf_other_end(area, second, fifth, sixth);
     lf_forget();
     __u16 role = area->end.role;
     bool opened = role == LF_END_REMOTE || role == LF_END_PATH, out = c->call & LF_CALL_OUT;
 
     if (c->bytes && (opened || role == LF_END_ACCEPTED || role == LF_END_SERVED)) {
-      struct turn t = {.key = turn_key(*(volatile __u64*)&area->socket, c->tgid),
+      struct turn t = {.key = turn_key(*(volatile __u64*)&area->socket, 0),
                        .now = now,
-                       .end = opened ? &area->end : NULL,
                        .start_ns = c->start_ns,
                        .tcp = opened && area->end.protocol == IPPROTO_TCP ? area->socket : 0,
                        .woken_ns = opened && c->blocked_ns ? c->waiting_ns : 0,
                        .tgid = c->tgid,
-                       .question = opened == out};
+                       .tid = task->pid,
+                       .question = opened == out,
+                       .here = opened};
 
-      turn_of(area->counter, &t, &c->answer);
+      lf_turn_of(area, &t, &c->answer);
+      if (c->answer.late_ns) lf_meanwhile(&c->answer, slot, now);
+    } else if (opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS) {
+      lf_waited(area, task->pid);
     }
-    if (class == LF_CALL_ACCEPT && result >= 0) {
-      struct sock* listener = lf_socket_of(task, c->fd);
+    if (accepted) {
+      struct sock* listener = (struct sock*)lf_call_socket(slot);
 
       if (listener) {
         /* this one has just left the queue */
@@ -311,7 +335,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       }
     }
     lf_forget();
-    if (role == LF_END_DATAGRAM && result > 0 && is_many(c->nr))
+    if ((role == LF_END_DATAGRAM || named) && result > 0 && is_many(c->nr) && !looks)
       lf_add_messages(area, second, result);
     else
       lf_add_endpoint(area, c);
@@ -320,15 +344,18 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   }
   bool slow = c->busy_ns >= settings.call_busy_limit_ns || c->blocked_ns >= settings.call_blocked_limit_ns;
 
-  if (slow || spins) send_call(ctx, area, cpu, task, slot, c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  if (slow || spins) send_call(ctx, area, cpu, task, c, result, sk != NULL, slow ? 0 : LF_SPINS);
   return 0;
 }
 
-/* Requests of io_uring have no system call of their own: counted, not timed. */
+/* Requests of io_uring have no system call of their own: counted, not timed. Where a thread of the kernel submits them
+ * (SQPOLL), it is one of the process that they are of. */
 SEC("?tp_btf/io_uring_submit_req")
 int BPF_PROG(lf_call_uring) {
-  if (!lf_active_since()) return 0;
-  struct lf_call_area* area = call_area(bpf_get_smp_processor_id());
+  __u32 cpu = bpf_get_smp_processor_id();
+
+  if (!lf_active_since() || !lf_cpu_wanted(cpu) || !lf_task_wanted(bpf_get_current_task_btf(), true)) return 0;
+  struct lf_call_area* area = call_area(cpu);
 
   if (area) area->uring_requests++;
   return 0;

@@ -17,9 +17,9 @@ struct {
   __type(value, struct lf_turn);
 } lf_turns SEC(".maps");
 
-/* Sockets come again at the same address: one that another process left behind is not ours. */
-static __always_inline __u64 turn_key(__u64 socket, __u32 tgid) {
-  return socket ^ (__u64)tgid << 40;
+/* Whoever asks on a socket and whoever reads there have one line. `whom`: 0, or what asks in place of a process. */
+static __always_inline __u64 turn_key(__u64 socket, __u32 whom) {
+  return socket ^ (__u64)whom << 40;
 }
 
 #define TURN_PROBES 4
@@ -33,13 +33,13 @@ static __always_inline struct lf_turn* turn_line(__u64 key, __u32 probe) {
 /* A question or its answer: how the line is found, and who asks whom. */
 struct turn {
   __u64 key, now;
-  const struct lf_endpoint* end; /* NULL: nobody here waits for the answer */
   __u64 start_ns;
   __u64 tcp;      /* the socket, where it tells when bytes came; else 0 */
   __u64 woken_ns; /* of the time of the answer's call: ready to run, without a CPU */
-  __u32 tgid;
+  __u32 tgid, tid;
   bool question;
-  bool once; /* the answer has one part only */
+  bool here;   /* somebody of this machine waits for the answer: of area->end */
+  bool kernel; /* the kernel asks and answers, to connect: one part only, and counters of its own */
 };
 
 /*
@@ -58,12 +58,42 @@ static __always_inline __u64 lay_there(const struct turn* w, __u64 wait) {
   return ns < wait ? ns : wait - 1;
 }
 
-/* Notes bytes that are to be answered. Of several requests before an answer the first counts. */
-static __always_inline void asked(__u64* counter, const struct turn* w, struct lf_turn* own, struct lf_turn* idle) {
-  if (own && own->since_ns && !own->whole_ns) {
-    own->sends++;
+static __always_inline bool turn_began(const struct lf_turn* t) {
+  return t->flags & LF_TURN_BEGAN;
+}
+
+/*
+ * Whether the question in the line is of this socket, if another process asked it than the one that has the answer.
+ * Sockets come again at the same address, and one that ended with its process leaves its question behind. TCP alone can
+ * tell: that nothing was sent on this socket, or received there, before the answer.
+ */
+static __always_inline bool asked_by_another(const struct turn* w, const struct lf_endpoint* end) {
+  __u64 socket = w->key;
+
+  if (end->protocol != IPPROTO_TCP) return false;
+  return w->here ? LF_GET(tcp_sock, socket, data_segs_out) : LF_GET(tcp_sock, socket, data_segs_in);
+}
+
+/*
+ * Notes bytes that are to be answered. An answer is timed from the last that were sent before it: a question may come
+ * in pieces, as slowly as a client uploads it, and what was sent before may have wanted no answer. How long there has
+ * been none goes by the first.
+ */
+static __always_inline void asked(struct lf_call_area* area, __u64* counter, const struct turn* w, struct lf_turn* own,
+                                  struct lf_turn* idle) {
+  bool known = own && own->tgid == w->tgid;
+
+  if (known && own->since_ns && !turn_began(own)) {
+    __u64 ns = w->now - own->since_ns;
+
+    if (own->sends < 0xff) own->sends++;
+    if (ns > LF_GAVE_UP_NS) own->flags |= LF_TURN_LATER;
+    own->ns = ns;
+    own->asker = w->tid;
     return;
   }
+  bool spoke = known && own->flags & (LF_TURN_BEGAN | LF_TURN_SPOKE);
+
   if (!own) {
     own = idle;
     if (!own) {
@@ -76,16 +106,21 @@ static __always_inline void asked(__u64* counter, const struct turn* w, struct l
   }
   own->key = w->key;
   own->end.role = LF_END_NONE;
-  if (w->end) own->end = *w->end;
+  if (w->here) own->end = area->end;
   own->start_time_ns = w->start_ns;
   own->tgid = w->tgid;
+  own->asker = w->tid;
   own->sends = 1;
-  own->whole_ns = 0;
+  own->flags = spoke ? LF_TURN_SPOKE : 0;
+  own->ns = 0;
   own->since_ns = w->now;
 }
 
-/* Notes bytes that are to be answered, or some of the answer: then gives the time that it took. */
-static __always_inline void turn_of(__u64* counter, const struct turn* w, struct lf_answer* answer) {
+/* Notes bytes that are to be answered, or some of the answer: then gives the time that it took. A function of its own,
+ * which the verifier looks at once, not on each way to it. */
+__noinline int lf_turn_of(struct lf_call_area* area, const struct turn* w, struct lf_answer* answer) {
+  if (!area || !w || !answer) return 0;
+  __u64* counter = w->kernel ? area->tcp_counter : area->counter;
   struct lf_turn *own = NULL, *idle = NULL;
 
   /* most sockets are at the first place: the others are lines of memory that nobody else needs just now */
@@ -94,54 +129,113 @@ static __always_inline void turn_of(__u64* counter, const struct turn* w, struct
     if (own) break;
     struct lf_turn* t = turn_line(w->key, i);
 
-    if (!t) return;
+    if (!t) return 0;
     if (t->key == w->key) {
       own = t;
       continue;
     }
     /* one that waits for an answer does not give way; else the longest silent, and first those that were closed */
-    if (t->since_ns && !t->whole_ns) continue;
+    if (t->since_ns && !turn_began(t)) continue;
     if (!idle || t->since_ns < idle->since_ns) idle = t;
   }
+  /* else the compiler remembers what it is by a number, which tells the verifier nothing */
+  asm volatile("" : "+r"(own));
   if (w->question) {
-    asked(counter, w, own, idle);
-    return;
+    asked(area, counter, w, own, idle);
+    return 0;
   }
-  if (!own || !own->since_ns) return;
-  __u64 since = own->since_ns, wait = w->now > since ? w->now - since : 1;
+  if (!own || !own->since_ns) return 0;
+  if (own->tgid != w->tgid) {
+    if (!asked_by_another(w, &area->end)) {
+      own->since_ns = 0;
+      return 0;
+    }
+    own->tgid = w->tgid;
+    own->start_time_ns = w->start_ns;
+  }
+  bool began = turn_began(own);
+  __u64 since = began ? own->since_ns : own->since_ns + own->ns, before = began ? own->ns : 0;
+  __u64 wait = w->now > since ? w->now - since : 1;
 
   answer->late_ns = lay_there(w, wait);
   answer->part_ns = wait - answer->late_ns;
-  answer->whole_ns = own->whole_ns + answer->part_ns;
-  own->whole_ns = answer->whole_ns;
-  own->since_ns = w->once ? 0 : w->now;
+  answer->whole_ns = before + answer->part_ns;
+  own->ns = answer->whole_ns;
+  own->flags |= LF_TURN_BEGAN;
+  own->since_ns = w->kernel ? 0 : w->now;
+  return 0;
 }
 
-/* A socket is closed: who waits for an answer there does so no more. What was waited for long enough counts as an
- * answer. */
-static __always_inline void gave_up(struct lf_call_area* area, __u64 key, __u64 now) {
+enum owed { OWED_NOT, OWED_MAYBE, OWED };
+
+/*
+ * Whether an answer is owed to the question in line `t`, of `socket`, which is open. Not where TCP knows of data that
+ * came since, whoever reads it, and how; nor where so much was sent, or again so late, that nobody can wait for it.
+ * Only datagrams are repeated, because they may be lost. What is sent last to an end that answers otherwise may want
+ * nothing (a window, an acknowledgement): there it takes somebody who is seen to wait.
+ */
+static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 now) {
+  bool tcp = t->end.protocol == IPPROTO_TCP, repeats = t->end.protocol == IPPROTO_UDP;
+  bool spoke = t->flags & LF_TURN_SPOKE;
+  __u64 ns = now - t->since_ns - (repeats ? 0 : t->ns);
+
+  /* a unix name is not in the line */
+  if (turn_began(t) || !t->end.role || t->end.family == AF_UNIX || t->sends > LF_GAVE_UP_SENDS) return OWED_NOT;
+  if (ns < LF_GAVE_UP_NS || (t->flags & LF_TURN_LATER && (!repeats || spoke))) return OWED_NOT;
+  if (tcp) spoke = LF_GET(tcp_sock, socket, data_segs_in);
+  if (!spoke || t->flags & LF_TURN_WAITED) return OWED;
+  if (tcp) {
+    __u32 came = LF_GET(inet_connection_sock, socket, icsk_ack.lrcvtime);
+
+    /* either end is known in whole ticks */
+    if (((__u32)bpf_jiffies64() - came + 2ULL) * settings.tick_ns < ns) return OWED_NOT;
+  }
+  return OWED_MAYBE;
+}
+
+/* The line of `key` with a question in it, or an answer. */
+static __always_inline struct lf_turn* turn_of(__u64 key) {
 #pragma clang loop unroll(full)
   for (__u32 i = 0; i < TURN_PROBES; i++) {
     struct lf_turn* t = turn_line(key, i);
 
-    if (!t || t->key != key || !t->since_ns) continue;
-    __u64 ns = now - t->since_ns;
-
-    t->since_ns = 0;
-    if (t->whole_ns) return;
-    /* a unix name is not in the line */
-    if (ns < LF_GAVE_UP_NS || !t->end.role || t->end.family == AF_UNIX || t->sends > LF_GAVE_UP_SENDS) return;
-    struct lf_call_result* c = &area->given_up;
-
-    area->end = t->end;
-    area->name_length = 0;
-    c->answer.part_ns = ns;
-    c->answer.whole_ns = ns;
-    c->tgid = t->tgid;
-    c->start_ns = t->start_time_ns;
-    lf_add_endpoint(area, c);
-    return;
+    if (t && t->key == key && t->since_ns) return t;
   }
+  return NULL;
+}
+
+/* Who asked on area->socket has waited there in a receive for so long that it counts, and got nothing. */
+__noinline int lf_waited(struct lf_call_area* area, __u32 tid) {
+  if (!area) return 0;
+  struct lf_turn* t = turn_of(turn_key(area->socket, 0));
+
+  if (t && !turn_began(t) && t->asker == (__u16)tid) t->flags |= LF_TURN_WAITED;
+  return 0;
+}
+
+/* area->closing_socket is closed: who waits for an answer there does so no more. What was waited for long enough counts
+ * as an answer. */
+__noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid) {
+  if (!area) return 0;
+  struct lf_turn* t = turn_of(turn_key(area->closing_socket, 0));
+
+  if (!t) return 0;
+  __u64 now = bpf_ktime_get_ns(), since = t->since_ns;
+  bool owed = t->tgid == tgid && is_owed(t, area->closing_socket, now) == OWED;
+
+  t->since_ns = 0;
+  t->flags = 0;
+  if (!owed) return 0;
+  struct lf_call_result* c = &area->given_up;
+
+  area->end = t->end;
+  area->name_length = 0;
+  c->answer.part_ns = now - since - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
+  c->answer.whole_ns = c->answer.part_ns;
+  c->tgid = t->tgid;
+  c->start_ns = t->start_time_ns;
+  lf_add_endpoint(area, c);
+  return 0;
 }
 
 #endif

@@ -27,16 +27,12 @@ struct lf_uw_walk {
   __u16 without;    /* lf_uw_stop, where no rule is known here and the frame pointer leads nowhere */
   __u8 exact;       /* ip is the next instruction of its frame, not the one behind a call */
   __u8 lost;        /* the frame's rbp is not known */
-  __u8 pad[4];
+  __u8 above;       /* bytes that ip is told higher than it is */
+  __u8 guessed;     /* a frame on the way was found by its frame pointer, without a rule */
+  __u8 pad[2];
   __u64 window_at;    /* address of window[0], a multiple of 8 */
   __u64 window_bytes; /* that hold stack memory */
   __u64 window[LF_UW_WINDOW_WORDS];
-};
-
-/* A walk and how many of its kind ended in which way. */
-struct lf_uw_walks {
-  struct lf_uw_walk walk;
-  __u64 stop[LF_UW_STOPS];
 };
 
 #endif

@@ -30,6 +30,8 @@
 #define LF_UW_PAGE_4K 4096U
 /* What a step returns while there is a caller. */
 #define LF_UW_GO_ON (-1)
+/* The same, and the frame that it came from is what a signal handler returns to. */
+#define LF_UW_SIGNALLED (-2)
 
 /* struct sigcontext within the ucontext that the stack pointer is at when a signal handler has returned (x86-64,
  * arch/x86/include/uapi/asm/{ucontext,sigcontext}.h) */
@@ -155,7 +157,9 @@ LF_UW_INLINE void lf_uw_begin(struct lf_uw_walk* w, __u64 ip, __u64 sp, __u64 bp
   w->sp = sp;
   w->bp = bp;
   w->exact = 1;
+  w->above = 0;
   w->lost = 0;
+  w->guessed = 0;
   w->begin = 0;
   w->bytes = 0;
   w->text = 0;
@@ -201,13 +205,17 @@ LF_UW_INLINE int lf_uw_signal(struct lf_uw_walk* w) {
   w->sp = next[0];
   w->ip = next[1];
   w->exact = 1;
+  w->above = 1;
   w->lost = 0;
-  return LF_UW_GO_ON;
+  return LF_UW_SIGNALLED;
 }
 
 /*
- * From the frame that `w` is at to its caller. Returns LF_UW_GO_ON, or lf_uw_stop where there is no caller or none can
- * be found.
+ * From the frame that `w` is at to its caller. Returns LF_UW_GO_ON or LF_UW_SIGNALLED, or lf_uw_stop where there is no
+ * caller or none can be found.
+ *
+ * Whoever names a frame above the leaf looks one byte below its address, where the call is. What a signal interrupted
+ * was no call (`above`), nor was what its handler returns to: both are told one byte higher.
  */
 LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
   /* the address behind a call may be of the next function already */
@@ -230,6 +238,10 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
       if (!r) return LF_UW_STOP_RULE;
       how = r->cfa;
       fp = r->fp;
+    } else if (!w->exact && !w->guessed && lf_uw_search(w, near, offset + 1)) {
+      /* where a function begins, and none ends: no call returns there, who made this stack has put it there
+       * (makecontext) */
+      return LF_UW_WHOLE;
     }
   }
 
@@ -240,12 +252,13 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
     cfa = bp + (__s64)r->cfa_offset;
   } else if (how == LF_UW_NONE || how == LF_UW_OTHER_STACK) {
     if (lost) return LF_UW_STOP_RULE;
-    /* the ABI's mark of the deepest frame; in a leaf it may be any number */
-    if (!bp && !w->exact) return LF_UW_WHOLE;
+    /* the ABI marks the deepest frame with 0, but code without a table may use rbp for anything */
+    if (!bp) return w->without;
     if (bp & 7 || (how == LF_UW_NONE && (bp < sp || bp - sp >= LF_UW_FP_MOST))) return w->without;
     cfa = bp + 16;
     span = 16;
     restore = 1;
+    if (how == LF_UW_NONE) w->guessed = 1;
   } else if (how == LF_UW_PLT) {
     cfa = sp + (__s64)r->cfa_offset + ((w->ip & 15) >= (__u32)r->cfa_add ? 8 : 0);
   } else if (how == LF_UW_DEREF_SP || how == LF_UW_DEREF_FP) {
@@ -297,9 +310,11 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
   w->sp = cfa;
   w->bp = bp;
   w->exact = 0;
+  w->above = 0;
   w->lost = lost;
-  /* what runtimes push below their first frame */
-  return ip ? LF_UW_GO_ON : LF_UW_WHOLE;
+  if (ip) return LF_UW_GO_ON;
+  /* what runtimes push below their first frame; but who has lost the way finds words of 0 anywhere */
+  return w->guessed ? LF_UW_STOP_GUESSED : LF_UW_WHOLE;
 }
 
 #endif

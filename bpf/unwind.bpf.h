@@ -86,10 +86,12 @@ __noinline int lf_uw_some(struct lf_uw_walk* w, struct lf_uw_frames* frames, __u
 #pragma clang loop unroll(disable)
   for (__u32 i = 0; i < LF_UW_STEPS; i++) {
     if (taken >= LF_MAX_FRAMES) return LF_UW_STOP_DEPTH << 8 | LF_MAX_FRAMES;
-    frames->ip[taken++] = w->ip;
+    frames->ip[taken++] = w->ip + w->above;
     int stop = lf_uw_up(w, &near);
 
-    if (stop != LF_UW_GO_ON) return (stop & 0xff) << 8 | taken;
+    if (stop == LF_UW_GO_ON) continue;
+    if (stop != LF_UW_SIGNALLED) return (stop & 0xff) << 8 | taken;
+    if (taken > 1) frames->ip[taken - 1]++;
   }
   return 0;
 }
@@ -129,11 +131,10 @@ static __always_inline bool lf_uw_set_out(struct lf_uw_walk* w, struct task_stru
  * mappings are not known, along frame pointers by the kernel. Notes in `h` how it ended. Returns bytes.
  */
 static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, struct lf_record* h, void* frames,
-                                           struct lf_uw_walks* walks) {
-  if (settings.unwind && lf_uw_set_out(&walks->walk, task, h)) {
-    __u32 end = lf_uw_run(&walks->walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
+                                           struct lf_uw_walk* walk) {
+  if (settings.unwind && lf_uw_set_out(walk, task, h)) {
+    __u32 end = lf_uw_run(walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
 
-    if (stop < LF_UW_STOPS) walks->stop[stop]++;
     h->unwind_stop = stop;
     if (stop == LF_UW_STOP_DEPTH) h->flags |= LF_USER_TRUNCATED;
     if (stop == LF_UW_WHOLE) h->flags |= LF_USER_WHOLE;
@@ -141,7 +142,6 @@ static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, 
   }
   long n = bpf_get_stack(ctx, frames, LF_STACK_BYTES, BPF_F_USER_STACK);
 
-  walks->stop[LF_UW_STOP_PROCESS]++;
   h->unwind_stop = LF_UW_STOP_PROCESS;
   if (n <= 0) {
     h->flags |= LF_USER_UNREADABLE;

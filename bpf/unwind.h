@@ -100,6 +100,7 @@ enum lf_uw_stop {
   LF_UW_STOP_BACKWARDS, /* the next frame would not be higher up the stack */
   LF_UW_STOP_DEPTH,     /* LF_MAX_FRAMES */
   LF_UW_STOP_TIME,      /* of walks from user space: their time was up, a walk along frame pointers stands in */
+  LF_UW_STOP_GUESSED,   /* a return address of 0, as at a first frame, but behind a frame that was guessed */
   LF_UW_STOPS,
 };
 

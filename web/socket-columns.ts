@@ -1,4 +1,5 @@
 // Columns of the tables of sockets: what stands in each cell, as a value to sort by and as text.
+import { isUnsure } from "../src/analysis/answer-shares.js";
 import { isAsked, isServed, type ProgramAnswers } from "../src/analysis/socket-answers.js";
 import { shareOf } from "../src/analysis/socket-blame.js";
 import type { CallSeen } from "../src/analysis/socket-calls.js";
@@ -10,10 +11,12 @@ import {
   type SocketOwner,
   type SocketTimes,
   type Turns,
+  turnsTogether,
 } from "../src/analysis/socket-sum.js";
 import { type TcpSummary, timedConnects } from "../src/analysis/tcp-sum.js";
 import type { RowColumn } from "./choice-table.js";
 import type { Cell } from "./data-table.js";
+import { el } from "./dom.js";
 import { splitBar } from "./split-bar.js";
 import { duration, percent, plainNumber } from "./text.js";
 
@@ -105,26 +108,39 @@ export interface AnswerRow {
   readonly turns: Turns;
   /** Of the time of all answers that the program waits for; of its own answers: waiting for those. -1: not known. */
   readonly share: number;
+  /** How much of `share` at least, where short answers may have been read late; the same where that is certain. */
+  readonly least: number;
   readonly own: boolean;
   /** Connections to an end that is asked, where they are known. */
   readonly tcp: TcpSummary | undefined;
 }
 
-/** The ends that each program asks, slowest first, then its own answers. */
+/** Of an end that answered nothing. */
+const NO_ANSWER: Turns = { ...turnsTogether([]), turnP50Ns: -1, turnP99Ns: -1 };
+
+/** The ends that each program asks, slowest first, those that stay silent, then its own answers. */
 export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
-  return programs.flatMap(({ comm, asked, served, tcp, upstreamShare }) => {
+  return programs.flatMap(({ comm, asked, silent, served, tcp, upstreamShare, upstreamLeast }) => {
     const all = asked.reduce((sum, { turnSumNs }) => sum + turnSumNs, 0);
     const rows: AnswerRow[] = asked.map((end) => ({
       ...{ who: end.name, whom: comm, turns: end, own: false },
       share: all > 0 ? end.turnSumNs / all : 0,
+      least: -1,
       tcp: tcp.get(end.endpoint),
     }));
+    for (const end of silent)
+      rows.push({
+        who: `${end.name} (silent: ${end.connectingUnanswered} still connecting)`,
+        ...{ whom: comm, turns: { ...NO_ANSWER, turnMaxNs: end.connectingMaxNs }, own: false },
+        ...{ share: -1, least: -1, tcp: tcp.get(end.endpoint) },
+      });
     if (served !== null)
       rows.push({
         who: comm,
         whom: "those who ask it",
         turns: served,
         share: upstreamShare ?? -1,
+        least: upstreamLeast ?? -1,
         own: true,
         tcp: undefined,
       });
@@ -132,12 +148,16 @@ export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
   });
 }
 
+/** "0.4 % to 78.7 %" where short answers may as well have been read late. */
+export const waitsText = ({ own, share: most, least }: AnswerRow): string =>
+  own && isUnsure(most, least) ? `${share(least)} to ${share(most)}` : share(own ? most : -1);
+
 export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
   { title: "Who answers", numeric: false, cell: ({ who }) => who },
   { title: "Whom", numeric: false, cell: ({ whom }) => whom },
   { title: "Answers", numeric: true, cell: ({ turns }) => turns.turns },
-  { title: "p50", numeric: true, format: time, cell: ({ turns }) => turns.turnP50Ns },
-  { title: "p99", numeric: true, format: time, cell: ({ turns }) => turns.turnP99Ns },
+  { title: "p50", numeric: true, format: known, cell: ({ turns }) => turns.turnP50Ns },
+  { title: "p99", numeric: true, format: known, cell: ({ turns }) => turns.turnP99Ns },
   { title: "Longest", numeric: true, format: time, cell: ({ turns }) => turns.turnMaxNs },
   { title: "Sum", numeric: true, bars: true, format: time, cell: ({ turns }) => turns.turnSumNs },
   {
@@ -175,6 +195,7 @@ export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
     numeric: true,
     format: share,
     cell: (row) => (row.own ? row.share : -1),
+    draw: (row) => el("span", {}, waitsText(row)),
   },
 ];
 

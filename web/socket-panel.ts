@@ -83,7 +83,9 @@ export class SocketPanel {
     readonly sockets: ReportSockets,
     names: readonly string[],
   ) {
-    this.#answerRows = answerRows(programAnswers(sockets.endpoints, sockets.tcp));
+    this.#answerRows = answerRows(
+      programAnswers(sockets.endpoints, sockets.tcp, sockets.connecting, sockets.tcpCounters?.tickNs),
+    );
     this.#answers = new ChoiceTable({
       columns: ANSWER_COLUMNS,
       caption: CAPTIONS.answers,

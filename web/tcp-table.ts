@@ -16,6 +16,10 @@ const took = (row: TcpSummary, value: number): number => (timedConnects(row) > 0
 export const queueText = ({ queueMax, queueLimit }: TcpSummary): string =>
   queueLimit > 0 ? `${plainNumber(queueMax)} of ${plainNumber(queueLimit)}` : "–";
 
+/** "40, 8.20 s": how many connect still, and the oldest for how long. */
+const connectingText = ({ connecting, connectingMaxNs }: TcpSummary): string =>
+  connecting > 0 ? `${plainNumber(connecting)}, ${duration(connectingMaxNs)}` : "0";
+
 /** Who uses an end, lowflame marked. */
 const processes = ({ owners }: TcpSummary): string =>
   ownersText(
@@ -28,7 +32,13 @@ export const TCP_COLUMNS: readonly RowColumn<TcpSummary>[] = [
   { title: "Processes", numeric: false, cell: processes },
   { title: "Connects", numeric: true, cell: ({ connects }) => connects },
   { title: "Failed", numeric: true, cell: ({ connectsFailed }) => connectsFailed },
-  { title: "p50", numeric: true, format: known, cell: (row) => took(row, row.connectP50Ns) },
+  {
+    title: "Connecting",
+    numeric: true,
+    cell: ({ connecting }) => connecting,
+    draw: (row) => el("span", {}, connectingText(row)),
+  },
+  { title: "p50", numeric: true, minor: true, format: known, cell: (row) => took(row, row.connectP50Ns) },
   { title: "p99", numeric: true, format: known, cell: (row) => took(row, row.connectP99Ns) },
   { title: "Longest", numeric: true, format: known, cell: (row) => took(row, row.connectMaxNs) },
   { title: "Accepted", numeric: true, cell: ({ accepted }) => accepted },

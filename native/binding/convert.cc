@@ -267,6 +267,7 @@ Napi::Object ToJs(Napi::Env env, Batch& batch) {
     row["protocol"] = Num(env, static_cast<double>(e.protocol));
     row["address"] = Text(env, e.address);
     row["port"] = Num(env, static_cast<double>(e.port));
+    row["network"] = Num(env, static_cast<double>(e.network));
     return row;
   });
   tables["socketCounts"] = ArrayOf(env, t.socket_counts, [&](const SocketCountRow& c) {

@@ -54,6 +54,9 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["lateReads"] = Num(env, t.late);
     row["lateSumNs"] = Num(env, t.late_ns);
     row["lateMaxNs"] = Num(env, t.late_max_ns);
+    row["latePassedNs"] = Num(env, t.late_passed_ns);
+    row["lateAwakeNs"] = Num(env, t.late_awake_ns);
+    row["lateSleptNs"] = Num(env, t.late_slept_ns);
     row["queueMax"] = Num(env, static_cast<double>(t.queue_max));
     row["queueLimit"] = Num(env, static_cast<double>(t.queue_limit));
     return row;
@@ -63,6 +66,7 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["endpoint"] = Num(env, static_cast<double>(t.endpoint));
     row["connects"] = Num(env, t.connects);
     row["connectsFailed"] = Num(env, t.connects_failed);
+    row["connectsUnanswered"] = Num(env, t.connects_unanswered);
     row["connectSumNs"] = Num(env, t.connect_ns);
     row["connectMaxNs"] = Num(env, t.connect_max_ns);
     row["connectBuckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });
@@ -71,6 +75,16 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["resetsSent"] = Num(env, t.resets_sent);
     row["resetsReceived"] = Num(env, t.resets_received);
     row["retransmits"] = Num(env, t.retransmits);
+    return row;
+  });
+  (*o)["connecting"] = ArrayOf(env, f.connecting, [&](const ConnectingRow& c) {
+    Napi::Object row = Napi::Object::New(env);
+    row["process"] = Num(env, static_cast<double>(c.process));
+    row["endpoint"] = Num(env, static_cast<double>(c.endpoint));
+    row["count"] = Num(env, c.count);
+    row["unanswered"] = Num(env, c.unanswered);
+    row["sentAgain"] = Num(env, c.sent_again);
+    row["maxNs"] = Num(env, c.max_ns);
     return row;
   });
   (*o)["closeWaits"] = ArrayOf(env, f.close_waits, [&](const CloseWaitRow& c) {
@@ -93,6 +107,7 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     counters["listenOverflows"] = Num(env, f.listen_overflows);
     counters["listenDrops"] = Num(env, f.listen_drops);
     counters["closeWaitAtEnd"] = Num(env, f.close_wait_at_end);
+    counters["tickNs"] = Num(env, f.tick_ns);
     (*o)["tcpCounters"] = counters;
   }
   (*o)["descriptorTotals"] = ArrayOf(env, f.descriptor_totals, [&](const DescriptorTotal& t) {

@@ -15,8 +15,13 @@ namespace {
 class NoSymbols final : public Symbolizer {
  public:
   Location LocateKernel(uint64_t address) override { return {1, address, FrameKind::kKernel}; }
-  Location LocateUser(uint32_t, uint64_t, uint64_t address) override { return {2, address, FrameKind::kUser}; }
-  void ProcessExec(uint32_t, uint64_t, bool) override {}
+  Location LocateUser(uint32_t, uint64_t, uint64_t address, uint64_t) override {
+    return {2, address, FrameKind::kUser};
+  }
+  uint64_t ChangedAt(uint32_t, uint64_t, uint64_t) override { return 0; }
+  void TaskRecord(const TaskEvent&) override {}
+  void TaskRecordsLost() override {}
+  void ProcessExec(uint32_t, uint64_t, uint64_t, bool) override {}
   std::vector<ModuleInfo> TakeNewModules() override {
     std::vector<ModuleInfo> modules;
     if (!std::exchange(told_, true)) modules = {{1, "[kernel]", ""}, {2, "/usr/sbin/made-up", ""}};

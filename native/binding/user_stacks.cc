@@ -1,4 +1,4 @@
-// How user stacks ended, for JavaScript: UserStackFacts in src/capture/user-stacks.ts.
+// What the walks up user stacks took, for JavaScript: UserStackFacts in src/capture/user-stacks.ts.
 #include "convert.h"
 
 namespace lowflame {
@@ -7,16 +7,6 @@ void AddUserStacks(Napi::Env env, const FinalFacts& f, Napi::Object* to) {
   if (!f.unwinding) return;
   auto number = [&](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
   Napi::Object o = Napi::Object::New(env);
-  Napi::Array ends = Napi::Array::New(env, f.user_stack_ends.size());
-  for (uint32_t i = 0; i < f.user_stack_ends.size(); i++) {
-    const UserStackEnds& e = f.user_stack_ends[i];
-    Napi::Object row = Napi::Object::New(env);
-    row["source"] = Napi::String::New(env, e.source);
-    row["end"] = number(e.end);
-    row["count"] = number(e.count);
-    ends.Set(i, row);
-  }
-  o["ends"] = ends;
   o["processes"] = number(f.unwinding->processes);
   o["tables"] = number(f.unwinding->tables);
   o["tableBytes"] = number(f.unwinding->table_bytes);

@@ -95,6 +95,7 @@ struct SourceRow {
 struct EndpointRow {
   uint32_t id, role, family, port, protocol;
   std::string address;
+  uint32_t network;  // inode of its namespace; 0 = lowflame's own, or none
 };
 
 // One slow socket call, or one that had not returned at the end (LF_IN_PROGRESS).

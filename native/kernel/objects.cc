@@ -42,7 +42,8 @@ size_t PageUp(size_t n) {
     if (!last.empty()) break;
     end = begin == std::string::npos ? 0 : begin;
   }
-  if (error == EPERM || error == EACCES)
+  /* EACCES is also what the verifier says of a program that it refuses, with its reasons */
+  if (error == EPERM || (error == EACCES && log.find("PROG LOAD LOG") == std::string::npos))
     throw Error("EPERM_BPF", std::string("not allowed to load BPF programs (") + what +
                                  "): run as root, or give CAP_BPF and CAP_PERFMON to lowflame");
   if (error == EMFILE)

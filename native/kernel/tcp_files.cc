@@ -14,12 +14,14 @@
 #include <sstream>
 
 #include "machine.h"
+#include "tcp_acked.h"
 
 namespace lowflame {
 namespace {
 
 constexpr size_t kMaxNamespaces = 256;
 constexpr size_t kMaxCloseWait = 65536;
+constexpr uint32_t kFirstInode = 0xf0000000;      // of namespaces: PROC_DYNAMIC_FIRST in fs/proc/generic.c
 constexpr unsigned kCloseWait = 8, kListen = 10;  // include/net/tcp_states.h
 
 struct CloseFile {
@@ -72,7 +74,7 @@ bool ParseAddress(const char* text, sockaddr_storage* out) {
 }
 
 // Lines of /proc/net/tcp: number, own address, other address, state, queues, timer, retransmits, uid, timeout, inode.
-void ReadConnections(const std::string& path, TcpState* out) {
+void ReadConnections(const std::string& path, uint32_t network, TcpState* out) {
   std::unique_ptr<FILE, CloseFile> f(fopen(path.c_str(), "re"));
   char line[512];
   if (!f || !fgets(line, sizeof(line), f.get())) return;
@@ -87,13 +89,14 @@ void ReadConnections(const std::string& path, TcpState* out) {
       continue;
     c.inode = inode;
     c.queue = queue;
+    c.network = network;
     if (state == kListen) {
       if (queue && out->queues.size() >= kMaxCloseWait)
         out->left_out++;
       else if (queue)
         out->queues.push_back(c);
       // the port is at the same place in both kinds of address
-      out->listening.insert(ntohs(reinterpret_cast<const sockaddr_in&>(c.own).sin_port));
+      out->listening.emplace(network, ntohs(reinterpret_cast<const sockaddr_in&>(c.own).sin_port));
       continue;
     }
     if (out->close_wait.size() >= kMaxCloseWait) {
@@ -121,21 +124,37 @@ void ReadCounters(const std::string& path, TcpState* out) {
 
 }  // namespace
 
+uint32_t NetworkOf(const std::string& process) {
+  unsigned inode = 0;
+  return sscanf(LinkOf("/proc/" + process + "/ns/net").c_str(), "net:[%u]", &inode) == 1 ? inode : 0;
+}
+
+uint32_t OtherNetwork(const TcpState& seen, uint16_t low) {
+  static const uint32_t own = NetworkOf("self");
+  if (!low || low == static_cast<uint16_t>(own)) return 0;
+  for (uint32_t known : seen.networks)
+    if (low == static_cast<uint16_t>(known)) return known;
+  return kFirstInode | low;
+}
+
 TcpState ReadTcpState() {
   TcpState state;
-  std::set<std::string> seen;
+  const uint32_t own = NetworkOf("self");
   for (uint32_t pid : Processes()) {
     const std::string proc = "/proc/" + std::to_string(pid);
-    const std::string ns = LinkOf(proc + "/ns/net");
-    if (ns.empty() || seen.count(ns)) continue;
-    if (seen.size() >= kMaxNamespaces) {
+    const uint32_t network = NetworkOf(std::to_string(pid));
+    if (!network || state.networks.count(network)) continue;
+    if (state.networks.size() >= kMaxNamespaces) {
       state.left_out++;
       continue;
     }
-    seen.insert(ns);
+    state.networks.insert(network);
     ReadCounters(proc + "/net/netstat", &state);
-    ReadConnections(proc + "/net/tcp", &state);
-    ReadConnections(proc + "/net/tcp6", &state);
+    const size_t before = state.close_wait.size();
+    ReadConnections(proc + "/net/tcp", network, &state);
+    ReadConnections(proc + "/net/tcp6", network, &state);
+    if (state.close_wait.size() > before)
+      ReadAcknowledged(network == own ? "" : proc + "/ns/net", kMaxCloseWait, &state.acknowledged);
   }
   return state;
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lowflame {
@@ -14,17 +15,27 @@ namespace lowflame {
 struct TcpConnection {
   uint64_t inode;  // of the socket; 0 = no process has it open
   sockaddr_storage own, peer;
-  uint32_t queue;  // of a listening socket: connections that wait to be accepted
+  uint32_t queue;    // of a listening socket: connections that wait to be accepted
+  uint32_t network;  // inode of its namespace
 };
 
 struct TcpState {
   std::vector<TcpConnection> close_wait;
-  std::vector<TcpConnection> queues;  // listening sockets for which connections wait
-  std::set<uint16_t> listening;       // ports
+  std::map<uint64_t, uint64_t> acknowledged;          // of those, by inode: see tcp_acked.h
+  std::vector<TcpConnection> queues;                  // listening sockets for which connections wait
+  std::set<std::pair<uint32_t, uint16_t>> listening;  // network namespaces and ports
+  std::set<uint32_t> networks;
   uint64_t listen_overflows = 0, listen_drops = 0;
   // of the connections that are not in close_wait because there were too many, and of the namespaces not read
   uint64_t left_out = 0;
 };
+
+// Inode of the network namespace of a process, "self" or a pid; 0 where it cannot be read.
+uint32_t NetworkOf(const std::string& process);
+
+// Inode of another network namespace than our own, of which the low half is known: that of a namespace that was seen,
+// else the lowest that it can be. 0 for our own, and where `low` is 0.
+uint32_t OtherNetwork(const TcpState& seen, uint16_t low);
 
 // Of all network namespaces (proc_pid_net(5)). Reads what it can; a process that ends meanwhile is passed over.
 TcpState ReadTcpState();

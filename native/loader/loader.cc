@@ -26,7 +26,7 @@ constexpr uint64_t kBusyNs = 60000000;
 constexpr uint64_t kLaterNs = 2000000000ull;
 constexpr uint64_t kSweepNs = 5000000000ull;
 constexpr int kSoonMs = 1, kLaterMs = 500;
-constexpr size_t kMaxAsks = 4096, kMaxUsed = 65536, kMaxHeld = 65536;
+constexpr size_t kMaxAsks = 4096, kMaxUsed = 65536;
 
 void SleepNs(uint64_t ns) {
   timespec t{0, static_cast<long>(ns)};
@@ -39,10 +39,9 @@ UnwindLoader::UnwindLoader(const Config& config)
     : config_(config),
       maps_(config.maps),
       modules_(&maps_, config.table_bytes),
-      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      log_(config.cpus) {
   if (!wake_fd_) throw Error("EMFILE", "too many open files (unwind tables): raise the limit with ulimit -n 1024");
-  for (int cpu : config.cpus) events_.push_back(std::make_unique<TaskEvents>(cpu));
-  for (const auto& e : events_) rings_bytes_ += e->bytes();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -90,6 +89,7 @@ void UnwindLoader::Run() {
     NoteUsed();
     const bool all_read = ReadSome();
     CheckEnded();
+    ReadMoved();
     Write();
     const uint64_t now = MonotonicNs();
     const auto left = modules_.Build(now + kSliceNs, now < later_until);
@@ -108,20 +108,21 @@ void UnwindLoader::Run() {
 
 void UnwindLoader::Wait() {
   std::vector<pollfd> waits{{wake_fd_.get(), POLLIN, 0}};
-  for (const auto& e : events_) waits.push_back({e->fd(), POLLIN, 0});
+  for (int fd : log_.Fds()) waits.push_back({fd, POLLIN, 0});
   int most = tight_ ? kLaterMs : -1;
-  for (const auto& [pid, look] : ended_) {
-    const uint64_t now = MonotonicNs();
-    const int ms = look.at_ns > now ? static_cast<int>((look.at_ns - now) / 1000000) + 1 : kSoonMs;
+  auto until = [&most, now = MonotonicNs()](uint64_t at_ns) {
+    const int ms = at_ns > now ? static_cast<int>((at_ns - now) / 1000000) + 1 : kSoonMs;
     most = most < 0 ? ms : std::min(most, ms);
-  }
-  if (!held_.empty()) most = kSoonMs;
+  };
+  for (const auto& [pid, look] : ended_) until(look.at_ns);
+  for (const auto& [pid, at_ns] : moved_) until(at_ns);
+  if (log_.holding()) most = kSoonMs;
   if (poll(waits.data(), waits.size(), most) <= 0) return;
   eventfd_t count;
   if (waits[0].revents) eventfd_read(wake_fd_.get(), &count);
   // the event of a CPU that went has ended; AddCpu brings another when it returns
   for (size_t i = waits.size() - 1; i > 0; i--)
-    if (waits[i].revents & (POLLHUP | POLLERR)) events_.erase(events_.begin() + static_cast<long>(i - 1));
+    if (waits[i].revents & (POLLHUP | POLLERR)) log_.Remove(waits[i].fd);
 }
 
 void UnwindLoader::LearnRunning() {
@@ -153,32 +154,12 @@ void UnwindLoader::Events() {
     cpus.swap(new_cpus_);
   }
   for (int cpu : cpus) try {
-      // the kernel has ended the event of a CPU that went
-      events_.erase(std::remove_if(events_.begin(), events_.end(), [cpu](auto& e) { return e->cpu() == cpu; }),
-                    events_.end());
-      events_.push_back(std::make_unique<TaskEvents>(cpu));
+      log_.Add(cpu);
     } catch (const std::exception&) {
       unseen_cpus_++;
     }
-
-  // a record of another CPU that is older than these may come while the rings are read: what is younger waits
-  const uint64_t until = MonotonicNs();
-  std::vector<TaskEvent> all = std::move(held_);
-  held_.clear();
-  uint64_t lost = 0;
-  for (const auto& e : events_) {
-    e->Drain(&all);
-    lost += e->lost();
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const TaskEvent& a, const TaskEvent& b) { return a.time_ns < b.time_ns; });
-  for (TaskEvent& e : all) {
-    if (e.time_ns > until && held_.size() < kMaxHeld)
-      held_.push_back(std::move(e));
-    else
-      Apply(e);
-  }
-  records_lost_ = std::max(records_lost_.load(), lost);
+  for (const TaskEvent& e : log_.TakeForTables()) Apply(e);
+  const uint64_t lost = log_.lost(), until = MonotonicNs();
   if (lost > lost_swept_ && until - swept_ns_ >= kSweepNs) {
     // exits may be among them; whatever else was missed shows when a stack is cut short
     lost_swept_ = lost;
@@ -227,7 +208,7 @@ UnwindLoader::Facts UnwindLoader::Now() const {
           c.without,
           c.unreadable,
           c.rows_left_out + c.rules_dropped,
-          rings_bytes_};
+          log_.bytes()};
 }
 
 std::vector<UnwindLoader::Loss> UnwindLoader::Losses() const {
@@ -242,7 +223,7 @@ std::vector<UnwindLoader::Loss> UnwindLoader::Losses() const {
       {"unwind.files_too_many", c.no_id, "mapped program files beyond the 4,095 that have unwind tables"},
       {"unwind.processes_left_out", left_out_, "processes whose mappings found no room in the unwinder's table"},
       {"unwind.mappings_left_out", mappings_left_out_, "executable mappings beyond the 512 of a process"},
-      {"unwind.records_lost", records_lost_,
+      {"unwind.records_lost", log_.lost(),
        "records of new programs and mappings that did not fit; those processes are read again when a stack is cut "
        "short"},
       {"unwind.cpus_unseen", unseen_cpus_, "CPUs that came and whose records of new programs could not be had"},

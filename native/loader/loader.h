@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
-#include "../kernel/task_events.h"
+#include "../kernel/task_log.h"
 #include "../kernel/unwind_maps.h"
 #include "modules.h"
 #include "outside_walks.h"
@@ -43,6 +43,8 @@ class UnwindLoader {
   void CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, uint64_t address);
   // User half of a sample, so that what is in use stays. Cheap; any thread.
   void Used(uint32_t pid, const uint64_t* addresses, size_t count);
+  // What tasks did to their memory since the last call, for names. Any thread, also once it has stopped.
+  TaskLog::ForNames TakeForNames() { return log_.TakeForNames(); }
   void Stop();
   // Once it has stopped: walks with its tables in user space, `most_ns` of them in all. To be gone before the loader.
   std::unique_ptr<OutsideWalks> WalksFromOutside(uint64_t most_ns) {
@@ -75,6 +77,8 @@ class UnwindLoader {
   void Events();
   void Apply(const TaskEvent& event);
   void Asked();
+  bool SplitsFile(uint32_t pid, const Mapping& mapping) const;
+  void ReadMoved();
   void Answer(uint32_t pid, const Ask& ask);
   void NoteUsed();
   void CheckEnded();
@@ -96,21 +100,22 @@ class UnwindLoader {
   std::vector<std::pair<uint32_t, uint64_t>> used_;
   std::vector<int> new_cpus_;
 
+  TaskLog log_;
+
   // the loader's thread alone
-  std::vector<std::unique_ptr<TaskEvents>> events_;
-  std::vector<TaskEvent> held_;    // younger than the look at the rings under way: others may be older
   std::vector<uint32_t> to_read_;  // last first
   size_t busy_left_ = 0;
   struct Look {
     uint64_t at_ns, after_ns;
   };
-  std::map<uint32_t, Look> ended_;  // first thread is gone: to be looked at again
+  std::map<uint32_t, Look> ended_;      // first thread is gone: to be looked at again
+  std::map<uint32_t, uint64_t> moved_;  // its text is being copied: when to read it again
   uint64_t lost_swept_ = 0, swept_ns_ = 0, freed_ns_ = 0, recycled_ns_ = 0;
   uint64_t parts_ = 0;
 
   std::atomic<bool> stop_{false}, tight_{false};
-  std::atomic<uint64_t> known_{0}, parts_written_{0}, reread_{0}, records_lost_{0}, asks_dropped_{0}, left_out_{0},
-      mappings_left_out_{0}, unseen_cpus_{0}, rings_bytes_{0};
+  std::atomic<uint64_t> known_{0}, parts_written_{0}, reread_{0}, asks_dropped_{0}, left_out_{0}, mappings_left_out_{0},
+      unseen_cpus_{0};
   std::thread thread_;
 };
 

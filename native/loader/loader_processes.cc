@@ -6,6 +6,7 @@
 #include "../kernel/machine.h"
 #include "../symbols/process_maps.h"
 #include "../symbols/process_table.h"
+#include "../symbols/text_copy.h"
 #include "loader.h"
 #include "running.h"
 
@@ -18,15 +19,12 @@ constexpr uint64_t kAskAfterNs = 50000000, kAskAtMostNs = 3200000000ull;
 // intervals.
 constexpr uint64_t kEndedAgainNs = 20000000, kEndedAtMostNs = 2000000000ull;
 constexpr uint64_t kRecycleNs = 1000000000ull;
+// Text that a program copies is whole by then; each further record of it begins the time anew.
+constexpr uint64_t kMovedNs = 100000000;
+constexpr size_t kMaxMoved = 4096;
 // The kernel gives the memory of an entry that was replaced to the next one at once; a walk that is reading it is done
 // by then.
 constexpr uint64_t kReuseNs = 50000;
-
-Mapping FromEvent(const TaskEvent& e) {
-  Mapping m{
-      e.begin, e.begin + e.length, e.offset, static_cast<uint64_t>(e.major) << 32 | e.minor, e.inode, e.path, false, 0};
-  return m;
-}
 
 }  // namespace
 
@@ -41,6 +39,7 @@ bool UnwindLoader::ReadProcess(uint32_t pid, UnwindModules::Want want, uint64_t 
   std::vector<Mapping> read;
   if (!ReadExecutableMappings(pid, &read)) return false;
   std::vector<UnwindMapping> mappings;
+  RestoreText(pid, &read);
   for (const Mapping& m : read) {
     if (m.backing() == Backing::kUnnamed) continue;
     const bool asked = asked_address >= m.begin && asked_address < m.end;
@@ -80,12 +79,33 @@ void UnwindLoader::Apply(const TaskEvent& e) {
       return;
     case TaskEvent::Kind::kMap: {
       if (!p || p->gone || past) return;
-      const Mapping m = FromEvent(e);
+      const Mapping m = MappingOf(e);
       if (m.backing() == Backing::kUnnamed) return;
+      if (!m.inode && SplitsFile(e.pid, m) && moved_.size() < kMaxMoved) moved_[e.pid] = MonotonicNs() + kMovedNs;
       const auto placed = modules_.Place(e.pid, m, UnwindModules::Want::kSoon);
       processes_.Map(e.pid, {m.begin, m.end, placed.bias, placed.table});
       return;
     }
+  }
+}
+
+// Memory without a file between two parts of one file: a copy of its text (symbols/text_copy.h), or soon to be one.
+bool UnwindLoader::SplitsFile(uint32_t pid, const Mapping& m) const {
+  const UnwindMapping *before = processes_.At(pid, m.begin - 1), *after = processes_.At(pid, m.end);
+  return before && after && before->table && before->table == after->table && before->bias == after->bias;
+}
+
+// When they have been copied.
+void UnwindLoader::ReadMoved() {
+  const uint64_t now = MonotonicNs();
+  for (auto it = moved_.begin(); it != moved_.end();) {
+    if (it->second > now) {
+      ++it;
+      continue;
+    }
+    const auto* p = processes_.Find(it->first);
+    if (p && !p->gone) ReadProcess(it->first, UnwindModules::Want::kFirst, 0);
+    it = moved_.erase(it);
   }
 }
 

@@ -2,12 +2,12 @@
 #include "modules.h"
 
 #include <sys/auxv.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "../kernel/machine.h"
+#include "../symbols/file_owner.h"
 #include "../symbols/mapped_file.h"
 #include "../symbols/rooted_open.h"
 
@@ -67,23 +67,23 @@ UnwindModules::Module* UnwindModules::ModuleOf(uint32_t pid, const Mapping& mapp
     counts_.unreadable++;
     return nullptr;
   }
-  if (by_identity_.size() >= kMaxIdentities) by_identity_.clear();  // a short cut only: build IDs stay
+  if (by_identity_.size() >= kMaxIdentities) by_identity_.clear();  // a short cut only: contents stay
   std::vector<ElfSegment> segments = ExecutableSegments(fd.get());
   if (segments.empty()) {
     counts_.without++;
     return by_identity_[identity] = &no_module_;
   }
   // the same library in another container
-  std::string build_id = ReadBuildId(fd.get());
-  struct stat st;
-  if (!build_id.empty() && !fstat(fd.get(), &st)) build_id += ":" + std::to_string(st.st_size);
-  if (!build_id.empty())
-    if (auto known = by_build_id_.find(build_id); known != by_build_id_.end())
+  const std::string content = ContentOf(fd.get(), ReadBuildId(fd.get()));
+  if (!content.empty())
+    if (auto known = by_content_.find(content);
+        known != by_content_.end() && !HasChanged(known->second->identity, identity))
       return by_identity_[identity] = known->second;
   Module* module = NewModule();
   if (!module) return nullptr;
   module->segments = std::move(segments);
-  if (!build_id.empty()) by_build_id_[build_id] = module;
+  module->identity = identity;
+  if (!content.empty()) by_content_[content] = module;
   return by_identity_[identity] = module;
 }
 
@@ -97,7 +97,7 @@ UnwindModules::Placed UnwindModules::Place(uint32_t pid, const Mapping& mapping,
     Queue(vdso_, pid, mapping, want);
     return {vdso_->id, mapping.begin};
   }
-  if (backing != Backing::kFile) return {};
+  if (backing != Backing::kFile && backing != Backing::kMemory) return {};
   Module* module = ModuleOf(pid, mapping);
   if (!module || module->failed) return {};
   const ElfSegment* segment = nullptr;
@@ -288,7 +288,7 @@ void UnwindModules::Recycle(const std::vector<bool>& held) {
       it = it->second->id && gone[it->second->id] ? index.erase(it) : std::next(it);
   };
   forget(by_identity_);
-  forget(by_build_id_);
+  forget(by_content_);
   for (std::deque<Module*>& queue : queues_)
     queue.erase(std::remove_if(queue.begin(), queue.end(), [&](const Module* m) { return gone[m->id]; }), queue.end());
   for (uint32_t id : ids) {

@@ -78,7 +78,8 @@ class UnwindModules {
  private:
   struct Module {
     uint32_t id = 0;
-    bool failed = false;  // no table, ever
+    bool failed = false;   // no table, ever
+    std::string identity;  // of the file that it was first seen as
     std::vector<ElfSegment> segments;
     uint64_t bytes = 0;       // in the kernel, or waiting for it; 0 = not loaded
     uint64_t would_take = 0;  // bytes when it was last built
@@ -112,7 +113,7 @@ class UnwindModules {
   std::vector<std::unique_ptr<Module>> modules_;
   std::vector<Module*> by_id_;
   std::vector<uint32_t> free_ids_, failed_ids_;
-  std::unordered_map<std::string, Module*> by_identity_, by_build_id_;
+  std::unordered_map<std::string, Module*> by_identity_, by_content_;
   Module no_module_, *vdso_ = nullptr;
   std::array<std::deque<Module*>, 4> queues_;  // by Want; whose `want` is another one has moved on
   std::vector<Waiting> waiting_;

@@ -5,6 +5,7 @@
 
 #include "../kernel/machine.h"
 #include "../symbols/process_table.h"
+#include "../symbols/text_copy.h"
 
 namespace lowflame {
 namespace {
@@ -48,6 +49,7 @@ void OutsideWalks::Enter(const OutsideThread& thread) {
   process_ = &k;
   std::vector<Mapping> read;
   if (!MayBeTheSameProcess(thread.tgid, thread.start_time_ns) || !ReadExecutableMappings(thread.tid, &read)) return;
+  RestoreText(thread.tid, &read);
   for (Mapping& m : read)
     if (m.backing() != Backing::kUnnamed) k.mappings.push_back(std::move(m));
   Encode(thread.tgid);

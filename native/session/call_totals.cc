@@ -78,7 +78,11 @@ bool TakeEnded(Row* rows, int all, uint32_t limit, Ended* ended, Add add) {
 // Of full totals only the processes that are known already: others get no row, and would need memory for ever.
 int64_t Session::ProcessOfRow(uint64_t key, uint64_t start_time_ns, bool full) {
   const auto pid = static_cast<uint32_t>(key);
-  return full ? interner_->FindProcess(pid, start_time_ns) : ProcessOfTotals(pid, start_time_ns);
+  const int64_t known = interner_->FindProcess(pid, start_time_ns);
+  if (full || known >= 0) return known;
+  // its first row may be younger than the last look
+  if (!row_names_.count({pid, start_time_ns})) NoteRowNames();
+  return ProcessOfTotals(pid, start_time_ns);
 }
 
 void Session::AddCallRow(const lf_call_row& r, bool other) {
@@ -135,6 +139,9 @@ void Session::AddEndpointRow(const lf_endpoint_row& r, bool other) {
   t.late += r.late;
   t.late_ns += r.late_ns;
   t.late_max_ns = std::max<uint64_t>(t.late_max_ns, r.late_max_ns);
+  t.late_passed_ns += r.late_passed_ns;
+  t.late_awake_ns += r.late_awake_ns;
+  t.late_slept_ns += r.late_slept_ns;
   t.queue_max = std::max<uint32_t>(t.queue_max, r.queue_max);
   t.queue_limit = std::max<uint32_t>(t.queue_limit, r.queue_limit);
   AddBuckets(&t.buckets, r.bucket);
@@ -142,9 +149,25 @@ void Session::AddEndpointRow(const lf_endpoint_row& r, bool other) {
   AddBuckets(&t.whole_buckets, r.whole_bucket);
 }
 
+// What the processes in the tables are called, before any of their rows is given back: of one that has ended nobody
+// else can tell.
+void Session::NoteRowNames() {
+  row_names_.clear();
+  for (auto& [cpu, state] : cpus_) {
+    const auto* area = call_object_->AreaOf<lf_call_area>(cpu);
+    for (int i = 0; area && i < LF_CALL_ROWS; i++) {
+      const lf_call_row& r = area->call[i];
+      if (r.key)
+        row_names_.emplace(std::make_pair(static_cast<uint32_t>(r.key), r.start_time_ns),
+                           std::string(r.comm, strnlen(r.comm, LF_COMM_LEN)));
+    }
+  }
+}
+
 void Session::TakeEndedCalls(uint64_t now) {
   if (now < next_take_ns_) return;
   next_take_ns_ = now + kLookNs;
+  NoteRowNames();
   static const bool known = PidsAreKnown();
   if (!known) return;
   Ended ended;

@@ -11,6 +11,7 @@ namespace lowflame {
 namespace {
 
 constexpr int kHoldersTimeoutMs = 2000;
+constexpr size_t kMaxConnecting = 65536;
 
 }  // namespace
 
@@ -37,6 +38,7 @@ void Session::CollectConnections() {
       t.endpoint = end;
       t.connects += r.connects;
       t.connects_failed += r.connects_failed;
+      t.connects_unanswered += r.connects_unanswered;
       t.connect_ns += r.connect_ns;
       t.connect_max_ns = std::max<uint64_t>(t.connect_max_ns, r.connect_max_ns);
       t.accepted += r.accepted;
@@ -52,7 +54,41 @@ void Session::CollectConnections() {
   final_.losses.push_back(
       {"sockets.connections_full", full,
        "events of TCP connections whose endpoint found no row; they are in the endpoint \"other\""});
+  if (features_.tcp) CollectConnecting();
   CollectTcpState();
+}
+
+// Connections that are not established yet, of wanted processes, whenever they began.
+void Session::CollectConnecting() {
+  const std::vector<char> bytes = ReadTasks("lf_connecting", sizeof(lf_connecting), call_object_.get());
+  std::set<uint64_t> seen;
+  std::map<uint32_t, bool> wanted;
+  std::map<std::pair<int64_t, int64_t>, ConnectingRow> rows;
+  uint64_t cut = 0;
+  for (size_t at = 0; at + sizeof(lf_connecting) <= bytes.size(); at += sizeof(lf_connecting)) {
+    lf_connecting c;
+    memcpy(&c, bytes.data() + at, sizeof(c));
+    auto known = wanted.find(c.tgid);
+    if (known == wanted.end()) known = wanted.emplace(c.tgid, InWantedCgroup(c.tgid)).first;
+    if (c.since_ns >= final_.end_monotonic_ns || !known->second || seen.count(c.socket)) continue;
+    if (seen.size() >= kMaxConnecting) {
+      cut++;
+      continue;
+    }
+    seen.insert(c.socket);
+    const int64_t process = ProcessOfTotals(c.tgid, c.start_time_ns), end = EndpointId(c.end, nullptr, 0);
+    ConnectingRow& row = rows[{process, end}];
+    row.process = process;
+    row.endpoint = end;
+    row.count++;
+    row.unanswered += c.sent_again > 0;
+    row.sent_again += c.sent_again;
+    row.max_ns = std::max<uint64_t>(row.max_ns, final_.end_monotonic_ns - c.since_ns);
+  }
+  for (auto& [key, row] : rows) final_.connecting.push_back(row);
+  final_.losses.push_back({"sockets.connecting_cut", cut,
+                           "connections that were not established yet at the end beyond the first 65,536, which are "
+                           "in no row"});
 }
 
 // CLOSE-WAIT that stayed, queues that are not empty, counters: what /proc tells, beside what it told at the start.
@@ -60,6 +96,7 @@ void Session::CollectTcpState() {
   TcpState now = ReadTcpState();
   const auto risen = [](uint64_t after, uint64_t before) { return after - std::min(after, before); };
   final_.tcp_counters = true;
+  final_.tick_ns = object_config_.tick_ns;
   final_.listen_overflows = risen(now.listen_overflows, tcp_start_.listen_overflows);
   final_.listen_drops = risen(now.listen_drops, tcp_start_.listen_drops);
   final_.close_wait_at_end = now.close_wait.size();
@@ -68,9 +105,16 @@ void Session::CollectTcpState() {
                            "65,536 each, and network namespaces beyond the first 256, which were not looked at"});
   std::set<uint64_t> before;
   for (const TcpConnection& c : tcp_start_.close_wait) before.insert(c.inode);
-  now.close_wait.erase(std::remove_if(now.close_wait.begin(), now.close_wait.end(),
-                                      [&](const TcpConnection& c) { return !c.inode || !before.count(c.inode); }),
-                       now.close_wait.end());
+  // the other side closed its half alone, and gets what it asked for: the connection is in use
+  const auto goes_on = [&](uint64_t inode) {
+    auto earlier = tcp_start_.acknowledged.find(inode), later = now.acknowledged.find(inode);
+    return earlier != tcp_start_.acknowledged.end() && later != now.acknowledged.end() &&
+           later->second > earlier->second;
+  };
+  now.close_wait.erase(
+      std::remove_if(now.close_wait.begin(), now.close_wait.end(),
+                     [&](const TcpConnection& c) { return !c.inode || !before.count(c.inode) || goes_on(c.inode); }),
+      now.close_wait.end());
   if (now.close_wait.empty() && now.queues.empty()) return;
   const Holders holders = HoldersOf(now);
   std::map<std::pair<int64_t, int64_t>, CloseWaitRow> rows;
@@ -82,7 +126,8 @@ void Session::CollectTcpState() {
     end.protocol = IPPROTO_TCP;
     end.role = LF_END_ACCEPTED;
     SetAddress(c.own, &end);
-    if (!now.listening.count(end.port)) {
+    end.network = static_cast<__u16>(c.network);
+    if (!now.listening.count({c.network, end.port})) {
       end.role = LF_END_REMOTE;
       SetAddress(c.peer, &end);
     }
@@ -101,6 +146,7 @@ void Session::CollectTcpState() {
     end.protocol = IPPROTO_TCP;
     end.role = LF_END_LISTEN;
     SetAddress(c.own, &end);
+    end.network = static_cast<__u16>(c.network);
     final_.listen_queues.push_back({process, EndpointId(end, nullptr, 0), c.queue});
   }
 }

@@ -86,6 +86,7 @@ void Session::StopDraining() {
 }
 
 void Session::DrainOnce(bool last) {
+  NoteTaskRecords();
   proc_object_->Drain();
   if (cpu_object_) DrainCpu();
   if (off_object_) off_object_->Drain();
@@ -155,6 +156,7 @@ void Session::DrainCpu() {
     scratch_ = PerfDrain();
   }
   cpu_object_->Drain();
+  NoteTaskRecords();
   for (auto& [state, drain] : drained) JoinCpu(state, drain);
 }
 
@@ -207,6 +209,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     out.flags = s.chain_truncated ? LF_KERNEL_TRUNCATED : 0;
     out.syscall = -1;
     RawStack raw;
+    raw.time_ns = s.time_ns;
     raw.kernel = drain.addresses.data() + s.chain_begin;
     raw.kernel_frames = s.chain_length;
     uint32_t process;
@@ -235,7 +238,6 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
         out.thread = interner_->Thread(s.tid, process, comm.c_str());
       }
       if (half) {
-        out.flags |= half->h.flags;
         out.syscall = s.user_mode ? -1 : half->h.syscall;
         raw.user = cpu->half_frames.data() + half->begin;
         raw.user_frames = half->h.user_frames;
@@ -259,7 +261,7 @@ void Session::JoinCpu(CpuState* cpu, const PerfDrain& drain) {
     out.weight_ns = period;
     bool cut = false;
     out.stack = interner_->Stack(process, raw, &cut);
-    if (cut) out.flags &= ~LF_USER_WHOLE;
+    if (half) out.flags |= FlagsOf(half->h, cut);
     Emit(Source::kCpu, out);
   }
   ForgetHalves(cpu);
@@ -275,7 +277,8 @@ void Session::Emit(Source source, const Sample& sample) {
 void Session::OnProcRecord(const lf_record* r, size_t) {
   if (r->kind != LF_RECORD_EXEC) return;
   exec_looks_++;
-  interner_->ProcessExec(r->tgid, r->start_time_ns, exec_looks_ <= kExecLooksADrain);
+  NoteTaskRecords();
+  symbolizer_->ProcessExec(r->tgid, r->start_time_ns, r->time_ns, exec_looks_ <= kExecLooksADrain);
   // who is only ever counted has no sample that names it, and may be gone when the counts are read
   if (exec_names_.size() >= kMaxKnownThreads) exec_names_.clear();
   exec_names_[{r->tgid, r->start_time_ns}] = std::string(r->leader_comm, strnlen(r->leader_comm, LF_COMM_LEN));

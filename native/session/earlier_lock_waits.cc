@@ -128,7 +128,7 @@ void Session::ChargeEarlierLockWaits() {
     r.time_ns = end;
     r.duration_ns = r.weight_ns = ns;
     r.futex_kind = 0;
-    std::vector<uint64_t> frames = BothStacks("locks", &t);
+    std::vector<uint64_t> frames = BothStacks(&t);
     if (known.wait.slow_path) {
       frames.insert(frames.begin(), known.wait.slow_path);
       r.kernel_frames++;

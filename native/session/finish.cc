@@ -59,6 +59,9 @@ void Session::Deactivate() {
       {"symbols.debug_info_too_large", symbolizer_->Stats().debug_files_refused,
        "program files whose debug information is damaged, takes more than 128 MiB, or more than 5 s "
        "to read; some or all of their frames have neither source lines nor inlined functions"});
+  final_.losses.push_back({"symbols.files_changed", symbolizer_->Stats().files_changed,
+                           "program files that were written over after they were read; what was asked for later has "
+                           "neither names nor source lines"});
   DrainOnce(true);
   symbol_thread_->Stop();
   step_ = Step::kStopped;
@@ -92,14 +95,19 @@ int64_t Session::ProcessOfTotals(uint32_t pid, uint64_t start_time_ns) {
   if (pid == 0) return interner_->Process(0, 0, "idle/softirq", true);
   std::string comm = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
   if (!comm.empty() && comm.back() == '\n') comm.pop_back();
-  auto started = exec_names_.find({pid, start_time_ns});
-  if (started != exec_names_.end()) comm = started->second;
   // kernel threads map nothing
   bool kernel_thread = !comm.empty() && ReadSmallFile("/proc/" + std::to_string(pid) + "/maps").empty();
+  const std::pair<uint32_t, uint64_t> key(pid, start_time_ns);
+  if (auto seen = row_names_.find(key); comm.empty() && seen != row_names_.end()) comm = seen->second;
+  if (auto started = exec_names_.find(key); started != exec_names_.end()) {
+    comm = started->second;
+    kernel_thread = false;
+  }
   return interner_->Process(pid, start_time_ns, comm.empty() ? "?" : comm.c_str(), kernel_thread);
 }
 
 void Session::Collect() {
+  if (call_object_) NoteRowNames();
   uint64_t cpu_sum[LF_CPU_COUNTERS] = {}, off_sum[LF_OFF_COUNTERS] = {}, proc_full = 0;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> totals = in_progress_totals_;
   std::map<int64_t, RunQueueRow> runq = in_progress_run_queue_;
@@ -225,8 +233,10 @@ void Session::Collect() {
   if (lock_object_) CollectLocks();
   if (config_.futex) {
     CollectFutexes();
-    loss("futex.table_full", off_sum[LF_OFF_FUTEX_FULL],
-         "waits for futexes that found no row; their time is in the row \"other\"");
+    loss(
+        "futex.table_full", off_sum[LF_OFF_FUTEX_FULL],
+        "waits for futexes that found no row, or lost theirs to one that was waited for longer; their time is in a row "
+        "\"other\"");
   }
   for (auto& [key, row] : lock_totals_) final_.lock_totals.push_back(row);
   if (config_.locks || config_.futex)

@@ -132,15 +132,17 @@ void Session::CollectFutexes() {
   for (auto& [cpu, state] : cpus_) {
     const auto* area = off_object_->AreaOf<lf_off_area>(cpu);
     if (!area) continue;
-    for (int i = 0; i <= LF_FUTEX_ROWS; i++) {
-      const lf_futex_row& r = area->futex[i];
+    for (int i = 0; i < LF_FUTEX_ROWS + 2; i++) {
+      const lf_lock_row& r = area->futex[i];
       if (!r.count) continue;
-      const bool other = i == LF_FUTEX_ROWS;
+      const bool other = i >= LF_FUTEX_ROWS;
       auto tgid = static_cast<uint32_t>(r.key);
-      int64_t lock = -2, process = -1;
+      // locks and conditions without a row of their own: OTHER_LOCKS and OTHER_CONDITIONS in
+      // src/capture/sample-sources.ts
+      int64_t lock = i == LF_FUTEX_ROWS + 1 ? -3 : -2, process = -1;
       if (!other) {
         process = ProcessOfTotals(tgid, r.start_time_ns);
-        uint32_t id = FutexId(r.address, static_cast<uint32_t>(r.key >> 32), tgid, process);
+        uint32_t id = FutexId(r.lock, static_cast<uint32_t>(r.key >> 32), tgid, process);
         if (id != UINT32_MAX) lock = id;
       }
       LockTotal& row = TotalOf(lock, process);

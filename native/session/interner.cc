@@ -1,6 +1,7 @@
 // Interning: see interner.h.
 #include "interner.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lowflame {
@@ -31,7 +32,7 @@ uint32_t Interner::Process(uint32_t pid, uint64_t start_time_ns, const char* com
   auto [it, fresh] = process_ids_.try_emplace(key, static_cast<uint32_t>(processes_.size()));
   uint32_t id = it->second;
   if (fresh) {
-    processes_.push_back({pid, start_time_ns, CommString(comm), kernel_thread, 0, 0});
+    processes_.push_back({pid, start_time_ns, CommString(comm), kernel_thread, 0});
   } else {
     ProcessState& p = processes_[id];
     if (strncmp(p.comm.c_str(), comm, 16) == 0 || p.renames >= kMaxRenames) return id;
@@ -52,29 +53,25 @@ uint32_t Interner::Thread(uint32_t tid, uint32_t process, const char* comm) {
   Hash128 key{Mix(tid, process), static_cast<uint64_t>(process) << 32 | tid};
   auto [it, fresh] = thread_ids_.try_emplace(key, static_cast<uint32_t>(threads_.size()));
   uint32_t id = it->second;
-  if (fresh) {
-    threads_.push_back({comm ? CommString(comm) : processes_[process].comm, 0});
-  } else {
-    if (!comm) return id;
-    ThreadState& t = threads_[id];
-    if (strncmp(t.comm.c_str(), comm, 16) == 0 || t.renames >= kMaxRenames) return id;
-    t.renames++;
-    t.comm = CommString(comm);
-  }
+  if (fresh) threads_.push_back({processes_[process].comm, 0, false});
+  ThreadState& t = threads_[id];
+  // the first thread of a process is there as long as the process
+  if (!comm && (t.seen || tid != processes_[process].pid)) return id;
+  const bool renamed = comm && strncmp(t.comm.c_str(), comm, 16) != 0;
+  if (t.seen && (!renamed || t.renames >= kMaxRenames)) return id;
+  t.renames += t.seen;
+  t.seen = true;
+  if (renamed) t.comm = CommString(comm);
   fresh_.threads.push_back({id, tid, process, threads_[id].comm});
   return id;
-}
-
-void Interner::ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) {
-  int64_t id = FindProcess(pid, start_time_ns);
-  if (id >= 0) processes_[static_cast<size_t>(id)].epoch++;
-  symbolizer_->ProcessExec(pid, start_time_ns, look);
 }
 
 uint32_t Interner::Frame(const Location& location, uint32_t process) {
   // code made at run time belongs to its process; files are the same for all
   uint64_t owner = location.kind == FrameKind::kJit || location.kind == FrameKind::kUnknown ? process + 1ull : 0;
-  uint64_t place = owner << 32 | static_cast<uint64_t>(location.kind) << 56 | location.module;
+  // all of it is in one module
+  const uint32_t within = location.kind == FrameKind::kJit ? location.generation : location.module;
+  uint64_t place = owner << 32 | static_cast<uint64_t>(location.kind) << 56 | within;
   // exact: with the offset known, the hash tells the place
   Hash128 key{Mix(Mix(1, place), location.offset), location.offset};
   auto it = frame_ids_.find(key);
@@ -97,14 +94,13 @@ uint32_t Interner::KernelFrame(uint64_t address) {
   return id;
 }
 
-Location Interner::LocateUser(uint32_t process, uint64_t address) {
+Location Interner::LocateUser(uint32_t process, uint64_t address, uint64_t time_ns) {
   const ProcessState& p = processes_[process];
-  return symbolizer_->LocateUser(p.pid, p.start_time_ns, address);
+  return symbolizer_->LocateUser(p.pid, p.start_time_ns, address, time_ns);
 }
 
 uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
-  uint64_t packed = static_cast<uint64_t>(parent) << 32 | frame;
-  Hash128 key{Mix(packed, 0), packed};
+  uint64_t key = static_cast<uint64_t>(parent) << 32 | frame;
   auto it = node_ids_.find(key);
   if (it != node_ids_.end()) return it->second;
   if (next_node_ >= kMaxNodes || !frame) return parent;
@@ -115,9 +111,24 @@ uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
   return id;
 }
 
+size_t Interner::Shared(const Path& path, uint64_t who, size_t user_frames) const {
+  if (path.who != who) return 0;
+  // kernel frames are the same only under the same user frames
+  size_t most = std::min(path.places.size(), places_.size());
+  if (path.user_frames != user_frames) most = std::min({most, path.user_frames, user_frames});
+  return static_cast<size_t>(
+      std::mismatch(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(most), path.places.begin()).first -
+      places_.begin());
+}
+
 uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
   if (!stack.kernel_frames && !stack.user_frames) return 0;
-  uint64_t who = stack.user_frames ? (process + 1ull) << 32 | processes_[process].epoch : 0;
+  uint64_t who = 0;
+  if (stack.user_frames) {
+    // between two changes the same addresses are the same code
+    const ProcessState& p = processes_[process];
+    who = Mix(process + 1ull, symbolizer_->ChangedAt(p.pid, p.start_time_ns, stack.time_ns));
+  }
   Hash128 key{Mix(who, stack.kernel_frames), Mix(stack.user_frames, who)};
   for (size_t i = 0; i < stack.kernel_frames; i++) {
     key.a = Mix(key.a, stack.kernel[i]);
@@ -132,21 +143,32 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
   auto it = stack_ids_.find(key);
   if (it != stack_ids_.end()) return it->second;
 
-  uint32_t node = 0;
+  places_.clear();
+  for (size_t i = stack.user_frames; i-- > 0;) places_.push_back(stack.user[i] << 1 | (i > 0));
+  for (size_t i = stack.kernel_frames; i-- > 0;)
+    places_.push_back(stack.kernel[i] << 1 | (i > 0 || stack.kernel_leaf_is_return));
+  Path& path = paths_[process % paths_.size()];
+  size_t shared = Shared(path, who, stack.user_frames);
+  uint32_t node = shared ? path.nodes[shared - 1] : 0;
   // All but the leaf are return addresses: one less lies in the call itself, whatever follows it. In code without frame
   // pointers the walk goes astray into data; a return address that is not in executable memory ends the stack there.
   user_frames_.clear();
   bool known = true;
-  for (size_t i = 0; i < stack.user_frames; i++) {
-    Location location = LocateUser(process, stack.user[i] - (i > 0));
+  for (size_t i = 0; i + shared < stack.user_frames; i++) {
+    Location location = LocateUser(process, stack.user[i] - (i > 0), stack.time_ns);
     if (location.kind == FrameKind::kUnknown) known = false;
-    if (i > 0 && location.kind == FrameKind::kUnknown) break;
+    if (i > 0 && location.kind == FrameKind::kUnknown) {
+      node = 0;
+      break;
+    }
     user_frames_.push_back(Frame(location, process));
   }
-  for (size_t i = user_frames_.size(); i-- > 0;) node = Node(node, user_frames_[i]);
-  for (size_t i = stack.kernel_frames; i-- > 0;) {
+  nodes_.clear();
+  for (size_t i = user_frames_.size(); i-- > 0;) nodes_.push_back(node = Node(node, user_frames_[i]));
+  size_t in_kernel = stack.kernel_frames - (shared > stack.user_frames ? shared - stack.user_frames : 0);
+  for (size_t i = in_kernel; i-- > 0;) {
     bool is_return = i > 0 || stack.kernel_leaf_is_return;
-    node = Node(node, KernelFrame(stack.kernel[i] - is_return));
+    nodes_.push_back(node = Node(node, KernelFrame(stack.kernel[i] - is_return)));
   }
   if (next_node_ >= kMaxNodes || next_frame_ >= kMaxFrames) stacks_dropped_++;
   if (!known) {
@@ -154,6 +176,11 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
     if (cut) *cut = true;
     return node;
   }
+  path.who = who;
+  path.user_frames = stack.user_frames;
+  path.places = places_;
+  path.nodes.resize(shared);
+  path.nodes.insert(path.nodes.end(), nodes_.begin(), nodes_.end());
   if (stack_ids_.size() >= kMaxCachedStacks) stack_ids_.clear();  // only a cache: the tree keeps the ids
   stack_ids_.emplace(key, node);
   return node;

@@ -2,9 +2,11 @@
 // drain thread alone. Stacks are nodes of a prefix tree: outermost user frame first, kernel leaf last.
 #pragma once
 
+#include <tsl/robin_map.h>
+
+#include <array>
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "../core/samples.h"
@@ -20,6 +22,7 @@ struct RawStack {
   size_t user_frames = 0;
   // the first kernel address is a return address too (stacks taken by a BPF program; a sample's is exact)
   bool kernel_leaf_is_return = false;
+  uint64_t time_ns = 0;  // when it was taken, CLOCK_MONOTONIC
 };
 
 struct FrameToName {
@@ -36,11 +39,11 @@ class Interner {
   // `comm` nullptr: not known ("" is a name that a thread may have); then it keeps the name that it has, and a new
   // thread is called as its process is.
   uint32_t Thread(uint32_t tid, uint32_t process, const char* comm);
+  // Whether anything but another thread's word says that there is such a thread: its row is in the tables.
+  bool ThreadSeen(uint32_t thread) const { return threads_[thread].seen; }
   // `cut` is set where user code lies in memory that nobody is known to have mapped there: the stack ends there, or
   // begins with it, and is not whole.
   uint32_t Stack(uint32_t process, const RawStack& stack, bool* cut = nullptr);
-  // `look`: read its mappings now, for it may be gone soon.
-  void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look);
   const std::string& ProcessComm(uint32_t process) const { return processes_[process].comm; }
   // -1 if never seen
   int64_t FindProcess(uint32_t pid, uint64_t start_time_ns) const;
@@ -56,12 +59,12 @@ class Interner {
     uint64_t start_time_ns;
     std::string comm;
     bool kernel_thread;
-    uint32_t epoch = 0;  // exec count: same addresses, other code
     uint32_t renames = 0;
   };
   struct ThreadState {
     std::string comm;
     uint32_t renames = 0;
+    bool seen = false;
   };
   struct Hash128 {
     uint64_t a, b;
@@ -70,21 +73,41 @@ class Interner {
   struct HashOf {
     size_t operator()(const Hash128& h) const { return h.a; }
   };
+  // the tables have powers of two: all bits of a key must reach the lowest
+  struct MixBits {
+    size_t operator()(uint64_t v) const {
+      v = (v ^ v >> 32) * 0xff51afd7ed558ccdull;
+      return v ^ v >> 32;
+    }
+  };
+  // The last stack of a process, outermost first: the next one shares most of it.
+  struct Path {
+    uint64_t who = ~0ull;  // process and exec, as in the key of a stack
+    size_t user_frames = 0;
+    std::vector<uint64_t> places = {};
+    std::vector<uint32_t> nodes = {};
+  };
 
   uint32_t Node(uint32_t parent, uint32_t frame);
-  Location LocateUser(uint32_t process, uint64_t address);
+  Location LocateUser(uint32_t process, uint64_t address, uint64_t time_ns);
   uint32_t KernelFrame(uint64_t address);
   uint32_t Frame(const Location& location, uint32_t process);
+  // Frames of the path's stack that `places_` begins with.
+  size_t Shared(const Path& path, uint64_t who, size_t user_frames) const;
 
   Symbolizer* symbolizer_;
   uint32_t self_pid_;
   std::vector<ProcessState> processes_;  // index = id
   std::vector<ThreadState> threads_;
-  std::unordered_map<Hash128, uint32_t, HashOf> process_ids_, thread_ids_, stack_ids_, frame_ids_, node_ids_;
-  std::unordered_map<uint64_t, uint32_t> kernel_frames_;
+  tsl::robin_map<Hash128, uint32_t, HashOf> process_ids_, thread_ids_, stack_ids_, frame_ids_;
+  tsl::robin_map<uint64_t, uint32_t, MixBits> node_ids_;       // parent and frame
+  tsl::robin_map<uint64_t, uint32_t, MixBits> kernel_frames_;  // by address
+  std::array<Path, 64> paths_;                                 // by process, one for those that share a place
   uint32_t next_frame_ = 1, next_node_ = 1;
   uint64_t stacks_dropped_ = 0;
-  std::vector<uint32_t> user_frames_;  // scratch
+  // scratch
+  std::vector<uint64_t> places_;  // a stack, outermost first: addresses, shifted by one, + 1 for a return address
+  std::vector<uint32_t> user_frames_, nodes_;
   Tables fresh_;
   std::vector<FrameToName> to_name_;
 };

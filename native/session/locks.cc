@@ -126,19 +126,19 @@ Sample Session::MakeLockWait(const lf_record_lock* r) {
   out.duration_ns = static_cast<double>(h.duration_ns);
   out.weight_ns = static_cast<double>(h.weight_ns);
   out.syscall = h.syscall;
-  out.flags = h.flags;
   out.lock = LockId(r->lock, h.state, r->object, h.tgid, process);
+  bool cut = false;
   if (h.kind != LF_RECORD_LOCK_END) {
     RawStack raw;
     raw.kernel = frames + skip;
     raw.kernel_frames = h.kernel_frames - skip;
     raw.user = frames + h.kernel_frames;
     raw.user_frames = h.user_frames;
+    raw.time_ns = h.time_ns;
     raw.kernel_leaf_is_return = true;
-    bool cut = false;
     out.stack = interner_->Stack(process, raw, &cut);
-    if (cut) out.flags &= ~LF_USER_WHOLE;
   }
+  out.flags = FlagsOf(h, cut);
   if (r->owner_tid) {
     uint32_t owner = interner_->Process(r->owner_tgid, r->owner_start_ns, r->owner_leader_comm, false);
     out.owned = true;
@@ -162,7 +162,8 @@ void Session::EmitLock(const Sample& sample) {
 
 void Session::EmitWithOwner(Source waits, Source owners, const Sample& sample) {
   Emit(waits, sample);
-  if (!sample.owned) return;
+  // a number in a lock's memory may be anything: nobody owns it whom nothing else speaks of
+  if (!sample.owned || !interner_->ThreadSeen(sample.owner_thread)) return;
   Sample owner = sample;
   owner.thread = sample.owner_thread;
   owner.stack = sample.owner_stack;
@@ -287,7 +288,8 @@ void Session::CollectLocks() {
   loss("locks.orphan_end", sum[LF_LOCKS_ORPHAN_END],
        "ends of lock waits whose beginning was not seen (a few where the recording begins are usual)");
   loss("locks.table_full", sum[LF_LOCKS_TABLE_FULL],
-       "lock waits that found no row; their time is in the row \"other\"");
+       "lock waits that found no row, or lost theirs to a lock that was waited for longer; their time is in the row "
+       "\"other\"");
   loss("locks.kernel_truncated", sum[LF_LOCKS_KERNEL_TRUNCATED],
        "lock waits with a kernel stack deeper than 127 frames");
   loss("locks.user_truncated", sum[LF_LOCKS_USER_TRUNCATED],

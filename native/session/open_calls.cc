@@ -1,15 +1,15 @@
 // Socket calls that have not returned by the end of the recording, with their age.
 #include <bpf/bpf.h>
 #include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "../core/unique_fd.h"
-#include "endpoints.h"
 #include "session.h"
 #include "task_record.h"
 
@@ -50,7 +50,7 @@ bool IsSocket(uint32_t tgid, uint64_t fd) {
 // sent any. Times are known in ticks. In a tie the other side may have spoken last, as to a subscriber; it can as well
 // have been asked again at once, so no alarm rests on it. One that never sent data has a time, too, that of the
 // connection.
-bool NothingAsked(int fd) {
+bool LastWordWasTheirs(int fd) {
   tcp_info info{};
   socklen_t length = sizeof(info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return false;
@@ -62,64 +62,62 @@ bool NothingAsked(int fd) {
   return info.tcpi_last_data_recv < info.tcpi_last_data_sent;
 }
 
+// The calling thread stays on one CPU, whose memory the iterator uses, where the kernel lets it.
+class OnCpu {
+ public:
+  explicit OnCpu(int cpu) {
+    if (sched_getaffinity(0, sizeof(before_), Set(before_))) return;
+    unsigned long only[kWords] = {};
+    only[static_cast<size_t>(cpu) / kBits] = 1ul << static_cast<size_t>(cpu) % kBits;
+    moved_ = !sched_setaffinity(0, sizeof(only), Set(only));
+  }
+  ~OnCpu() {
+    if (moved_) sched_setaffinity(0, sizeof(before_), Set(before_));
+  }
+  OnCpu(const OnCpu&) = delete;
+  OnCpu& operator=(const OnCpu&) = delete;
+  explicit operator bool() const { return moved_; }
+
+ private:
+  static constexpr size_t kBits = 8 * sizeof(unsigned long), kWords = LF_MAX_CPUS / kBits;
+  static cpu_set_t* Set(unsigned long* words) { return reinterpret_cast<cpu_set_t*>(words); }
+  unsigned long before_[kWords] = {};
+  bool moved_ = false;
+};
+
 }  // namespace
 
-// Who is at the other end of a descriptor of another process, and whether it owes that process an answer, asked of the
-// kernel through a copy of it.
-int64_t Session::EndpointOfDescriptor(uint32_t tgid, uint32_t fd, bool* nothing_asked) {
+// Whether this side waits for no answer: one that the other side owes nobody, as far as it is known. Of questions
+// before the recording TCP alone tells, through a copy of the descriptor.
+bool Session::NothingAsked(uint32_t tgid, const lf_open_call& call) {
+  if (call.end.role == LF_END_REMOTE || call.end.role == LF_END_PATH) {
+    if (call.turn != LF_TURN_UNKNOWN) return call.turn == LF_TURN_ANSWERED;
+    if (call.end.protocol != IPPROTO_TCP) return true;
+  }
+  if (call.end.protocol != IPPROTO_TCP || call.end.role == LF_END_LISTEN) return false;
   UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, tgid, 0)));
-  if (!process) return -1;
-  UniqueFd copy(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), fd, 0)));
-  if (!copy) return -1;
-  lf_endpoint end{};
-  sockaddr_storage own{}, peer{};
-  socklen_t own_length = sizeof(own), peer_length = sizeof(peer), int_length = sizeof(int);
-  int protocol = 0, listens = 0;
-  if (getsockname(copy.get(), reinterpret_cast<sockaddr*>(&own), &own_length)) return -1;
-  getsockopt(copy.get(), SOL_SOCKET, SO_PROTOCOL, &protocol, &int_length);
-  getsockopt(copy.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &int_length);
-  const bool has_peer = !getpeername(copy.get(), reinterpret_cast<sockaddr*>(&peer), &peer_length);
-  end.family = own.ss_family;
-  end.protocol = static_cast<uint16_t>(protocol);
-  if (own.ss_family == AF_INET || own.ss_family == AF_INET6) {
-    // a connection of which the other end came to us is known by our own address
-    SetAddress(own, &end);
-    end.role = LF_END_ACCEPTED;
-    *nothing_asked = protocol == IPPROTO_TCP && has_peer && NothingAsked(copy.get());
-    const bool accepted = endpoint_ids_.count(EndpointKey(end)) != 0 || tcp_start_.listening.count(end.port) != 0;
-    if (listens) {
-      end.role = LF_END_LISTEN;
-    } else if (!has_peer) {
-      end.role = LF_END_LOCAL;
-    } else if (!accepted) {
-      SetAddress(peer, &end);
-      end.role = LF_END_REMOTE;
+  if (!process) return false;
+  UniqueFd copy(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), call.fd, 0)));
+  return copy && LastWordWasTheirs(copy.get());
+}
+
+// The sockets that threads are in a call on, by thread.
+std::map<uint32_t, lf_open_call> Session::OpenCalls() {
+  std::map<uint32_t, lf_open_call> found;
+  for (const auto& [cpu, state] : cpus_) {
+    if (!call_object_->AreaOf<lf_call_area>(cpu)) continue;
+    const OnCpu here(cpu);
+    const std::vector<char> bytes = ReadTasks("lf_open_calls", sizeof(lf_open_call), call_object_.get());
+    for (size_t at = 0; at + sizeof(lf_open_call) <= bytes.size(); at += sizeof(lf_open_call)) {
+      lf_open_call call;
+      memcpy(&call, bytes.data() + at, sizeof(call));
+      found.emplace(call.tid, call);
     }
-    return EndpointId(end, nullptr, 0);
+    // after those, which tell who waits
+    ReadTasks("lf_open_turns", 1, call_object_.get());
+    if (here) break;
   }
-  if (own.ss_family == AF_UNIX) {
-    const auto named = [](socklen_t length) { return length > sizeof(sa_family_t); };
-    const bool remote = has_peer && named(peer_length);
-    const auto& name = reinterpret_cast<const sockaddr_un&>(remote ? peer : own);
-    const socklen_t length = remote ? peer_length : own_length;
-    if (!named(length)) {
-      ucred credentials{};
-      socklen_t size = sizeof(credentials);
-      if (!has_peer || getsockopt(copy.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) || credentials.pid <= 0)
-        return -1;
-      end.role = LF_END_PROCESS;
-      end.addr[0] = static_cast<uint64_t>(credentials.pid);
-      return EndpointId(end, nullptr, 0);
-    }
-    const auto bytes = static_cast<uint32_t>(length - sizeof(sa_family_t));
-    end.role = remote ? LF_END_PATH : has_peer ? LF_END_SERVED : LF_END_LISTEN;
-    end.addr[0] = std::hash<std::string>()(std::string(name.sun_path, bytes));
-    end.addr[1] = 1;
-    return EndpointId(end, name.sun_path, bytes);
-  }
-  end.role = LF_END_FAMILY;
-  end.port = end.protocol;
-  return EndpointId(end, nullptr, 0);
+  return found;
 }
 
 // Calls that have not returned by the end, with their age. One that began before the recording has no slot: the
@@ -133,6 +131,7 @@ void Session::ChargeCalls() {
     for (const lf_call_slot& s : set.way)
       if (s.key) slots.emplace(static_cast<uint32_t>(s.key), s);
   }
+  const std::map<uint32_t, lf_open_call> open = OpenCalls();
   const uint64_t begin = start_.start_monotonic_ns, end = final_.end_monotonic_ns;
   const auto& cpus = config_.filters.cpus;
   std::vector<char> bytes = ReadTasks("lf_tasks", sizeof(TaskRecord));
@@ -143,9 +142,12 @@ void Session::ChargeCalls() {
     if (r.kernel_frames > LF_MAX_FRAMES) continue;
     auto found = slots.find(r.tid);
     lf_call_slot call{};
+    auto fd = static_cast<__u32>(r.syscall_arg0);
     if (found != slots.end()) {
       call = found->second;
       if (!call.enter_ns || call.enter_ns >= end) continue;
+      const bool first = call.call & LF_SLOT_SOCKET && !(call.call & LF_SLOT_THIRD);
+      if (!first || static_cast<__u64>(r.syscall) != (call.call & LF_SLOT_NR)) fd = LF_NO_FD;
     } else {
       if (t.task.own_start_ns > begin || !MayBeSocketCall(r.syscall) || !IsSocket(r.tgid, r.syscall_arg0) ||
           !InWantedCgroup(r.tgid))
@@ -153,10 +155,14 @@ void Session::ChargeCalls() {
       if (!cpus.empty() && std::find(cpus.begin(), cpus.end(), static_cast<int>(t.task.last_cpu)) == cpus.end())
         continue;
       call.enter_ns = begin;
-      call.nr = static_cast<__u32>(r.syscall);
-      call.fd = static_cast<__u32>(r.syscall_arg0);
+      call.call = static_cast<__u64>(r.syscall) & LF_SLOT_NR;
     }
-    const std::vector<uint64_t> frames = BothStacks("sockets", &t);
+    const auto nr = static_cast<int32_t>(call.call & LF_SLOT_NR);
+    const auto seen = open.find(r.tid);
+    // of one that has gone on meanwhile nothing is known
+    const lf_open_call* on =
+        seen != open.end() && static_cast<int32_t>(seen->second.nr) == nr ? &seen->second : nullptr;
+    const std::vector<uint64_t> frames = BothStacks(&t);
     r.futex_kind = 0;
     Sample wait = MakeWait(&r, frames.data(), LF_IN_PROGRESS);
     CallRow row{};
@@ -169,11 +175,13 @@ void Session::ChargeCalls() {
     row.thread = wait.thread;
     row.stack = wait.stack;
     row.flags = wait.flags;
-    row.fd = call.fd;
-    row.syscall = static_cast<int32_t>(call.nr);
-    bool nothing_asked = false;
-    row.endpoint = EndpointOfDescriptor(r.tgid, call.fd, &nothing_asked);
-    if (nothing_asked) row.flags |= LF_NOTHING_ASKED;
+    row.fd = on ? on->fd : fd;
+    row.syscall = nr;
+    row.endpoint = -1;
+    if (on) {
+      row.endpoint = EndpointId(on->end, on->name, on->name_length);
+      if (NothingAsked(r.tgid, *on)) row.flags |= LF_NOTHING_ASKED;
+    }
     work_.tables.calls.push_back(row);
   }
 }

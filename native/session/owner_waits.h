@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "../core/samples.h"
 
@@ -15,6 +16,13 @@ namespace lowflame {
 
 class OwnerWaits {
  public:
+  // The owner of a lock, and who waits for it and may own it next: their waits say what others waited for.
+  void Watch(const Sample& wait) {
+    if (watched_.size() + 2 > kMaxThreads) return;
+    watched_.insert(wait.thread);
+    watched_.insert(wait.owner_thread);
+  }
+  bool Watched(uint32_t thread) const { return watched_.count(thread) != 0; }
   // Any wait of any thread: it may be that of an owner.
   void Note(const Sample& wait) {
     const Wait w{wait.time_ns - wait.duration_ns, wait.time_ns, wait.stack, wait.syscall, wait.state};
@@ -78,6 +86,7 @@ class OwnerWaits {
     s.owner_state = w.state;
   }
 
+  std::unordered_set<uint32_t> watched_;
   std::unordered_map<uint32_t, Thread> waits_;
   std::deque<Held> held_;
   uint64_t first_serial_ = 0;  // of held_.front(); they count up

@@ -236,6 +236,7 @@ void Session::Attach() {
   // after the programs and their trampolines, so that these are in the kernel's list of names when it is read
   symbolizer_ = Symbolizer::Create();
   interner_ = std::make_unique<Interner>(symbolizer_.get(), static_cast<uint32_t>(getpid()));
+  NoteTaskRecords();  // from now on they are kept for names
   step_ = Step::kAttached;
 }
 

@@ -1,7 +1,6 @@
 // One recording, without any Node in it: owns the BPF objects, the perf rings, the drain thread and the symbol thread.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -98,7 +97,8 @@ struct CallTotal {
 struct EndpointTotal {
   int64_t process, endpoint;  // -1 = other
   uint64_t count, bytes_out, bytes_in, errors, again, busy_ns, blocked_ns, waiting_ns, max_ns, turns, turn_ns,
-      turn_max_ns, whole_ns, whole_max_ns, pauses, late, late_ns, late_max_ns;
+      turn_max_ns, whole_ns, whole_max_ns, pauses, late, late_ns, late_max_ns, late_passed_ns, late_awake_ns,
+      late_slept_ns;
   uint32_t queue_max, queue_limit;
   std::vector<uint64_t> buckets, turn_buckets;
   std::vector<int64_t> whole_buckets;  // below zero where a part of an answer found its row full on another CPU
@@ -113,8 +113,13 @@ struct DescriptorTotal {
 struct TcpTotal {
   int64_t endpoint;  // -1 = other
   uint64_t connects, connects_failed, connect_ns, connect_max_ns, accepted, closes, resets_sent, resets_received,
-      retransmits;
+      retransmits, connects_unanswered;
   std::vector<uint64_t> buckets;
+};
+
+struct ConnectingRow {
+  int64_t process, endpoint;  // -1 = unknown
+  uint64_t count, unanswered, sent_again, max_ns;
 };
 
 struct CloseWaitRow {
@@ -126,13 +131,6 @@ struct CloseWaitRow {
 struct ListenQueueRow {
   int64_t process, endpoint;  // -1 = unknown
   uint64_t length;
-};
-
-// How walks up user stacks ended (lf_uw_stop), by source.
-struct UserStackEnds {
-  std::string source;
-  uint32_t end;
-  uint64_t count;
 };
 
 struct UnwindingFacts {
@@ -153,12 +151,12 @@ struct FinalFacts {
   std::vector<EndpointTotal> endpoint_totals;
   std::vector<DescriptorTotal> descriptor_totals;
   std::vector<TcpTotal> tcp_totals;
+  std::vector<ConnectingRow> connecting;
   std::vector<CloseWaitRow> close_waits;
   std::vector<ListenQueueRow> listen_queues;
-  bool tcp_counters = false;  // whether the next three were read
-  uint64_t listen_overflows = 0, listen_drops = 0, close_wait_at_end = 0;
+  bool tcp_counters = false;  // whether the next ones were read
+  uint64_t listen_overflows = 0, listen_drops = 0, close_wait_at_end = 0, tick_ns = 0;
   std::vector<OtherProgram> other_programs;
-  std::vector<UserStackEnds> user_stack_ends;
   std::optional<UnwindingFacts> unwinding;  // absent: frame pointers
   SymbolStats names;
   bool statistics_on = true;
@@ -189,7 +187,7 @@ class Session {
 
   // Called by the drain thread (at most every 50 ms) when there is something to take.
   void SetWakeup(std::function<void()> wakeup);
-  // Moves what has come so far into `out`. Returns false if there was nothing.
+  // Moves what has come into `out`. Returns false if there was nothing.
   bool Take(Batch* out);
   LiveCounts Live() const;
 
@@ -230,9 +228,11 @@ class Session {
   void LoadWithUnwinding(Object* object);
   void WaitForTables();
   void StopLoader();
-  std::vector<uint64_t> BothStacks(const char* source, TaskRecord* task);
+  std::vector<uint64_t> BothStacks(TaskRecord* task);
+  uint32_t FlagsOf(const lf_record& r, bool cut) const;
   void NoteUserHalf(const lf_record& r, const uint64_t* frames);
   void CollectUnwinding();
+  void NoteTaskRecords();
   // locks.cc
   void LoadLocks();
   void AttachLocks();
@@ -277,6 +277,7 @@ class Session {
   void DrainCalls();
   void OnCallRecord(const lf_record_call* r, size_t size);
   int64_t EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length);
+  void NoteRowNames();
   void CollectCalls();
   // call_totals.cc
   int64_t ProcessOfRow(uint64_t key, uint64_t start_time_ns, bool full);
@@ -285,10 +286,12 @@ class Session {
   // Rows of processes that ended, where the kernel's tables fill up.
   void TakeEndedCalls(uint64_t now);
   // open_calls.cc
-  int64_t EndpointOfDescriptor(uint32_t tgid, uint32_t fd, bool* nothing_asked);
+  std::map<uint32_t, lf_open_call> OpenCalls();
+  bool NothingAsked(uint32_t tgid, const lf_open_call& call);
   void ChargeCalls();
   // connections.cc
   void CollectConnections();
+  void CollectConnecting();
   void CollectTcpState();
   struct Holder {
     int64_t process;  // -1 = unknown
@@ -307,7 +310,7 @@ class Session {
   void Emit(Source source, const Sample& sample);
   void WatchHotplug();
   void OpenCpu(int cpu);
-  std::vector<char> ReadTasks(const char* iterator, size_t record_bytes);
+  std::vector<char> ReadTasks(const char* iterator, size_t record_bytes, Object* object = nullptr);
   void NoteSleepers();
   void ChargeSleepers();
   void Collect();
@@ -316,8 +319,7 @@ class Session {
   bool InSoftirq(const PerfDrain& drain, const PerfSample& s) const;
   uint64_t CountLost() const;
 
-  // held by deactivate and close, which may come from two threads
-  std::mutex life_mutex_;
+  std::mutex life_mutex_;  // held by deactivate and close, which may come from two threads
   Step step_ = Step::kNew;
   SessionConfig config_;
   KernelFeatures features_;
@@ -329,8 +331,6 @@ class Session {
   Object* unwind_owner_ = nullptr;  // whose maps the others share
   std::unique_ptr<UnwindLoader> loader_;
   std::unique_ptr<OutsideWalks> outside_walks_;  // at the end, once the loader has stopped
-  using StackEnds = std::array<uint64_t, LF_UW_STOPS>;
-  std::map<std::string, StackEnds> stack_ends_;  // by source
   Statistics statistics_;
   std::map<int, CpuState> cpus_;
   std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;
@@ -371,7 +371,7 @@ class Session {
   std::map<std::pair<int64_t, int64_t>, EndpointTotal> endpoint_totals_;
   // by pid and start time, as in the totals
   std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> socket_counts_;
-  std::map<std::pair<uint32_t, uint64_t>, std::string> exec_names_;
+  std::map<std::pair<uint32_t, uint64_t>, std::string> exec_names_, row_names_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 
   std::thread drain_thread_;
@@ -384,17 +384,16 @@ class Session {
   Batch work_;  // of the drain under way
   std::function<void()> wakeup_;
   bool signalled_ = false;
-  uint64_t last_wakeup_ns_ = 0;
+  uint64_t last_wakeup_ns_ = 0, task_records_lost_ = 0;
 
   std::atomic<uint64_t> samples_{0}, stacks_{0}, lost_{0};
   uint64_t queue_full_ = 0, perf_lost_ = 0, perf_throttled_ = 0, halves_missing_ = 0, halves_orphaned_ = 0;
-  uint64_t halves_by_chain_ = 0, hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0;
+  uint64_t halves_by_chain_ = 0, hotplug_ = 0, names_left_ = 0, tasks_cut_ = 0, slotless_sleepers_ = 0, gone_on_ = 0;
   PerfDrain scratch_;
   std::map<std::pair<int64_t, uint32_t>, TotalRow> in_progress_totals_;
   std::map<int64_t, RunQueueRow> in_progress_run_queue_;
   std::vector<std::string> wanted_cgroups_;
   std::set<int> unwanted_cpus_;
-  uint64_t slotless_sleepers_ = 0, gone_on_ = 0;
 };
 
 }  // namespace lowflame

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <sstream>
 
@@ -48,15 +49,16 @@ bool Session::InWantedCgroup(uint32_t tgid) const {
   return false;
 }
 
-// All that a task iterator gives, in records of `record_bytes`.
-std::vector<char> Session::ReadTasks(const char* iterator, size_t record_bytes) {
-  UniqueFd fd = proc_object_->StartIterator(iterator);
+// All that a task iterator gives, in records of `record_bytes`; of `object`, or of that of processes.
+std::vector<char> Session::ReadTasks(const char* iterator, size_t record_bytes, Object* object) {
+  UniqueFd fd = (object ? object : proc_object_.get())->StartIterator(iterator);
   if (!fd)
     throw Error("EBPF_ITER", "the list of sleeping threads cannot be read from the kernel; run `lowflame doctor`");
   std::vector<char> bytes;
   char buffer[65536];
   ssize_t n;
-  while ((n = read(fd.get(), buffer, sizeof(buffer))) > 0) {
+  while ((n = read(fd.get(), buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EAGAIN)) {
+    if (n < 0) continue;  // the kernel rests after a million objects without a record
     bytes.insert(bytes.end(), buffer, buffer + n);
     if (bytes.size() > kMaxTasks * record_bytes) {
       tasks_cut_++;
@@ -134,10 +136,13 @@ void Session::ChargeSleepers() {
       // it waits for a CPU, the whole time or since somebody woke it
       uint64_t queued = std::min<uint64_t>(r.duration_ns, t.task.queued_ns + t.task.delay_ns);
       if (config_.offcpu) ChargeRunnable(r, queued);
-      if (r.state != LF_STATE_PREEMPTED) r.duration_ns -= queued;
+      if (r.state != LF_STATE_PREEMPTED) {
+        r.duration_ns -= queued;
+        r.time_ns -= queued;
+      }
     }
     r.weight_ns = r.duration_ns;
-    const std::vector<uint64_t> frames = BothStacks("offcpu", &t);
+    const std::vector<uint64_t> frames = BothStacks(&t);
     gone_on_ += t.task.gone_on;
     if (r.futex_kind && !r.futex_owner && !t.task.gone_on)
       r.futex_owner = OwnerInMemory(r.tgid, r.syscall_arg0, r.futex_kind);

@@ -2,6 +2,7 @@
 // return.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -44,15 +45,35 @@ uint64_t OpenDescriptors(uint32_t tgid) {
   return stat(path.c_str(), &folder) || folder.st_size < 0 ? 0 : static_cast<uint64_t>(folder.st_size);
 }
 
+// Lines of questions that are owed an answer, or may be: as lf_open_turns marked them.
+std::vector<lf_turn> OwedTurns(int map) {
+  std::vector<lf_turn> owed;
+  for (uint32_t i = 0; i < LF_TURNS; i++) {
+    lf_turn line;
+    if (!bpf_map_lookup_elem(map, &i, &line) && line.flags & (LF_TURN_OWED | LF_TURN_MAYBE)) owed.push_back(line);
+  }
+  return owed;
+}
+
+// Where an answer is owed only if somebody waits for who asked: whether that process was itself asked, at most a second
+// before it did, and has not answered yet.
+bool IsOwed(const lf_turn& line, const std::vector<lf_turn>& lines) {
+  if (line.flags & LF_TURN_OWED) return true;
+  return std::any_of(lines.begin(), lines.end(), [&line](const lf_turn& other) {
+    return other.end.role == LF_END_NONE && other.tgid == line.tgid && other.start_time_ns == line.start_time_ns &&
+           other.since_ns <= line.since_ns && line.since_ns - other.since_ns < LF_GAVE_UP_NS;
+  });
+}
+
 }  // namespace
 
 void Session::LoadSockets() {
   call_object_ = std::make_unique<Object>(features_.rdonly_cast ? Object::Kind::kSocketsCast : Object::Kind::kSockets);
   object_config_.ring_bytes = call_ring_bytes_;
-  std::vector<std::string> programs{"lf_call_enter", "lf_call_exit"};
+  std::vector<std::string> programs{"lf_call_enter", "lf_call_exit", "lf_open_calls", "lf_open_turns"};
   if (features_.uring) programs.push_back("lf_call_uring");
   if (features_.tcp)
-    for (const char* name : {"lf_tcp_state", "lf_tcp_again", "lf_tcp_reset_out", "lf_tcp_reset_in"})
+    for (const char* name : {"lf_tcp_state", "lf_tcp_again", "lf_tcp_reset_out", "lf_tcp_reset_in", "lf_connecting"})
       programs.push_back(name);
   call_object_->Configure(object_config_, programs);
   call_object_->SetReceiver(
@@ -73,8 +94,8 @@ int64_t Session::EndpointId(const lf_endpoint& end, const char* name, uint32_t n
   }
   auto id = static_cast<uint32_t>(endpoint_ids_.size());
   endpoint_ids_.emplace(key, id);
-  work_.tables.endpoints.push_back(
-      {id, end.role, end.family, end.port, end.protocol, AddressText(end, name, name_length)});
+  work_.tables.endpoints.push_back({id, end.role, end.family, end.port, end.protocol,
+                                    AddressText(end, name, name_length), OtherNetwork(tcp_start_, end.network)});
   return id;
 }
 
@@ -85,6 +106,7 @@ void Session::OnCallRecord(const lf_record_call* r, size_t size) {
   RawStack raw;
   raw.user = reinterpret_cast<const uint64_t*>(r->frames);
   raw.user_frames = h.user_frames;
+  raw.time_ns = h.time_ns;
   NoteUserHalf(h, raw.user);
   CallRow row{};
   row.time_ns = static_cast<double>(h.time_ns - std::min<uint64_t>(h.time_ns, start_.start_monotonic_ns));
@@ -96,7 +118,7 @@ void Session::OnCallRecord(const lf_record_call* r, size_t size) {
   row.thread = interner_->Thread(h.tid, process, h.comm);
   bool cut = false;
   row.stack = interner_->Stack(process, raw, &cut);
-  row.flags = h.flags & (cut ? ~LF_USER_WHOLE : ~0u);
+  row.flags = FlagsOf(h, cut);
   row.fd = static_cast<uint32_t>(h.syscall_arg0);
   row.syscall = h.syscall;
   row.endpoint = EndpointId(r->end, r->name, r->name_length);
@@ -130,7 +152,7 @@ void Session::DrainCalls() {
     auto& last = socket_counts_[key];
     if (last == count) continue;
     last = count;
-    int64_t process = ProcessOfTotals(key.first, key.second);
+    int64_t process = ProcessOfRow(key.first, key.second, false);
     if (process >= 0)
       work_.tables.socket_counts.push_back(
           {time, static_cast<uint32_t>(process), count.first, count.second, OpenDescriptors(key.first)});
@@ -169,19 +191,19 @@ void Session::CollectCalls() {
     }
   }
   // who still waits for an answer has waited for it so long at least
-  const int lines = call_object_->MapFd("lf_turns");
-  for (uint32_t i = 0; i < LF_TURNS; i++) {
-    lf_turn line;
-    if (bpf_map_lookup_elem(lines, &i, &line) || !line.since_ns || line.whole_ns || line.end.role == LF_END_NONE)
-      continue;
-    if (line.since_ns + LF_GAVE_UP_NS > final_.end_monotonic_ns || line.sends > LF_GAVE_UP_SENDS) continue;
-    const uint64_t ns = final_.end_monotonic_ns - line.since_ns;
+  const std::vector<lf_turn> lines = OwedTurns(call_object_->MapFd("lf_turns"));
+  for (const lf_turn& line : lines) {
+    if (line.end.role == LF_END_NONE || !IsOwed(line, lines)) continue;
+    const bool repeats = line.end.protocol == IPPROTO_UDP;
+    const uint64_t asked_ns = line.since_ns + (repeats ? 0 : line.ns);
+    if (asked_ns > final_.end_monotonic_ns) continue;
+    const uint64_t ns = final_.end_monotonic_ns - asked_ns;
     const int64_t process = ProcessOfTotals(line.tgid, line.start_time_ns);
     auto found = endpoint_totals_.find({process, EndpointId(line.end, nullptr, 0)});
     if (found == endpoint_totals_.end()) continue;  // cut, or in the row "other"
     EndpointTotal& t = found->second;
-    // who goes on sending to an end that never sends anything (a log) wants no answer; a unix name is not in the line
-    if (line.end.family == AF_UNIX || (t.bytes_in == 0 && line.sends > 1)) continue;
+    // who goes on sending to an end that never sends anything (a log) wants no answer
+    if (t.bytes_in == 0 && line.sends > 1 && !repeats) continue;
     t.turns++;
     t.turn_ns += ns;
     t.turn_max_ns = std::max(t.turn_max_ns, ns);
@@ -215,9 +237,9 @@ void Session::CollectCalls() {
   loss("sockets.turns_cut", sum[LF_CALLS_TURN_CUT],
        "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
   loss("sockets.compat", sum[LF_CALLS_COMPAT],
-       "system calls of 32-bit programs that are for sockets alone (not read, write or poll), of all processes; they "
+       "system calls of 32-bit programs that are for sockets alone (not read, write or poll); they "
        "are not timed");
-  loss("sockets.uring", uring, "requests of io_uring, on sockets or not, of all processes; they are not timed");
+  loss("sockets.uring", uring, "requests of io_uring, on sockets or not; they are not timed");
   loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");
   CollectConnections();
   loss("sockets.user_truncated", sum[LF_CALLS_USER_TRUNCATED], "slow calls whose user stack filled all 127 frames");

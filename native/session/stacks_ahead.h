@@ -7,6 +7,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "../../bpf/events.h"
 #include "../core/samples.h"
 
 namespace lowflame {
@@ -73,7 +74,7 @@ class StacksAhead {
     whole.thread = stack.thread;
     whole.stack = stack.stack;
     whole.syscall = stack.syscall;
-    whole.flags = stack.flags;
+    whole.flags = stack.flags | (end.flags & LF_GIVEN_UP);
     // a lock's owner comes with the stack, a futex's with the end
     if (!end.futex) {
       whole.owned = stack.owned;

@@ -23,10 +23,13 @@ class SymbolThread {
   explicit SymbolThread(Symbolizer* symbolizer) : symbolizer_(symbolizer), thread_([this] { Run(); }) {}
   ~SymbolThread() { Stop(); }
 
+  // After each drain.
   void Add(std::vector<FrameToName>* frames) {
-    if (frames->empty()) return;
+    const bool maps = symbolizer_->HasPerfMaps();
+    if (frames->empty() && !maps) return;
     {
       std::lock_guard<std::mutex> lock(mutex_);
+      read_maps_ = maps;
       queue_.insert(queue_.end(), frames->begin(), frames->end());
     }
     frames->clear();
@@ -76,8 +79,14 @@ class SymbolThread {
   void Run() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [this] { return stop_ || locating_ || !queue_.empty(); });
+      wake_.wait(lock, [this] { return stop_ || locating_ || read_maps_ || !queue_.empty(); });
       if (stop_) return;
+      if (std::exchange(read_maps_, false)) {
+        lock.unlock();
+        symbolizer_->ReadPerfMaps();
+        lock.lock();
+        continue;
+      }
       if (queue_.empty()) {
         Locate(&lock);
         continue;
@@ -143,7 +152,7 @@ class SymbolThread {
   std::vector<SourceRow> sources_;
   uint64_t sources_left_ = 0;
   std::atomic<bool> enough_{false};  // no more places are wanted
-  bool stop_ = false, busy_ = false, finishing_ = false, locating_ = false;
+  bool stop_ = false, busy_ = false, finishing_ = false, locating_ = false, read_maps_ = false;
   std::thread thread_;
 };
 

@@ -1,4 +1,8 @@
-// User stacks from unwind tables: starts the loader, tells it what samples say, counts how stacks ended.
+// User stacks from unwind tables: starts the loader, tells it what samples say, and samples how their stacks ended.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 #include "../core/error.h"
 #include "session.h"
 #include "task_record.h"
@@ -41,10 +45,33 @@ void Session::WaitForTables() {
         "the recording began before the unwind tables of all busy programs were there: the first stacks may be short");
 }
 
+// Flags of a sample: those of its record, and how its user half ended. `cut`: it goes no further than an address in
+// nothing that is known, however far the walk went.
+uint32_t Session::FlagsOf(const lf_record& r, bool cut) const {
+  uint32_t flags = r.flags, end = r.unwind_stop;
+  if (cut && flags & LF_USER_WHOLE) {
+    flags &= ~LF_USER_WHOLE;
+    end = LF_UW_STOP_MAPPING;
+  }
+  if (!loader_ || !r.user_frames || (end == LF_UW_WHOLE && !(flags & LF_USER_WHOLE))) return flags;
+  return flags | (end + 1) << LF_USER_END_SHIFT;
+}
+
 void Session::NoteUserHalf(const lf_record& r, const uint64_t* frames) {
-  if (!loader_ || !r.user_frames) return;
+  if (!loader_) return;
+  if (!r.user_frames) return;
   if (r.unwind_stop) loader_->CutShort(r.tgid, r.start_time_ns, r.unwind_stop, frames[r.user_frames - 1]);
   loader_->Used(r.tgid, frames, r.user_frames);
+}
+
+// Names go by who was forked and what was mapped when: before each sample all records up to it.
+void Session::NoteTaskRecords() {
+  if (!loader_) return;
+  TaskLog::ForNames records = loader_->TakeForNames();
+  const std::vector<uint32_t>& only = config_.filters.pids;
+  for (const TaskEvent& e : records.events)
+    if (only.empty() || std::find(only.begin(), only.end(), e.pid) != only.end()) symbolizer_->TaskRecord(e);
+  if (std::exchange(task_records_lost_, records.lost) != records.lost) symbolizer_->TaskRecordsLost();
 }
 
 void Session::StopLoader() {
@@ -54,7 +81,7 @@ void Session::StopLoader() {
 }
 
 // Kernel half, then user half, of a thread that sleeps; notes in its record how the walk went.
-std::vector<uint64_t> Session::BothStacks(const char* source, TaskRecord* t) {
+std::vector<uint64_t> Session::BothStacks(TaskRecord* t) {
   lf_record& r = t->task.h;
   std::vector<uint64_t> frames(t->frames, t->frames + r.kernel_frames);
   const lf_task& task = t->task;
@@ -63,7 +90,6 @@ std::vector<uint64_t> Session::BothStacks(const char* source, TaskRecord* t) {
   std::vector<uint64_t> user;
   if (outside_walks_) {
     StackWalk walk = outside_walks_->Walk({r.tgid, r.tid, r.start_time_ns, {task.user_ip, task.user_sp, task.user_bp}});
-    stack_ends_[source][walk.stop]++;
     r.unwind_stop = static_cast<uint8_t>(walk.stop);
     if (walk.stop == LF_UW_WHOLE) r.flags |= LF_USER_WHOLE;
     user = std::move(walk.frames);
@@ -78,26 +104,6 @@ std::vector<uint64_t> Session::BothStacks(const char* source, TaskRecord* t) {
 
 void Session::CollectUnwinding() {
   if (!loader_) return;
-  auto add = [&](const char* source, const lf_uw_walks& walks) {
-    StackEnds& ends = stack_ends_[source];
-    for (size_t i = 0; i < ends.size(); i++) ends[i] += walks.stop[i];
-  };
-  for (auto& [cpu, state] : cpus_) {
-    if (cpu_object_)
-      if (const auto* a = cpu_object_->AreaOf<lf_cpu_area>(cpu)) add("cpu", a->unwind);
-    if (off_object_)
-      if (const auto* a = off_object_->AreaOf<lf_off_area>(cpu)) add("offcpu", a->unwind);
-    if (call_object_)
-      if (const auto* a = call_object_->AreaOf<lf_call_area>(cpu)) add("sockets", a->unwind);
-    if (!lock_object_) continue;
-    if (const auto* a = lock_object_->AreaOf<lf_lock_area>(cpu)) {
-      add("locks", a->begin_unwind);
-      add("locks", a->end_unwind);
-    }
-  }
-  for (const auto& [source, ends] : stack_ends_)
-    for (uint32_t end = 0; end < LF_UW_STOPS; end++)
-      if (ends[end]) final_.user_stack_ends.push_back({source, end, ends[end]});
   const UnwindLoader::Facts facts = loader_->Now();
   final_.unwinding = UnwindingFacts{facts.processes, facts.tables,        facts.table_bytes,      facts.build_ns,
                                     facts.reread,    facts.files_without, facts.files_unreadable, facts.rows_left_out};

@@ -33,23 +33,25 @@ Sample Session::MakeWait(const lf_record* r, const uint64_t* frames, uint32_t fl
   out.duration_ns = static_cast<double>(r->duration_ns);
   out.state = static_cast<uint8_t>(r->state);
   out.syscall = r->syscall;
-  out.flags = r->flags | flags;
   RawStack raw;
   size_t skip = SchedulerFrames(frames, r->kernel_frames);
   raw.kernel = frames + skip;
   raw.kernel_frames = r->kernel_frames - skip;
   raw.user = frames + r->kernel_frames;
   raw.user_frames = r->user_frames;
+  raw.time_ns = r->time_ns;
   raw.kernel_leaf_is_return = true;
   bool cut = false;
   out.stack = interner_->Stack(process, raw, &cut);
-  if (cut) out.flags &= ~LF_USER_WHOLE;
+  out.flags = FlagsOf(*r, cut) | flags;
   if (r->futex_kind) NoteFutex(*r, process, &out);
   return out;
 }
 
 void Session::EmitWait(const Sample& sample) {
-  if (config_.offcpu) Emit(Source::kOffCpu, sample);
+  if (sample.owned) owner_waits_.Watch(sample);
+  // without the source offcpu what the owners of locks were off the CPU for, which stands in no other sample
+  if (config_.offcpu || owner_waits_.Watched(sample.thread)) Emit(Source::kOffCpu, sample);
   if (!config_.futex) return;
   owner_waits_.Note(sample);
   if (!sample.futex || sample.lock == UINT32_MAX) return;

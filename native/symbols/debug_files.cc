@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "elf_header.h"
+#include "file_owner.h"
 #include "rooted_open.h"
 
 namespace lowflame {
@@ -30,8 +31,9 @@ bool FileCrcIs(int fd, uint32_t wanted) {
 
 }  // namespace
 
-UniqueFd FindDebugFile(int root, const std::string& path, const std::string& build_id, const DebugLink& link,
+UniqueFd FindDebugFile(int program, int root, const std::string& path, const DebugLink& link,
                        const std::function<bool(int fd)>& use) {
+  const std::string build_id = ReadBuildId(program);
   std::vector<int> roots;
   if (root >= 0) roots.push_back(root);
   roots.push_back(-1);
@@ -39,7 +41,7 @@ UniqueFd FindDebugFile(int root, const std::string& path, const std::string& bui
     std::string place = "/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug";
     for (int r : roots) {
       UniqueFd fd = OpenBelow(r, place);
-      if (fd && ReadBuildId(fd.get()) == build_id && use(fd.get())) return fd;
+      if (fd && MaySpeakFor(fd.get(), program) && ReadBuildId(fd.get()) == build_id && use(fd.get())) return fd;
     }
   }
   // a name with a slash would lead anywhere
@@ -50,7 +52,7 @@ UniqueFd FindDebugFile(int root, const std::string& path, const std::string& bui
     for (const std::string& place :
          {dir + link.name, dir + ".debug/" + link.name, "/usr/lib/debug" + dir + link.name}) {
       UniqueFd fd = OpenBelow(r, place);
-      if (fd && FileCrcIs(fd.get(), link.crc) && use(fd.get())) return fd;
+      if (fd && MaySpeakFor(fd.get(), program) && FileCrcIs(fd.get(), link.crc) && use(fd.get())) return fd;
     }
   }
   return UniqueFd();

@@ -1,9 +1,11 @@
 // Drives the symbolizer for tests; prints one JSON object a line. Addresses and offsets are hexadecimal.
 //
-//   lowflame-symbols --pid PID [--start NS] [--also PID] --user ADDRESS...
+//   lowflame-symbols --pid PID [--start NS] [--also PID] [--records] --user ADDRESS...
 //       {"located":[...]} at once; then for each line on stdin {"names":[...]} (after the line "locate" or "exec" the
 //       addresses are located again before; after "places" {"places":...} as of --lines, demangled); at its end, or
 //       "end", {"stats":{...}}. So a test can end the process in between.
+//       Lines without an answer: "at NS", the time of what is located from now on; records, as of IsRecord below.
+//       --records: such lines, up to an empty one, come before all else.
 //       --also: each address is located in that process too, before.
 //   lowflame-symbols --kernel ADDRESS...    {"located":[...]}, {"names":[...]}
 //   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
@@ -111,10 +113,10 @@ class Driver {
   void PrintStats() {
     SymbolStats s = symbolizer->Stats();
     printf("{\"stats\":{\"filesOpened\":%" PRIu64 ",\"filesFailed\":%" PRIu64 ",\"tablesRefused\":%" PRIu64
-           ",\"namesFound\":%" PRIu64 ",\"namesMissing\":%" PRIu64 ",\"processesGone\":%" PRIu64
-           ",\"cacheBytes\":%" PRIu64 "}}\n",
-           s.files_opened, s.files_failed, s.tables_refused, s.names_found, s.names_missing, s.processes_gone,
-           s.cache_bytes);
+           ",\"filesChanged\":%" PRIu64 ",\"namesFound\":%" PRIu64 ",\"namesMissing\":%" PRIu64
+           ",\"processesGone\":%" PRIu64 ",\"cacheBytes\":%" PRIu64 "}}\n",
+           s.files_opened, s.files_failed, s.tables_refused, s.files_changed, s.names_found, s.names_missing,
+           s.processes_gone, s.cache_bytes);
   }
 
   std::unique_ptr<Symbolizer> symbolizer = Symbolizer::Create();
@@ -125,6 +127,29 @@ class Driver {
   std::map<uint32_t, ModuleInfo> modules_;
 };
 
+// "fork PID PARENT NS", "execed PID NS", "exit PID NS", "map PID NS BEGIN END OFFSET MAJOR:MINOR INODE PATH"
+bool IsRecord(const char* line, TaskEvent* e) {
+  char path[256];
+  if (sscanf(line, "fork %" SCNu32 " %" SCNu32 " %" SCNu64, &e->pid, &e->parent, &e->time_ns) == 3) {
+    e->kind = TaskEvent::Kind::kFork;
+  } else if (sscanf(line, "execed %" SCNu32 " %" SCNu64, &e->pid, &e->time_ns) == 2) {
+    e->kind = TaskEvent::Kind::kExec;
+  } else if (sscanf(line, "exit %" SCNu32 " %" SCNu64, &e->pid, &e->time_ns) == 2) {
+    e->kind = TaskEvent::Kind::kExit;
+  } else if (sscanf(line,
+                    "map %" SCNu32 " %" SCNu64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64
+                    " %255s",
+                    &e->pid, &e->time_ns, &e->begin, &e->length, &e->offset, &e->major, &e->minor, &e->inode,
+                    path) == 9) {
+    e->kind = TaskEvent::Kind::kMap;
+    e->length -= e->begin;
+    e->path = path;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 int NameUser(int argc, char** argv) {
   uint32_t pid = static_cast<uint32_t>(strtoul(argv[2], nullptr, 10));
   uint64_t start = 0;
@@ -133,18 +158,31 @@ int NameUser(int argc, char** argv) {
   if (argc > 5 && !strcmp(argv[3], "--start")) start = strtoull(argv[4], nullptr, 10), at = 5;
   if (argc > at + 2 && !strcmp(argv[at], "--also"))
     also = static_cast<uint32_t>(strtoul(argv[at + 1], nullptr, 10)), at += 2;
+  const bool records = argc > at && !strcmp(argv[at], "--records");
+  at += records;
   if (at >= argc || strcmp(argv[at], "--user")) return 2;
   std::vector<uint64_t> addresses = Hexes(argv + at + 1);
   Driver driver(pid);
+  uint64_t now = INT64_MAX;  // time of the samples
   auto locate = [&](uint64_t a) {
-    if (also) driver.symbolizer->LocateUser(also, 0, a);
-    return driver.symbolizer->LocateUser(pid, start, a);
+    if (also) driver.symbolizer->LocateUser(also, 0, a, now);
+    return driver.symbolizer->LocateUser(pid, start, a, now);
   };
+  char line[512];
+  auto told = [&] {
+    TaskEvent event{};
+    if (sscanf(line, "at %" SCNu64, &now) == 1) return true;
+    if (!IsRecord(line, &event)) return false;
+    driver.symbolizer->TaskRecord(event);
+    return true;
+  };
+  while (records && fgets(line, sizeof(line), stdin) && told()) {
+  }
   driver.Print(addresses, locate);
-  char line[64];
   while (fgets(line, sizeof(line), stdin)) {
     if (!strcmp(line, "end\n")) break;
-    if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start, false);
+    if (told()) continue;
+    if (!strcmp(line, "exec\n")) driver.symbolizer->ProcessExec(pid, start, now, false);
     if (!strcmp(line, "exec\n") || !strcmp(line, "locate\n")) driver.Print(addresses, locate);
     if (!strcmp(line, "places\n"))
       driver.PrintPlaces();

@@ -11,23 +11,20 @@
 
 #include "debug_files.h"
 #include "elf_file.h"
-#include "elf_header.h"
 #include "elf_sections.h"
 #include "mini_debug.h"
+#include "read_at.h"
 #include "read_name.h"
 
 namespace lowflame {
 namespace {
 
-constexpr uint64_t kMaxTableBytes = 96u << 20;  // 4 million symbols; Chromium has one million
-constexpr uint64_t kMaxSize = (1u << 26) - 1;   // of one function
-constexpr uint64_t kMaxUnsized = 4096;          // how far a symbol without a size may reach
+constexpr uint64_t kMaxTableBytes = 96u << 20;         // 4 million symbols; Chromium has one million
+constexpr uint64_t kMaxSize = (1u << 26) - 1;          // of one function
+constexpr uint64_t kMaxUnsized = 4096;                 // how far a symbol without a size may reach
+constexpr const char* kSignalReturn = "__restore_rt";  // in glibc, musl and bionic
 constexpr int kMaxLookBack = 32;
 constexpr uint32_t kUnsized = 8, kLabel = 4;  // bits of Symbol::rank; the lower two are the binding
-
-bool IsUnchanged(int fd, int64_t modified_ns) {
-  return ModifiedNs(fd) == modified_ns;
-}
 
 // "xdr_int@GLIBC_2.2.5", "memcpy@@GLIBC_2.14": linkers write versions into the names of .symtab.
 void StripVersion(std::string* name) {
@@ -156,7 +153,7 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   out.ReadCode(elf.get());
   const std::vector<Range> own_code = out.code_;
   if (!out.ReadTable(elf.get(), SHT_SYMTAB, size, fd, kTable)) {
-    out.debug_file_ = FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size),
+    out.debug_file_ = FindDebugFile(fd, root, path, ReadDebugLink(elf.get(), size),
                                     [&](int debug) { return out.ReadDebugFile(debug); });
     if (out.debug_file_) {
       out.names_fd_ = out.debug_file_.get();
@@ -167,8 +164,8 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
       out.ReadGo(elf.get(), size);
     }
   }
-  out.mtime_ns_ = ModifiedNs(fd);
-  out.names_mtime_ns_ = ModifiedNs(out.names_fd_);
+  out.stamp_ = FileStamp(fd);
+  if (out.debug_file_) out.debug_stamp_ = FileStamp(out.debug_file_.get());
   out.Finish();
   return out;
 }
@@ -246,16 +243,30 @@ std::string ElfSymbols::NameAt(uint64_t offset) const {
     if (offset >= s.offset && offset - s.offset < s.size) segment = &s;
   if (!segment) return "";
   // written over since it was parsed: whatever would be read now is not its name
-  if (names_fd_ >= 0 && !IsUnchanged(names_fd_, names_mtime_ns_)) return "";
+  if (names_fd_ >= 0 && !NamesHold()) return "";
   uint64_t address = offset - segment->offset + segment->address;
   std::string name = NameOfAddress(address);
-  return name.empty() ? NameInPlt(address) : name;
+  if (name.empty()) name = NameInPlt(address);
+  return name.empty() && IsSignalReturn(offset) ? kSignalReturn : name;
+}
+
+// What the kernel lets a signal handler return to: C libraries export no symbol for it. gdb knows it by its code too.
+bool ElfSymbols::IsSignalReturn(uint64_t offset) const {
+  static constexpr unsigned char kLong[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};  // mov $15,%rax; syscall
+  static constexpr unsigned char kShort[] = {0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};             // mov $15,%eax; syscall
+  unsigned char code[sizeof(kLong)];
+  if (fd_ < 0 || !ReadAt(fd_, code, sizeof(code), offset) || !stamp_.Holds(fd_)) return false;
+  return !memcmp(code, kLong, sizeof(kLong)) || !memcmp(code, kShort, sizeof(kShort));
+}
+
+bool ElfSymbols::NamesHold() const {
+  return debug_file_ ? debug_stamp_.Holds(debug_file_.get()) : stamp_.Holds(fd_);
 }
 
 std::string ElfSymbols::NameInPlt(uint64_t address) const {
   if (fd_ < 0) return "";
   Plt::Target target = plt_.At(address, fd_);
-  if (!target.in_plt || !IsUnchanged(fd_, mtime_ns_)) return "";
+  if (!target.in_plt || !stamp_.Holds(fd_)) return "";
   // the C library calls its own memcpy through a stub that only knows which function picks the implementation
   if (target.resolver) target.name = NameOfAddress(target.resolver);
   return target.name.empty() ? "[plt]" : target.name + "@plt";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
+#include "file_stamp.h"
 #include "go_functions.h"
 #include "plt.h"
 
@@ -25,7 +26,8 @@ class ElfSymbols {
   static ElfSymbols LoadImage(const char* image, size_t size);
 
   // Name of the function at a file offset, mangled; "" if none. Stubs of the PLT are "memcpy@plt", or "[plt]" if the
-  // file does not tell where they lead.
+  // file does not tell where they lead. The code that signal handlers return to is "__restore_rt", also where no symbol
+  // says so.
   std::string NameAt(uint64_t file_offset) const;
   // Whether it was an ELF file at all.
   bool parsed() const { return parsed_; }
@@ -35,6 +37,10 @@ class ElfSymbols {
   }
   // Descriptors held besides the one given to Load.
   int own_descriptors() const { return (debug_file_ ? 1 : 0) + (mini_ ? 1 : 0); }
+  // Whether the file, or its debug file, has been written over since: there are no more names then.
+  bool changed() const { return stamp_.changed() || debug_stamp_.changed(); }
+  // What the file was when it was parsed.
+  const FileStamp& stamp() const { return stamp_; }
   // Tables of names that are there and could not be read, or are larger than is read.
   int refused() const { return refused_; }
 
@@ -69,6 +75,8 @@ class ElfSymbols {
   std::string NameOf(const Symbol& symbol) const;
   std::string NameOfAddress(uint64_t address) const;
   std::string NameInPlt(uint64_t address) const;
+  bool IsSignalReturn(uint64_t offset) const;
+  bool NamesHold() const;
   // The best name of the symbols that share the address of symbols_[i].
   std::string BestName(size_t i) const;
 
@@ -76,13 +84,12 @@ class ElfSymbols {
   std::vector<Segment> segments_;  // executable ones
   std::vector<Range> code_;        // executable sections, by address
   Plt plt_;
-  int fd_ = -1;  // the file itself
-  int64_t mtime_ns_ = 0;
+  int fd_ = -1;         // the file itself
   Strings strings_[2];  // of kTable and kMini
   GoFunctions go_;
   int names_fd_ = -1;  // the file with the symbol table
-  int64_t names_mtime_ns_ = 0;
   UniqueFd debug_file_, mini_;
+  mutable FileStamp stamp_, debug_stamp_;  // the file's own, and the debug file's if there is one
   int refused_ = 0;
   std::string image_;
   bool parsed_ = false;

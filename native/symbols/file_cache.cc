@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "elf_file.h"
 #include "elf_header.h"
+#include "file_owner.h"
 #include "mapped_file.h"
 #include "rooted_open.h"
 
@@ -68,9 +68,10 @@ FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
   }
   UniqueFd fd = OpenMapped(pid, m);
   Opened opened{"", fd ? ReadBuildId(fd.get()) : "", ""};
-  struct stat st;
-  if (!opened.build_id.empty() && fstat(fd.get(), &st) == 0)
-    opened.content = opened.build_id + ':' + std::to_string(st.st_size);
+  if (fd) opened.content = ContentOf(fd.get(), opened.build_id);
+  if (auto shared = by_content_.find(opened.content);
+      shared != by_content_.end() && shared->second->file && HasChanged(shared->second->file->identity, identity))
+    opened.content.clear();
   opened.key = m.path + '\n' + (opened.content.empty() ? identity : opened.content);
   if (by_key_.size() >= kMaxFiles && !by_key_.count(opened.key)) {
     failed_++;
@@ -89,8 +90,8 @@ FileCache::Opened FileCache::Open(uint32_t pid, const Mapping& m) {
   }
   slot->file = std::make_shared<File>();
   slot->file->path = m.path;
+  slot->file->identity = identity;
   slot->file->fd = std::move(fd);
-  slot->file->modified_ns = ModifiedNs(slot->file->fd.get());
   slot->file->root = RootOf(pid);
   slot->file->last_used = ++clock_;
   opened_++;
@@ -138,7 +139,16 @@ std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
       FreeTables(file.get());
     }
   }
-  return file->symbols->NameAt(file_offset);
+  if (!file->stamp) file->stamp = file->symbols->stamp();
+  std::string name = file->symbols->NameAt(file_offset);
+  if (file->symbols->changed()) NoteChanged(file.get());
+  return name;
+}
+
+void FileCache::NoteChanged(File* file) {
+  if (std::exchange(file->changed, true)) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  changed_++;
 }
 
 uint64_t FileCache::FileOf(uint32_t module) {
@@ -153,10 +163,13 @@ std::vector<SourcePlace> FileCache::PlacesAt(uint32_t module, uint64_t file_offs
   if (file != sources_of_) {
     sources_.reset();  // before the next one takes memory
     sources_of_ = file;
+    if (!file->stamp) file->stamp = FileStamp(file->fd.get());
     // what was written over since is another program's
-    if (ModifiedNs(file->fd.get()) == file->modified_ns)
+    if (file->stamp->Holds(file->fd.get()))
       sources_ =
           std::make_unique<SourceLines>(file->fd.get(), file->path, file->root ? file->root->fd.get() : -1, stop);
+    else
+      NoteChanged(file.get());
   }
   if (!sources_) return {};
   const bool refused_before = file->debug_refused;
@@ -208,6 +221,7 @@ void FileCache::AddTo(SymbolStats* stats) {
   stats->tables_refused += refused_;
   stats->cache_bytes += symbol_bytes_;
   stats->debug_files_refused += debug_refused_;
+  stats->files_changed += changed_;
 }
 
 }  // namespace lowflame

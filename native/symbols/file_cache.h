@@ -1,17 +1,19 @@
 // The files that processes have mapped: opened by the drain thread when first seen, parsed by the symbol thread when
-// a name is first asked for. Equal files (by identity or by build ID) share one descriptor and one table, so that
-// 200 workers, or 200 containers of one image, cost as much as one.
+// a name is first asked for. Equal files (by identity, or one user's by build ID) share one descriptor and one table,
+// so that 200 workers, or 200 containers of one image, cost as much as one.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "../core/unique_fd.h"
 #include "elf_symbols.h"
+#include "file_stamp.h"
 #include "process_maps.h"
 #include "source_lines.h"
 #include "symbols.h"
@@ -25,7 +27,7 @@ class FileCache {
   struct Opened {
     std::string key;       // equal keys are one module: path and content, or path and identity
     std::string build_id;  // hex, "" if none
-    std::string content;   // build ID and size: what was stripped keeps its build ID. "" without one
+    std::string content;   // see ContentOf: what was stripped keeps its build ID. "": shared with nobody
   };
   // Drain thread. Opens the file behind a mapping of a process: the mapping itself, or else its path in the process's
   // root if that still is the same file. Attach must follow for a new module.
@@ -49,15 +51,17 @@ class FileCache {
   // Whoever has taken it out of its slot may use it without the mutex: the descriptor never changes, and the table is
   // the symbol thread's alone. It closes with its last user.
   struct File {
-    std::string path;
+    std::string path, identity;
     UniqueFd fd;
     std::shared_ptr<Root> root;  // nullptr: ours
     std::unique_ptr<ElfSymbols> symbols;
-    int64_t modified_ns = 0;            // when it was opened
     uint64_t last_used = 0, bytes = 0;  // under the mutex
     int descriptors = 1;                // under the mutex
     bool counted = false;               // what of it was refused, under the mutex
-    bool debug_refused = false;         // its debug information; the symbol thread's alone
+    // the symbol thread's alone
+    std::optional<FileStamp> stamp;  // of when it was first parsed
+    bool debug_refused = false;      // its debug information
+    bool changed = false;            // and counted as such
   };
   // What keys and modules point at; empty if the file could not be opened, is no ELF file, or had to be closed.
   struct Slot {
@@ -70,6 +74,7 @@ class FileCache {
   std::shared_ptr<Slot>& SlotOf(const Opened& opened);
   void Drop(Slot* slot);
   void CloseOldest();
+  void NoteChanged(File* file);
   void FreeTables(const File* keep);
 
   std::mutex mutex_;
@@ -79,7 +84,7 @@ class FileCache {
   std::map<std::pair<uint64_t, uint64_t>, std::weak_ptr<Root>> roots_;
   uint64_t own_root_device_ = 0, own_root_inode_ = 0;
   int descriptors_ = 0, max_descriptors_ = 0;
-  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0, refused_ = 0, debug_refused_ = 0;
+  uint64_t clock_ = 0, symbol_bytes_ = 0, opened_ = 0, failed_ = 0, refused_ = 0, debug_refused_ = 0, changed_ = 0;
 
   // the symbol thread's alone
   std::shared_ptr<File> sources_of_;

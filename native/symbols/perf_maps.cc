@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+#include <algorithm>
+#include <vector>
+
 namespace lowflame {
 namespace {
 
@@ -42,35 +45,96 @@ void PerfMaps::Open(uint32_t pid, uint64_t start_time_ns) {
   if (!map->found()) return;
   std::lock_guard<std::mutex> lock(mutex_);
   Entry& e = entries_[pid];
+  e.stale = false;
+  // after an exec it may be the same file, whose lines of before are known by their era
+  if (e.map && e.map->SameFile(*map)) return;
+  if (e.map) e.era++;  // its lines come after all that the other one had
   bytes_ -= e.bytes;
   e.bytes = 0;
   e.map = std::move(map);
-  e.stale = false;
+  any_ = true;
 }
 
-void PerfMaps::Replaced(uint32_t pid) {
+void PerfMaps::Replaced(uint32_t pid, uint64_t time_ns) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto it = entries_.find(pid);
-  if (it != entries_.end()) it->second.stale = true;
+  if (it == entries_.end()) return;
+  Entry& e = it->second;
+  e.stale = true;
+  e.changes.AddAll(time_ns, uint64_t{++e.era} << 32);
+  changed_ = true;
 }
 
-std::string PerfMaps::NameAt(uint32_t pid, uint64_t address) {
+uint32_t PerfMaps::GenerationOf(uint32_t pid, uint64_t address, uint64_t time_ns) {
+  if (!changed_) return 0;
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = entries_.find(pid);
+  return it == entries_.end() ? 0 : it->second.changes.GenerationOf(address, time_ns);
+}
+
+uint64_t PerfMaps::ChangedAt(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns) {
+  if (!changed_) return 0;
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = entries_.find(pid);
+  return it == entries_.end() || it->second.start_time_ns != start_time_ns ? 0 : it->second.changes.ChangedAt(time_ns);
+}
+
+// Returns the map; nullptr if there is none.
+std::shared_ptr<PerfMap> PerfMaps::ReadOn(uint32_t pid) {
   std::shared_ptr<PerfMap> map;
+  uint32_t era;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     auto it = entries_.find(pid);
-    if (it == entries_.end() || !it->second.map) return "";
+    if (it == entries_.end() || !it->second.map) return nullptr;
     map = it->second.map;
-    it->second.last_used = ++clock_;
+    era = it->second.era;
   }
-  std::string name = map->NameAt(address);
+  const uint64_t now = NowNs();
+  const PerfMap::Changed changed = map->ReadOn(era);
   std::lock_guard<std::mutex> lock(mutex_);
   auto it = entries_.find(pid);
-  if (it == entries_.end() || it->second.map != map) return name;
-  bytes_ += map->bytes() - it->second.bytes;
-  it->second.bytes = map->bytes();
+  if (it == entries_.end() || it->second.map != map) return map;
+  Entry& e = it->second;
+  e.era = std::max(e.era, map->era());
+  e.stale = e.stale || changed.unlinked;
+  // what lies on what when a map is read for the first time is history; later it came since the time before
+  if (e.read_ns) {
+    if (changed.all) e.changes.AddAll(e.read_ns, uint64_t{map->era()} << 32);
+    for (const PerfMap::Changed::Range& r : changed.ranges) e.changes.Add(r.begin, r.end, e.read_ns, changed.line);
+    changed_ = changed_ || !e.changes.empty();
+  }
+  e.read_ns = now;
+  const uint64_t bytes = map->bytes() + e.changes.bytes();
+  bytes_ += bytes - e.bytes;
+  e.bytes = bytes;
   if (bytes_ > kMaxBytes && entries_.size() > 1) MakeRoom();
-  return name;
+  return map;
+}
+
+void PerfMaps::ReadOn() {
+  std::vector<uint32_t> pids;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [pid, entry] : entries_)
+      if (entry.map) pids.push_back(pid);
+  }
+  for (uint32_t pid : pids) ReadOn(pid);
+}
+
+std::string PerfMaps::NameAt(uint32_t pid, uint64_t address, uint32_t generation) {
+  const std::shared_ptr<PerfMap> map = ReadOn(pid);
+  if (!map) return "";
+  MapChanges::Lines lines;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto it = entries_.find(pid);
+    if (it != entries_.end()) {
+      it->second.last_used = ++clock_;
+      lines = it->second.changes.LinesOf(address, generation);
+    }
+  }
+  return map->NameAt(address, lines);
 }
 
 void PerfMaps::MakeRoom() {

@@ -23,16 +23,27 @@ std::string Unescape(const std::string& path) {
   return out;
 }
 
+// The kernel puts it behind the path of a file that no directory has any more.
+void TakeDeleted(Mapping* m) {
+  static const std::string kDeleted = " (deleted)";
+  if (m->path.size() <= kDeleted.size() ||
+      m->path.compare(m->path.size() - kDeleted.size(), kDeleted.size(), kDeleted) != 0)
+    return;
+  m->path.resize(m->path.size() - kDeleted.size());
+  m->deleted = true;
+}
+
 }  // namespace
 
 Backing Mapping::backing() const {
   // below 4 GiB it is a 32-bit program's, whose vdso is another one than ours
   if (path == "[vdso]") return begin >> 32 ? Backing::kVdso : Backing::kUnnamed;
   if (path == "[vsyscall]" || path == "[uprobes]") return Backing::kUnnamed;
-  // heap, stack, shared memory and memfd hold code only if somebody wrote it there
-  if (!inode || path.empty() || path[0] != '/' || StartsWith(path, "/memfd:") || StartsWith(path, "/dev/zero") ||
-      StartsWith(path, "/SYSV") || StartsWith(path, "/anon_hugepage"))
+  // heap, stack and shared memory hold code only if somebody wrote it there
+  if (!inode || path.empty() || path[0] != '/' || StartsWith(path, "/dev/zero") || StartsWith(path, "/SYSV") ||
+      StartsWith(path, "/anon_hugepage"))
     return Backing::kJit;
+  if (StartsWith(path, "/memfd:")) return Backing::kMemory;
   return Backing::kFile;
 }
 
@@ -57,17 +68,19 @@ bool ReadExecutableMappings(uint32_t pid, std::vector<Mapping>* out) {
     if (at) m.path = line + at;
     if (!m.path.empty() && m.path.back() == '\n') m.path.pop_back();
     m.path = Unescape(m.path);
-    static const std::string kDeleted = " (deleted)";
-    if (m.path.size() > kDeleted.size() &&
-        m.path.compare(m.path.size() - kDeleted.size(), kDeleted.size(), kDeleted) == 0) {
-      m.path.resize(m.path.size() - kDeleted.size());
-      m.deleted = true;
-    }
+    TakeDeleted(&m);
     out->push_back(std::move(m));
   }
   free(line);
   fclose(f);
   return any;  // kernel threads and zombies have no mappings at all
+}
+
+Mapping MappingOf(const TaskEvent& e) {
+  Mapping m{e.begin, e.begin + e.length, e.offset, static_cast<uint64_t>(e.major) << 32 | e.minor, e.inode, "", false};
+  if (e.path != "//anon") m.path = e.path;
+  TakeDeleted(&m);
+  return m;
 }
 
 }  // namespace lowflame

@@ -14,4 +14,7 @@ UniqueFd OpenRoot(uint32_t pid);
 // container cannot lead us to the host's files. root < 0 means our own root. Empty if there is no such regular file.
 UniqueFd OpenBelow(int root, const std::string& path);
 
+// The same of a path in a directory that all may write: no part of it may be a link.
+UniqueFd OpenWithoutLinks(int root, const std::string& path);
+
 }  // namespace lowflame

@@ -12,7 +12,6 @@
 #include <cstring>
 
 #include "debug_files.h"
-#include "elf_header.h"
 
 namespace lowflame {
 namespace {
@@ -88,7 +87,7 @@ SourceLines::SourceLines(int fd, const std::string& path, int root, const std::a
     uint64_t size;
     ElfPtr elf = OpenElf(fd, &size);
     if (!elf) return;
-    FindDebugFile(root, path, ReadBuildId(fd), ReadDebugLink(elf.get(), size), [&](int debug) {
+    FindDebugFile(fd, root, path, ReadDebugLink(elf.get(), size), [&](int debug) {
       result = image_.Read(debug);
       return result != DebugImage::Result::kNone;
     });

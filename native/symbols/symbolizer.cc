@@ -2,6 +2,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <unordered_map>
@@ -11,9 +12,11 @@
 #include "elf_symbols.h"
 #include "file_cache.h"
 #include "kernel_symbols.h"
+#include "mapped_file.h"
 #include "perf_maps.h"
 #include "process_table.h"
 #include "symbols.h"
+#include "text_copy.h"
 
 namespace lowflame {
 namespace {
@@ -28,6 +31,10 @@ ElfSymbols ReadVdso() {
   for (const Mapping& m : mappings)
     if (m.begin == at) return ElfSymbols::LoadImage(reinterpret_cast<const char*>(at), m.end - m.begin);
   return ElfSymbols();
+}
+
+bool IsThere(uint32_t pid) {
+  return access(("/proc/" + std::to_string(pid) + "/maps").c_str(), F_OK) == 0;
 }
 
 class SymbolizerImpl final : public Symbolizer {
@@ -45,8 +52,9 @@ class SymbolizerImpl final : public Symbolizer {
     return {it->second, address, FrameKind::kKernel};
   }
 
-  Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address) override {
-    Mapping* m = processes_.Find(pid, start_time_ns, address);
+  Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) override {
+    const ProcessTable::Found found = processes_.Find(pid, start_time_ns, address, time_ns);
+    Mapping* m = found.mapping;
     if (!m) return {kUnknownModule, address, FrameKind::kUnknown};
     switch (m->backing()) {
       case Backing::kVdso:
@@ -54,21 +62,32 @@ class SymbolizerImpl final : public Symbolizer {
       case Backing::kUnnamed:
         return {kUnknownModule, address, FrameKind::kUnknown};
       case Backing::kJit:
-        perf_maps_.Open(pid, start_time_ns);
-        return {kJitModule, address, FrameKind::kJit};
+        if (!m->module) m->module = ModuleOfMemory(found, address);
+        break;
       case Backing::kFile:
+      case Backing::kMemory:
         break;
     }
-    if (!m->module) m->module = ModuleOf(pid, *m);
+    if (!m->module) m->module = ModuleOf(found.pid == pid || IsThere(found.pid) ? found.pid : pid, *m);
+    if (m->module == kJitModule) {
+      perf_maps_.Open(pid, start_time_ns);
+      return {kJitModule, address, FrameKind::kJit, perf_maps_.GenerationOf(pid, address, time_ns)};
+    }
     return {m->module, address - m->begin + m->offset, FrameKind::kUser};
   }
 
-  void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) override {
-    processes_.Forget(pid, start_time_ns);
-    perf_maps_.Replaced(pid);
+  uint64_t ChangedAt(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns) override {
+    return std::max(processes_.ChangedAt(pid, start_time_ns, time_ns),
+                    perf_maps_.ChangedAt(pid, start_time_ns, time_ns));
+  }
+  void TaskRecord(const TaskEvent& event) override { processes_.Record(event); }
+  void TaskRecordsLost() override { processes_.RecordsLost(); }
+  void ProcessExec(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns, bool look) override {
+    processes_.Exec(pid, start_time_ns, time_ns);
+    perf_maps_.Replaced(pid, time_ns);
     if (!look) return;
     for (Mapping& m : processes_.Look(pid, start_time_ns))
-      if (m.backing() == Backing::kFile) m.module = ModuleOf(pid, m);
+      if (m.backing() == Backing::kFile || m.backing() == Backing::kMemory) m.module = ModuleOf(pid, m);
   }
   // The perf map stays: frames of the process may still wait for their names.
 
@@ -79,6 +98,9 @@ class SymbolizerImpl final : public Symbolizer {
     (raw.empty() ? names_missing_ : names_found_)++;
     return raw.empty() ? raw : Demangle(raw);
   }
+
+  bool HasPerfMaps() const override { return perf_maps_.any(); }
+  void ReadPerfMaps() override { perf_maps_.ReadOn(); }
 
   uint64_t FileOf(const Location& l) override { return l.kind == FrameKind::kUser ? files_.FileOf(l.module) : 0; }
 
@@ -107,6 +129,7 @@ class SymbolizerImpl final : public Symbolizer {
   }
 
   uint32_t ModuleOf(uint32_t pid, const Mapping& m) {
+    if (m.backing() == Backing::kMemory && !IsProgram(pid, m)) return kJitModule;
     FileCache::Opened opened = files_.Open(pid, m);
     if (opened.key.empty()) return kUnknownModule;
     auto [it, fresh] = file_modules_.try_emplace(opened.key, 0);
@@ -117,6 +140,19 @@ class SymbolizerImpl final : public Symbolizer {
     return it->second;
   }
 
+  // Of memory without a file: code made at run time, or a file's that was copied there.
+  uint32_t ModuleOfMemory(const ProcessTable::Found& found, uint64_t address) {
+    const AddressSpace::Around around = found.space->AroundOf(address);
+    Mapping as_file{};
+    if (around.mapping != found.mapping ||
+        !IsTextCopy(found.pid, *found.mapping, around.before, around.after, &as_file))
+      return kJitModule;
+    const uint32_t module = ModuleOf(found.pid, as_file);
+    if (module == kUnknownModule) return kJitModule;
+    found.mapping->offset = as_file.offset;
+    return module;
+  }
+
   std::string RawName(const Location& l, uint32_t pid) {
     switch (l.kind) {
       case FrameKind::kKernel:
@@ -125,7 +161,7 @@ class SymbolizerImpl final : public Symbolizer {
       case FrameKind::kVdso:
         return vdso_.NameAt(l.offset);
       case FrameKind::kJit:
-        return perf_maps_.NameAt(pid, l.offset);
+        return perf_maps_.NameAt(pid, l.offset, l.generation);
       case FrameKind::kUser:
         return files_.NameAt(l.module, l.offset);
       default:

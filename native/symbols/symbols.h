@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../core/samples.h"
+#include "../core/task_event.h"
 
 namespace lowflame {
 
@@ -23,6 +24,7 @@ struct Location {
   uint32_t module = 0;  // id from the module table; 0 = none
   uint64_t offset = 0;  // file offset for kUser and kVdso; address for kKernel, kBpf, kJit and kUnknown
   FrameKind kind = FrameKind::kUnknown;
+  uint32_t generation = 0;  // kJit: which of the codes that were at this address, one after the other
 };
 
 struct ModuleInfo {
@@ -34,6 +36,7 @@ struct ModuleInfo {
 struct SymbolStats {
   uint64_t files_opened = 0, files_failed = 0, names_found = 0, names_missing = 0;
   uint64_t tables_refused = 0;       // packed symbols and tables of Go that are damaged, or larger than is read
+  uint64_t files_changed = 0;        // files that were written over after they were parsed
   uint64_t processes_gone = 0;       // processes that had exited before their mappings could be read
   uint64_t cache_bytes = 0;          // estimate of memory held
   uint64_t debug_files_refused = 0;  // files whose debug information is beyond the bounds of source_lines.h
@@ -47,18 +50,32 @@ class Symbolizer {
   // --- drain thread -------------------------------------------------------------------------------------------
   // Kernel address (kernel text, module or BPF program). Cheap: a binary search.
   virtual Location LocateKernel(uint64_t address) = 0;
-  // User address in a process identified by (pid, start time). Reads /proc/PID/maps on first sight of the process
-  // and again (at most every 100 ms a process) when an address is in no known mapping. Opens each new executable file
-  // through /proc/PID/root or map_files at once, so that it can be named after the process's exit.
-  virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address) = 0;
-  // exec: forget the mappings of that process; with `look` read the new ones at once and open their files.
-  virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns, bool look) = 0;
+  // What a user address was at `time_ns` (CLOCK_MONOTONIC) in a process identified by (pid, start time). Goes by the
+  // records of what changed, and of a fork by its parent; else reads /proc/PID/maps (at most every 100 ms a process).
+  // Opens each new executable file through /proc/PID/root or map_files at once, so that it can be named after the
+  // process's exit.
+  virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) = 0;
+  // When addresses of the process last took on another meaning, up to then; 0 = never. Whoever keeps what LocateUser
+  // said keeps it by this.
+  virtual uint64_t ChangedAt(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns) = 0;
+  // What the kernel has recorded, in the order of its time; all of it up to a sample before the sample.
+  virtual void TaskRecord(const TaskEvent& event) = 0;
+  // Some records were lost.
+  virtual void TaskRecordsLost() = 0;
+  // exec: what is known of the process is no longer true, unless a record has said so; with `look` its mappings are
+  // read at once, and their files opened.
+  virtual void ProcessExec(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns, bool look) = 0;
   // Modules that are new since the last call.
   virtual std::vector<ModuleInfo> TakeNewModules() = 0;
 
   // --- symbol thread (runs at the same time as the drain thread) ----------------------------------------------
   // Full demangled name, or "" if none is known. pid is used only for JIT frames (perf maps).
   virtual std::string Name(const Location& location, uint32_t pid) = 0;
+
+  // Whether there are perf maps, and reading on what they have grown by: to be called after each drain. What code they
+  // name was there since the call before.
+  virtual bool HasPerfMaps() const { return false; }
+  virtual void ReadPerfMaps() {}
 
   // Files that modules were made from: equal for modules of one file, 0 for what has no debug information. Places asked
   // for in the order of files cost one reading of each.

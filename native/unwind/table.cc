@@ -5,7 +5,6 @@
 #include <new>
 
 #include "../symbols/debug_files.h"
-#include "../symbols/elf_header.h"
 #include "elf_frames.h"
 #include "frame_entries.h"
 #include "go_functions.h"
@@ -58,11 +57,10 @@ class Builder {
  private:
   bool ReadDebugFrame(std::string* why) {
     if (ReadFrames(elf_, true, &debug_, why)) return true;
-    std::string build_id = fd_ < 0 ? "" : ReadBuildId(fd_);
-    if (build_id.empty()) return false;
+    if (fd_ < 0) return false;
     std::string debug_file_why;
     auto use = [&](int fd) { return ReadFrames(ElfBytes(fd), true, &debug_, &debug_file_why); };
-    return static_cast<bool>(FindDebugFile(root_, "", build_id, DebugLink(), use));
+    return static_cast<bool>(FindDebugFile(fd_, root_, "", DebugLink(), use));
   }
 
   // A function whose rules come from its entry, or which has the one that is known of it.

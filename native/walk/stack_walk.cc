@@ -53,8 +53,12 @@ StackWalk WalkStack(WalkSource* source, uint32_t tgid, uint64_t start_time_ns, c
   if (!lf_uw_find(&w, w.ip)) return out;
   lf_uw_near near{};
   for (;;) {
-    out.frames.push_back(w.ip);
+    out.frames.push_back(w.ip + w.above);
     int stop = lf_uw_up(&w, &near);
+    if (stop == LF_UW_SIGNALLED) {
+      if (out.frames.size() > 1) out.frames.back()++;
+      stop = LF_UW_GO_ON;
+    }
     if (stop == LF_UW_GO_ON && out.frames.size() == LF_MAX_FRAMES) stop = LF_UW_STOP_DEPTH;
     if (stop == LF_UW_GO_ON) continue;
     out.stop = static_cast<lf_uw_stop>(stop);

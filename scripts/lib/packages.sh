@@ -16,6 +16,7 @@ bpftool                                  bpftool
 /usr/include/gelf.h                      libelf-dev
 /usr/include/elfutils/libdw.h            libdw-dev
 /usr/include/zlib.h                      zlib1g-dev
+/usr/include/tsl/robin_map.h             robin-map-dev
 /usr/include/lzma.h                      liblzma-dev
 /usr/lib/llvm-*/lib/libLLVMDemangle.a    llvm-14-dev llvm-dev
 '

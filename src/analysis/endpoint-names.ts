@@ -1,5 +1,5 @@
 // What the other end of a socket is called, for people: "10.0.0.1:8080", "accepted on :80", "unix /run/x.sock", "unix pair
-// with pid 80 (php-fpm)", "netlink route". Names come from the traced machine: what acts on a terminal is escaped.
+// with pid 80 (php-fpm)", "netlink route"; "10.0.0.1:8080 (netns 4026532281)" where it is not lowflame's own network. Names come from the traced machine: what acts on a terminal is escaped.
 import { ENDPOINT_ROLES, type EndpointRole, type EndpointRow } from "../capture/binding.js";
 import { AF_INET6, AF_NETLINK, AF_UNIX, familyName } from "../model/address-families.js";
 import type { Profile } from "../model/profile.js";
@@ -12,6 +12,8 @@ export interface EndpointName {
   readonly role: EndpointRole;
   /** "tcp", "udp", "unix", "netlink", …; "" where nothing is known. */
   readonly protocol: string;
+  /** See EndpointRow. */
+  readonly network: number;
 }
 
 /** Of sockets whose end found no row in the kernel's table. */
@@ -19,8 +21,9 @@ export const OTHER_ENDPOINTS: EndpointName = {
   name: "other ends, without a row of their own",
   role: "none",
   protocol: "",
+  network: 0,
 };
-const UNKNOWN: EndpointName = { name: "not known", role: "none", protocol: "" };
+const UNKNOWN: EndpointName = { name: "not known", role: "none", protocol: "", network: 0 };
 
 /** Names for the ends of a profile, by id; -1 is `OTHER_ENDPOINTS`. Made once: it looks up processes by pid. */
 export function endpointNames(profile: Profile): (endpoint: number) => EndpointName {
@@ -31,7 +34,10 @@ export function endpointNames(profile: Profile): (endpoint: number) => EndpointN
     const row = profile.endpoints[endpoint];
     if (row === undefined) return UNKNOWN;
     const role = ENDPOINT_ROLES[row.role] ?? "none";
-    return { name: nameOf(row, role, comms), role, protocol: protocolName(row.family, row.protocol) };
+    const { family, protocol, network } = row;
+    const elsewhere = network > 0 ? ` (netns ${network})` : "";
+    const name = `${nameOf(row, role, comms)}${elsewhere}`;
+    return { name, role, protocol: protocolName(family, protocol), network };
   };
 }
 

@@ -1,6 +1,7 @@
 // Which futexes are no locks: condition variables, semaphores, parked workers. The value that a waiter expects tells most of
 // them (`LockRow.kind`), but not all: where functions on the stack tell, they decide.
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockRow } from "../capture/binding.js";
+import { type LockSource, OTHER_CONDITIONS, OTHER_LOCKS } from "../capture/sample-sources.js";
 import type { Profile } from "../model/profile.js";
 import { idlePools } from "./idle-pools.js";
 import { waitMeanings } from "./user-lock-callers.js";
@@ -32,6 +33,10 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
   }
   return conditions;
 }
+
+/** Whose row of others the kernel counts a futex into that has no row of its own. */
+export const othersOf = (source: LockSource, row: LockRow | undefined): number =>
+  source === "futex" && row?.kind === CONDITION ? OTHER_CONDITIONS : OTHER_LOCKS[source];
 
 /** What a futex is, by its row and `conditionLocks`. */
 export function kindOf(row: LockRow, conditions: ReadonlySet<number>): LockKind {

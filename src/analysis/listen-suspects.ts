@@ -52,22 +52,27 @@ export function listenSuspects(profile: Profile): Suspects {
   };
 }
 
-/** @param accepting what was accepted has the address that the client asked for, so only program and port tell from which queue */
+/** @param accepting what was accepted has the address that the client asked for, so only program, network and port tell from which queue */
 function waitingQueue(
   profile: Profile,
   row: ListenQueueSummary,
   accepting: readonly EndpointSummary[],
 ): WaitingQueue {
-  const port = profile.endpoints[row.endpoint]?.port;
+  const own = profile.endpoints[row.endpoint];
   const limits = accepting
-    .filter(({ comm, endpoint }) => comm === row.comm && profile.endpoints[endpoint]?.port === port)
+    .filter(
+      ({ comm, endpoint, network }) =>
+        comm === row.comm &&
+        network === (own?.network ?? 0) &&
+        profile.endpoints[endpoint]?.port === own?.port,
+    )
     .map(({ queueLimit }) => queueLimit);
   const accepts = limits.length > 0;
   const limit = limits.reduce((most, each) => Math.max(most, each), 0);
   const least = limits.reduce((fewest, each) => Math.min(fewest, each), limit);
   return {
     ...row,
-    ...{ port, accepts, limit },
+    ...{ port: own?.port, accepts, limit },
     over: accepts && row.length > limit,
     ruledOut: accepts && row.length <= least,
   };

@@ -55,8 +55,9 @@ export class LockOwnerTime {
   }
 
   /**
-   * What the owner's samples in that very time say, where they were recorded and kept. Undefined: sums have to tell. A time
-   * that a hold lasted is one of the waits for it if it is as long, give or take the waiter's way to the lock.
+   * What the owner's samples in that very time say, where they were recorded and kept. Undefined: sums have to tell. The row
+   * has the longest part of a wait in which this owner had the lock: a hold that is as long may be the one, give or take the
+   * waiter's way to the lock.
    */
   #inItsTime(row: number): boolean | undefined {
     const { heldLocks, final, durationNs, threads } = this.#profile;

@@ -1,27 +1,24 @@
 // What is known of each lock that was waited for, kernel lock or futex: exact totals, and estimates from sampled stacks
 // beside them.
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockTotal } from "../capture/binding.js";
-import { type LockSource, OTHER_LOCKS, OWNERS_OF } from "../capture/sample-sources.js";
+import { type LockSource, OTHER_CONDITIONS, OTHER_LOCKS, OWNERS_OF } from "../capture/sample-sources.js";
 import { isOfProcess } from "../model/lock-names.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { processName } from "./cpu-time.js";
-import { CONDITION_KIND, conditionLocks, kindOf } from "./futex-conditions.js";
+import { CONDITION_KIND, conditionLocks, kindOf, othersOf } from "./futex-conditions.js";
 import { lockCallers } from "./lock-callers.js";
 import { type LockFigures, LockSum } from "./lock-sum.js";
 import { shown } from "./text.js";
-import { userLockCallers } from "./user-lock-callers.js";
+import { rwlockFutexes, userLockCallers } from "./user-lock-callers.js";
 
 export interface LockSummary extends LockFigures {
-  /** Index into Profile.locks; OTHER_LOCKS of the source for waits of locks that found no row in the kernel's table. */
+  /** Index into Profile.locks; OTHER_LOCKS of the source or OTHER_CONDITIONS for waits that found no row in the kernel's table. */
   readonly lock: number;
   /** Every row of Profile.locks that is in it, `lock` first: a futex may have come as two kinds and turned out to be one. */
   readonly locks: readonly number[];
-  /** For OTHER_LOCKS it means nothing: those may be of any kind. Of a futex the stacks decide, where they tell. */
+  /** Of other locks it means nothing: those may be of any kind. Of a futex the stacks decide, where they tell. */
   readonly kind: LockKind;
-  /**
-   * Whether waiting for it is contention. False for condition variables, semaphores and parked workers, and for the row of
-   * other futexes, of which nobody can tell.
-   */
+  /** Whether waiting for it is contention. False for condition variables, semaphores and parked workers. */
   readonly contention: boolean;
   /**
    * A name for people: what the kernel tells ("tasklist_lock", "mmap_lock of nginx (pid 80)"), a BPF map's bucket or
@@ -63,7 +60,6 @@ export function lockSummaries(
   source: LockSource = "locks",
   counts: (process: number) => boolean = () => true,
 ): LockSummary[] {
-  const other = OTHER_LOCKS[source];
   const sums = new Map<number, LockSum>();
   const sumOf = (lock: number): LockSum => {
     const known = sums.get(lock);
@@ -75,13 +71,13 @@ export function lockSummaries(
   const conditions = source === "futex" ? conditionLocks(profile) : new Set<number>();
   const joined = source === "futex" ? sameFutexes(profile, conditions) : sameObjects(profile);
   const lockId = (id: number): number =>
-    id >= 0 && profile.locks[id] !== undefined ? (joined.get(id) ?? id) : other;
+    id === OTHER_CONDITIONS || profile.locks[id] !== undefined ? (joined.get(id) ?? id) : OTHER_LOCKS[source];
   const exact = lockTotalsExact(profile, source);
   for (const row of totalsOf(profile, source)) if (counts(row.process)) sumOf(lockId(row.lock)).addTotal(row);
   // A sampled lock that the kernel's table had no room for is in the totals of the others; nowhere else where they are.
   const placeOf = (id: number): LockSum | undefined => {
     const lock = lockId(id);
-    return exact ? (sums.get(lock) ?? sums.get(other)) : sumOf(lock);
+    return exact ? (sums.get(lock) ?? sums.get(othersOf(source, profile.locks[lock]))) : sumOf(lock);
   };
 
   const callerOf = source === "futex" ? userLockCallers(profile) : lockCallers(profile);
@@ -96,7 +92,7 @@ export function lockSummaries(
   eachRow(profile, OWNERS_OF[source], (table, row, lock) => {
     const process = profile.threads[table.thread[row]!]?.process ?? -1;
     if (!counts(process)) return;
-    (sums.get(lockId(lock)) ?? sums.get(other))?.owners.add(
+    (sums.get(lockId(lock)) ?? sums.get(othersOf(source, profile.locks[lock])))?.owners.add(
       ownerName(profile, table.thread[row]!),
       table.weightNs[row]!,
     );
@@ -111,9 +107,12 @@ export function lockSummaries(
     .sort((a, c) => c.sumNs - a.sumNs || a.lock - c.lock);
 }
 
+/** glibc's readers wait at the word 8 bytes into a pthread_rwlock_t, its writers at the next one (bits/struct_rwlock.h, x86-64). */
+const RWLOCK_WORDS = 4n;
+
 /**
  * Futexes that have several rows, as waiters expect several values, but that are of one kind after all: id -> id of the first.
- * They are one futex where address and process are the same.
+ * They are one futex where address and process are the same; the two words of a read-write lock are one lock.
  */
 function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): ReadonlyMap<number, number> {
   const pids = new Map<number, number>();
@@ -125,12 +124,14 @@ function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): Readonl
   eachRow(profile, "futex", (table, row, lock) =>
     note(lock, profile.threads[table.thread[row]!]?.process ?? -1),
   );
+  const rwlocks = rwlockFutexes(profile);
   const firsts = new Map<string, number>();
   const joined = new Map<number, number>();
   for (const row of profile.locks) {
     const pid = row === undefined ? undefined : pids.get(row.id);
     if (row === undefined || row.address === 0n || row.kind < FIRST_FUTEX_KIND || pid === undefined) continue;
-    const key = `${row.address} ${pid} ${kindOf(row, conditions)}`;
+    const address = rwlocks.has(row.id) ? `rwlock ${row.address & ~RWLOCK_WORDS}` : row.address;
+    const key = `${address} ${pid} ${kindOf(row, conditions)}`;
     const first = firsts.get(key);
     if (first === undefined) firsts.set(key, row.id);
     else joined.set(row.id, first);
@@ -158,7 +159,7 @@ function totalsOf(profile: Profile, source: LockSource): readonly LockTotal[] {
   const unknown = sources.includes("futex") && !sources.includes("locks") ? "futex" : "locks";
   const ofLock = (lock: number): LockSource => {
     if (lock === OTHER_LOCKS.locks) return "locks";
-    if (lock === OTHER_LOCKS.futex) return "futex";
+    if (lock === OTHER_LOCKS.futex || lock === OTHER_CONDITIONS) return "futex";
     const row = profile.locks[lock];
     return row === undefined ? unknown : row.kind >= FIRST_FUTEX_KIND ? "futex" : "locks";
   };
@@ -199,12 +200,11 @@ function summary(
   const most = Math.max(...locks.map((each) => profile.waitersAtOnce.get(each) ?? 0));
   const atOnce = source === "futex" ? Math.min(most, figures.threads) : null;
   if (row === undefined) {
-    const name =
-      source === "futex"
-        ? "other futexes, locks and conditions without a row of their own"
-        : "other locks, without a row of their own";
-    const kind = source === "futex" ? CONDITION_KIND : "mutex";
-    return { lock, locks, kind, contention: source === "locks", name, atOnce, ...figures };
+    const idle = lock === OTHER_CONDITIONS;
+    const what = source === "locks" ? "locks" : idle ? "conditions" : "user locks";
+    const name = `other ${what}, without a row of their own`;
+    const kind = source === "locks" ? "mutex" : idle ? CONDITION_KIND : LOCK_KINDS[FIRST_FUTEX_KIND]!;
+    return { lock, locks, kind, contention: !idle, name, atOnce, ...figures };
   }
   const kind = source === "futex" ? kindOf(row, conditions) : LOCK_KINDS[row.kind]!;
   const named = source === "futex" ? { name: futexName(row) } : kernelLockName(row, kind, sum);

@@ -2,9 +2,17 @@
 import { ENDPOINT_ROLES, type EndpointRow } from "../capture/binding.js";
 import { AF_INET6, AF_UNIX } from "../model/address-families.js";
 
-/** `ss` for the sockets of one end; undefined where it cannot name them. */
+/** `ss` for the sockets of one end, in its own network; undefined where it cannot name them. */
 export function ssCommand(row: EndpointRow | undefined): string | undefined {
-  if (row === undefined) return undefined;
+  const command = row && ssHere(row);
+  return row === undefined || command === undefined ? undefined : `${inNetwork(row.network)}${command}`;
+}
+
+/** What to put before a command, so that it sees another network namespace; "" for this one. */
+export const inNetwork = (network: number): string =>
+  network > 0 ? `nsenter -t "$(lsns -no PID ${network} | head -n1)" -n ` : "";
+
+function ssHere(row: EndpointRow): string | undefined {
   const role = ENDPOINT_ROLES[row.role] ?? "none";
   if (row.family === AF_UNIX) {
     if (role === "process")

@@ -1,19 +1,31 @@
 // Who keeps whom waiting: how long the ends that a program asks take to answer, how long the program itself takes, and how
 // much of that is waiting for those. It tells a slow upstream from a slow proxy where no call ever blocks.
+import { ownAnswersAt, unseenBelow, unsureNs } from "./answer-shares.js";
 import {
   type EndpointSummary,
   endpointsByProgram,
+  programKey,
   type SocketOwner,
   type Turns,
   turnsTogether,
 } from "./socket-sum.js";
-import type { TcpSummary } from "./tcp-sum.js";
+import { type ConnectingSummary, connectingTogether, type TcpSummary } from "./tcp-sum.js";
 
-export interface ProgramAnswers extends Pick<SocketOwner, "comm" | "self"> {
-  /** Ends that it asked and that answered, the longest sum first. Processes of one name are one program. */
+export interface ProgramAnswers extends Pick<SocketOwner, "process" | "comm" | "self"> {
+  /** Ends that it asked and that answered, the longest sum first. Processes of one name in one network are one program; one without a name is one by itself. */
   readonly asked: readonly EndpointSummary[];
+  /**
+   * Ends that have not answered its connection requests by the end of the recording, though they were sent again; most connections
+   * first. What waits for them is in no answer's time.
+   */
+  readonly silent: readonly ConnectingSummary[];
   /** Its own answers on connections that others opened; null where it gave none. */
   readonly served: Turns | null;
+  /**
+   * By end that it asked: which of its groups of processes ask there. Processes that serve at one end, as the workers of a server,
+   * are one group; any other is one by itself, since programs of one name may have nothing to do with each other (java, node).
+   */
+  readonly askedBy: ReadonlyMap<EndpointSummary, ReadonlySet<number>>;
   /** Connections to the ends that it asked, by endpoint, where they are known; other programs' are among them. */
   readonly tcp: ReadonlyMap<number, TcpSummary>;
   /**
@@ -21,6 +33,15 @@ export interface ProgramAnswers extends Pick<SocketOwner, "comm" | "self"> {
    * where one of the two is missing. Their answers count to the first bytes, or to the last where it waits for these.
    */
   readonly upstreamShare: number | null;
+  /**
+   * How much of it at least: `upstreamShare` also counts answers that are too short to tell whether they came late or were read late;
+   * here these count with what the program there takes itself, where that was recorded, and with nothing elsewhere.
+   */
+  readonly upstreamLeast: number | null;
+  /** Below which length that cannot be told, ns. */
+  readonly unseenBelowNs: number;
+  /** By end that it asked: the own answers of who serves there, where they were recorded; to others, too. */
+  readonly there: ReadonlyMap<EndpointSummary, Turns>;
   /**
    * Whether its own answers begin when those of the ends are complete, by the sums: then who is late with the rest of an
    * answer keeps it waiting. Streams that it passes on as they come are not waited for.
@@ -42,27 +63,92 @@ export const isServed = ({ role, turns }: EndpointSummary): boolean => turns > 0
 /**
  * Programs that ask or answer, the longest sum of answers first.
  * @param connections by end, where they are known
+ * @param connecting connections that were not established yet at the end, where they are known
+ * @param tickNs a tick of the kernel; 0 = not known
  */
 export function programAnswers(
   rows: readonly EndpointSummary[],
   connections: readonly TcpSummary[] = [],
+  connecting: readonly ConnectingSummary[] = [],
+  tickNs = 0,
 ): ProgramAnswers[] {
   const tcp = new Map(connections.map((row) => [row.endpoint, row]));
-  const programs = new Map<string, EndpointSummary[]>();
-  for (const row of endpointsByProgram(rows)) {
-    const key = JSON.stringify([row.self, row.comm]);
-    const group = programs.get(key);
-    if (group === undefined) programs.set(key, [row]);
-    else group.push(row);
-  }
+  const programs = new Map<string, { rows: EndpointSummary[]; silent: ConnectingSummary[] }>();
+  const networkOf = networks([...rows, ...connecting]);
+  const programOf = (row: SocketOwner) => {
+    const key = `${programKey(row)} ${networkOf.get(row.process) ?? 0}`;
+    const program = programs.get(key) ?? { rows: [], silent: [] };
+    programs.set(key, program);
+    return program;
+  };
+  for (const row of rows) programOf(row).rows.push(row);
+  for (const row of connecting) if (row.connectingUnanswered > 0) programOf(row).silent.push(row);
   return [...programs.values()]
-    .map((group) => answersOf(group, tcp))
-    .filter(({ asked, served }) => asked.length > 0 || served !== null)
+    .map((program) => {
+      const answers = answersOf(program.rows, silentByEnd(program.silent), tcp);
+      return { ...answers, ...leastOf(answers, rows, unseenBelow(tickNs)) };
+    })
+    .filter(({ asked, silent, served }) => asked.length > 0 || silent.length > 0 || served !== null)
     .sort((a, b) => spent(b) - spent(a));
 }
 
-function answersOf(group: readonly EndpointSummary[], all: ReadonlyMap<number, TcpSummary>): ProgramAnswers {
-  const { comm, self } = group[0]!;
+/** One row an end, most connections first: of all processes of a program. */
+function silentByEnd(rows: readonly ConnectingSummary[]): ConnectingSummary[] {
+  return [...new Set(rows.map(({ name }) => name))]
+    .map((end) => rows.filter(({ name }) => name === end))
+    .map((group) => ({ ...group[0]!, processes: group.length, ...connectingTogether(group) }))
+    .sort((a, b) => b.connectingUnanswered - a.connectingUnanswered);
+}
+
+type Least = Pick<ProgramAnswers, "upstreamLeast" | "unseenBelowNs" | "there">;
+
+/** What of `upstreamShare` is certain. */
+function leastOf(
+  { asked, served, upstreamShare }: Omit<ProgramAnswers, keyof Least>,
+  rows: readonly EndpointSummary[],
+  unseenBelowNs: number,
+): Least {
+  const there = ownAnswersAt(asked, rows);
+  const unsure = asked.reduce((sum, end) => sum + unsureNs(end, there.get(end), unseenBelowNs), 0);
+  if (served === null || upstreamShare === null) return { upstreamLeast: null, unseenBelowNs, there };
+  const least = Math.max(0, upstreamShare - unsure / Math.max(1, served.turnSumNs));
+  return { upstreamLeast: least, unseenBelowNs, there };
+}
+
+/** By process: its network, which ends of other kinds (unix paths) do not have. */
+function networks(rows: readonly Pick<EndpointSummary, "process" | "network">[]): Map<number, number> {
+  const found = new Map<number, number>();
+  for (const { process, network } of rows) if (network > 0) found.set(process, network);
+  return found;
+}
+
+/** By process of one program: the first of those with which it shares an end that they serve, step by step. */
+function groupsOf(rows: readonly EndpointSummary[]): (process: number) => number {
+  const first = new Map<number, number>();
+  const groupOf = (process: number): number => {
+    const up = first.get(process) ?? process;
+    return up === process ? process : groupOf(up);
+  };
+  const server = new Map<number, number>();
+  for (const { role, endpoint, process } of rows) {
+    if (!SERVED.has(role) || endpoint < 0) continue;
+    const other = server.get(endpoint);
+    if (other === undefined) server.set(endpoint, process);
+    else first.set(groupOf(process), groupOf(other));
+  }
+  return groupOf;
+}
+
+/** @param silent of the same program; it or `rows` has something in it */
+function answersOf(
+  rows: readonly EndpointSummary[],
+  silent: readonly ConnectingSummary[],
+  all: ReadonlyMap<number, TcpSummary>,
+): Omit<ProgramAnswers, keyof Least> {
+  const group = endpointsByProgram(rows);
+  const groupOf = groupsOf(rows);
+  const owner: SocketOwner = group[0] ?? silent[0]!;
+  const { process, comm, self } = owner;
   const asked = group.filter(isAsked).sort((a, b) => b.turnSumNs - a.turnSumNs);
   const own = group.filter(isServed);
   const served = own.length > 0 ? turnsTogether(own) : null;
@@ -72,7 +158,7 @@ function answersOf(group: readonly EndpointSummary[], all: ReadonlyMap<number, T
       return row === undefined || endpoint < 0 ? [] : [[endpoint, row]];
     }),
   );
-  const connecting = connectingNs(comm, tcp);
+  const connecting = connectingNs(programKey(owner), tcp);
   const first = askedNs(asked) + connecting;
   const whole = asked.reduce((sum, row) => sum + row.wholeSumNs, 0) + connecting;
   const waitsForWhole = served !== null && whole > first && served.turnSumNs >= whole * HELD_BACK;
@@ -80,14 +166,28 @@ function answersOf(group: readonly EndpointSummary[], all: ReadonlyMap<number, T
   const share = served === null || asked.length === 0 ? null : waited / Math.max(1, served.turnSumNs);
   const upstreamShare = share === null ? null : Math.min(1, share);
   if (waitsForWhole) asked.sort((a, b) => b.wholeSumNs - a.wholeSumNs);
-  return { comm, self, asked, served, tcp, upstreamShare, waitsForWhole };
+  const askedBy = new Map(
+    asked.map((end) => {
+      const own = rows.filter(
+        (row) => row.name === end.name && row.protocol === end.protocol && isAsked(row),
+      );
+      return [end, new Set(own.map(({ process }) => groupOf(process)))];
+    }),
+  );
+  return { process, comm, self, asked, silent, served, askedBy, tcp, upstreamShare, waitsForWhole };
 }
 
 /** Time to connect to ends that no other program uses: of the others it is not known whose it was. */
-function connectingNs(comm: string, tcp: ReadonlyMap<number, TcpSummary>): number {
-  const own = [...tcp.values()].filter(({ owners }) => owners.every((owner) => owner.comm === comm));
+function connectingNs(program: string, tcp: ReadonlyMap<number, TcpSummary>): number {
+  const own = [...tcp.values()].filter(({ owners }) =>
+    owners.every((owner) => programKey(owner) === program),
+  );
   return own.reduce((sum, { connectSumNs }) => sum + connectSumNs, 0);
 }
 
 const askedNs = (asked: readonly Turns[]): number => asked.reduce((sum, row) => sum + row.turnSumNs, 0);
-const spent = ({ asked, served }: ProgramAnswers): number => Math.max(askedNs(asked), served?.turnSumNs ?? 0);
+const spent = ({ asked, silent, served }: ProgramAnswers): number =>
+  Math.max(askedNs(asked), served?.turnSumNs ?? 0, silentNs(silent));
+/** At most: each may have waited as long as the oldest. */
+const silentNs = (silent: readonly ConnectingSummary[]): number =>
+  silent.reduce((sum, row) => sum + row.connectingUnanswered * row.connectingMaxNs, 0);

@@ -13,6 +13,10 @@ export interface Growth {
   readonly counted: "sockets" | "descriptors";
   /** Seconds in which it rose, of all. */
   readonly risingShare: number;
+  /** Whether the process had ended before the recording did; then all of this is of its life. */
+  readonly ended: boolean;
+  /** In which time it grew by so much, ns. */
+  readonly grewNs: number;
 }
 
 /** Processes whose sockets only grow, the largest growth first. lowflame's own are left out. */
@@ -33,26 +37,30 @@ export function growths(profile: Profile): Growth[] {
 /**
  * Of the open descriptors where they are known: calls of close are also made on copies of a descriptor, and some programs close
  * many at once, which no call of close tells. Each that it has more must be a socket that it opened. Where they are not known only
- * a process that closes hardly any is told.
+ * a process that closes hardly any is told. One that has none at the last of its counts had ended by then: a leak may end so.
  */
 function growthOf(process: number, rows: readonly SocketCountRow[], durationNs: number): Growth | undefined {
   const known = rows.filter(({ descriptors }) => descriptors > 0);
-  const { opened, closed } = rows.at(-1)!;
+  const ended = known.length > 0 && rows.at(-1)!.descriptors === 0;
+  // many programs close all that they have on their way out
+  const { opened, closed } = ended ? known.at(-1)! : rows.at(-1)!;
+  const lastedNs = ended ? Math.round(known.at(-1)!.timeNs / 1e9) * 1e9 : durationNs;
   const closesFew = closed < opened * SOCKET_GROWTH.closedShare;
   const counted = known.length >= 2 ? "descriptors" : "sockets";
   const first = known[0]?.descriptors ?? 0;
   const rises =
     counted === "descriptors"
-      ? risesOf(known, durationNs, ({ descriptors }) => descriptors - first).slice(1)
-      : risesOf(rows, durationNs, (row) => row.opened - row.closed);
+      ? risesOf(known, lastedNs, ({ descriptors }) => descriptors - first).slice(1)
+      : risesOf(rows, lastedNs, (row) => row.opened - row.closed);
   const more = rises.reduce((sum, rise) => sum + rise, 0);
   if (counted === "sockets" ? !closesFew : more > opened) return undefined;
   // the first second of the descriptors is that of the first count
   const seconds = rises.length + (counted === "descriptors" ? 1 : 0);
   if (seconds < (closesFew ? SOCKET_GROWTH.minIntervals : SOCKET_GROWTH.minIntervalsClosing))
     return undefined;
+  const grewNs = counted === "descriptors" ? betweenCounts(known, lastedNs) : lastedNs;
   return grows(more, rises)
-    ? { process, opened, closed, more, counted, risingShare: risingShare(rises) }
+    ? { process, opened, closed, more, counted, risingShare: risingShare(rises), ended, grewNs }
     : undefined;
 }
 
@@ -69,6 +77,17 @@ function grows(more: number, rises: readonly number[]): boolean {
   );
 }
 
+/** The time between the two counts of descriptors by which the sum of all rises but that of the first second is known, ns. */
+function betweenCounts(rows: readonly SocketCountRow[], durationNs: number): number {
+  const first = rows.findLast(({ timeNs }) => timeNs <= GRACE_NS + 1e9) ?? rows[0]!;
+  const last =
+    rows.findLast(({ timeNs }) => timeNs <= Math.floor(durationNs / 1e9) * 1e9 + GRACE_NS) ?? first;
+  return last.timeNs - first.timeNs;
+}
+
+/** The counts come about once a second: half a second of grace keeps each in its own. */
+const GRACE_NS = 500e6;
+
 /** By how much a number rose in each second of the recording. */
 function risesOf(
   rows: readonly SocketCountRow[],
@@ -79,8 +98,7 @@ function risesOf(
   let before = 0;
   return Array.from({ length: Math.floor(durationNs / 1e9) }, (_, second) => {
     let now = before;
-    // The counts come about once a second: half a second of grace keeps each in its own.
-    while (at < rows.length && rows[at]!.timeNs <= (second + 1.5) * 1e9) now = value(rows[at++]!);
+    while (at < rows.length && rows[at]!.timeNs <= (second + 1) * 1e9 + GRACE_NS) now = value(rows[at++]!);
     const rise = now - before;
     before = now;
     return rise;

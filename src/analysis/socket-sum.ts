@@ -16,6 +16,13 @@ export interface SocketOwner {
   readonly processes: number;
 }
 
+/** In place of the name of a process that had ended before anybody read it (native/session/finish.cc). */
+const NAMELESS = "?";
+
+/** What the processes of one program have in common: their name; of one without a name nothing is known, it is one by itself. */
+export const programKey = ({ self, comm, process }: Omit<SocketOwner, "pid" | "processes">): string =>
+  JSON.stringify(comm === NAMELESS ? [self, comm, process] : [self, comm]);
+
 /** Where the time of calls went: they are busy in the kernel, blocked, or ready to run and without a CPU. */
 export interface SocketTimes {
   readonly count: number;
@@ -80,6 +87,10 @@ export interface Turns {
   readonly lateReads: number;
   readonly lateSumNs: number;
   readonly lateMaxNs: number;
+  /** What the threads that read did meanwhile, see EndpointTotal. */
+  readonly latePassedNs: number;
+  readonly lateAwakeNs: number;
+  readonly lateSleptNs: number;
 }
 
 type Percentiles = "turnP50Ns" | "turnP99Ns" | "wholeP50Ns" | "wholeP99Ns";
@@ -90,6 +101,8 @@ export interface EndpointSummary extends SocketOwner, SocketTimes, Turns, Queue 
   readonly name: string;
   readonly role: EndpointRole;
   readonly protocol: string;
+  /** See EndpointRow. */
+  readonly network: number;
   readonly bytesOut: number;
   readonly bytesIn: number;
   /** EAGAIN is none. */
@@ -102,13 +115,11 @@ export const byTotal = (a: SocketTimes, b: SocketTimes): number => b.totalNs - a
 
 /** One row a program and call, longest total first. */
 export const callsByProgram = (rows: readonly CallSummary[]): CallSummary[] =>
-  callsTogether(rows, ({ comm, self, call }) => JSON.stringify([self, comm, call]));
+  callsTogether(rows, (row) => `${programKey(row)} ${row.call}`);
 
 /** One row a program and other end, longest total first. */
 export const endpointsByProgram = (rows: readonly EndpointSummary[]): EndpointSummary[] =>
-  endpointsTogether(rows, ({ comm, self, name, role, protocol }) =>
-    JSON.stringify([self, comm, name, role, protocol]),
-  );
+  endpointsTogether(rows, (row) => JSON.stringify([programKey(row), row.name, row.role, row.protocol]));
 
 /** Rows of one key as one row. */
 export const callsTogether = (
@@ -165,21 +176,21 @@ export function timesOf(raw: Omit<SocketTimes, "totalNs" | "p50Ns" | "p99Ns">): 
   const { count, busyNs, blockedNs, waitingNs, maxNs, buckets } = raw;
   return {
     ...{ count, totalNs: busyNs + blockedNs + waitingNs, busyNs, blockedNs, waitingNs, maxNs, buckets },
-    p50Ns: percentileOf(buckets, maxNs, 0.5),
-    p99Ns: percentileOf(buckets, maxNs, 0.99),
+    p50Ns: percentileOf(buckets, maxNs, 0.5, busyNs + blockedNs + waitingNs),
+    p99Ns: percentileOf(buckets, maxNs, 0.99, busyNs + blockedNs + waitingNs),
   };
 }
 
 export function turnsOf(raw: Omit<Turns, Percentiles>): Turns {
   const { turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets } = raw;
-  const { pauses, lateReads, lateSumNs, lateMaxNs } = raw;
+  const { pauses, lateReads, lateSumNs, lateMaxNs, latePassedNs, lateAwakeNs, lateSleptNs } = raw;
   return {
     ...{ turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets },
-    turnP50Ns: percentileOf(turnBuckets, turnMaxNs, 0.5),
-    turnP99Ns: percentileOf(turnBuckets, turnMaxNs, 0.99),
-    wholeP50Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.5),
-    wholeP99Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.99),
-    ...{ pauses, lateReads, lateSumNs, lateMaxNs },
+    turnP50Ns: percentileOf(turnBuckets, turnMaxNs, 0.5, turnSumNs),
+    turnP99Ns: percentileOf(turnBuckets, turnMaxNs, 0.99, turnSumNs),
+    wholeP50Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.5, wholeSumNs),
+    wholeP99Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.99, wholeSumNs),
+    ...{ pauses, lateReads, lateSumNs, lateMaxNs, latePassedNs, lateAwakeNs, lateSleptNs },
   };
 }
 
@@ -197,11 +208,14 @@ export const turnsTogether = (rows: readonly Omit<Turns, Percentiles>[]): Turns 
     lateReads: sum(rows, (row) => row.lateReads),
     lateSumNs: sum(rows, (row) => row.lateSumNs),
     lateMaxNs: most(rows, (row) => row.lateMaxNs),
+    latePassedNs: sum(rows, (row) => row.latePassedNs),
+    lateAwakeNs: sum(rows, (row) => row.lateAwakeNs),
+    lateSleptNs: sum(rows, (row) => row.lateSleptNs),
   });
 
-/** Value below which the fraction `p` of what is in a histogram lies, ns; 0 for an empty one. */
-export const percentileOf = (buckets: readonly number[], maxNs: number, p: number): number =>
-  percentile({ buckets, maxNs: ns(maxNs) }, p);
+/** Value below which the fraction `p` of what is in a histogram lies, ns; 0 for an empty one. `sumNs`: see `percentile`. */
+export const percentileOf = (buckets: readonly number[], maxNs: number, p: number, sumNs?: number): number =>
+  percentile({ buckets, maxNs: ns(maxNs) }, p, sumNs);
 
 /** Sum of histograms of one layout. */
 export function addBuckets(all: readonly (readonly number[])[]): number[] {

@@ -10,7 +10,18 @@ export interface Queue {
   readonly queueLimit: number;
 }
 
-export interface TcpSummary extends Queue {
+/** Connections that were not established yet when the recording ended. */
+export interface Connecting {
+  readonly connecting: number;
+  /** Of them those whose request was sent again, which Linux does after one second: nobody has answered it. */
+  readonly connectingUnanswered: number;
+  /** How often requests of these were sent again, also before the recording. */
+  readonly connectingSentAgain: number;
+  /** Age of the oldest. */
+  readonly connectingMaxNs: number;
+}
+
+export interface TcpSummary extends Queue, Connecting {
   /** Index into Profile.endpoints; -1 for ends without a row of their own. */
   readonly endpoint: number;
   readonly name: string;
@@ -19,6 +30,8 @@ export interface TcpSummary extends Queue {
   readonly owners: readonly SocketOwner[];
   readonly connects: number;
   readonly connectsFailed: number;
+  /** Of these, those that nobody answered. */
+  readonly connectsUnanswered: number;
   /** Of those whose beginning was seen. */
   readonly connectSumNs: number;
   readonly connectP50Ns: number;
@@ -30,6 +43,14 @@ export interface TcpSummary extends Queue {
   readonly resetsSent: number;
   readonly resetsReceived: number;
   readonly retransmits: number;
+}
+
+/** Connections of one process to one end that were not established yet at the end. */
+export interface ConnectingSummary extends SocketOwner, Connecting {
+  readonly endpoint: number;
+  readonly name: string;
+  /** See EndpointRow. */
+  readonly network: number;
 }
 
 /** Connections of one process at one end that were in CLOSE-WAIT for the whole recording. */
@@ -78,9 +99,25 @@ export const connectsFrom = (
 ): number =>
   connectBuckets.reduce((sum, count, index) => sum + (bucketBounds(index).low >= lowestNs ? count : 0), 0);
 
-/** How often something went wrong: failed, broken off, sent again; and whether a queue was full. */
+/** Sum of rows. */
+export function connectingTogether(rows: readonly Connecting[]): Connecting {
+  const sum = (value: (row: Connecting) => number) => rows.reduce((total, row) => total + value(row), 0);
+  return {
+    connecting: sum((row) => row.connecting),
+    connectingUnanswered: sum((row) => row.connectingUnanswered),
+    connectingSentAgain: sum((row) => row.connectingSentAgain),
+    connectingMaxNs: rows.reduce((most, row) => Math.max(most, row.connectingMaxNs), 0),
+  };
+}
+
+/** Connections that nobody answered: given up, or not yet. */
+export const unanswered = (row: Pick<TcpSummary, "connectsUnanswered" | "connectingUnanswered">): number =>
+  row.connectsUnanswered + row.connectingUnanswered;
+
+/** How often something went wrong: failed, not answered, broken off, sent again; and whether a queue was full. */
 export const troubles = (row: Omit<TcpSummary, "name" | "role" | "owners" | "endpoint">): number =>
   row.connectsFailed +
+  row.connectingUnanswered +
   row.resetsSent +
   row.resetsReceived +
   row.retransmits +

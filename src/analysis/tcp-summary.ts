@@ -3,12 +3,22 @@
 import type { TcpTotal } from "../capture/binding.js";
 import type { Profile } from "../model/profile.js";
 import { endpointNames } from "./endpoint-names.js";
-import { addBuckets, type EndpointSummary, percentileOf, type SocketOwner } from "./socket-sum.js";
+import {
+  addBuckets,
+  type EndpointSummary,
+  percentileOf,
+  programKey,
+  type SocketOwner,
+} from "./socket-sum.js";
 import { endpointSummaries, socketOwner } from "./socket-summary.js";
 import {
   type CloseWaitSummary,
+  type Connecting,
+  type ConnectingSummary,
+  connectingTogether,
   fullestQueue,
   type ListenQueueSummary,
+  type Queue,
   type TcpSummary,
   troubles,
 } from "./tcp-sum.js";
@@ -26,15 +36,45 @@ export function tcpSummaries(
   for (const row of endpointSummaries(profile)) push(users, row.endpoint, row);
   const totals = new Map<number, TcpTotal[]>();
   for (const row of profile.final?.tcpTotals ?? []) push(totals, row.endpoint, row);
-  return [...totals]
-    .map(([endpoint, rows]) => ({ endpoint, rows, all: users.get(endpoint) ?? [] }))
+  const waiting = new Map<number, ConnectingSummary[]>();
+  for (const row of connectingRows(profile)) push(waiting, row.endpoint, row);
+  return [...new Set([...totals.keys(), ...waiting.keys()])]
+    .map((endpoint) => {
+      const open = waiting.get(endpoint) ?? [];
+      return { endpoint, open, all: [...(users.get(endpoint) ?? []), ...open.map(withoutCalls)] };
+    })
     .filter(({ all }) => all.length === 0 || all.some(({ process }) => counts(process)))
-    .map(({ endpoint, rows, all }) => {
+    .map(({ endpoint, open, all }) => {
       const users = all.filter(({ process }) => counts(process));
       const { name, role } = nameOf(endpoint);
-      return { endpoint, name, role, owners: ownersOf(users), ...together(rows), ...fullestQueue(users) };
+      return {
+        ...{ endpoint, name, role, owners: ownersOf(users), ...together(totals.get(endpoint) ?? []) },
+        ...fullestQueue(users),
+        ...connectingTogether(open.filter(({ process }) => counts(process))),
+      };
     })
     .sort((a, b) => troubles(b) - troubles(a) || size(b) - size(a) || a.endpoint - b.endpoint);
+}
+
+/** One who uses an end, and made no call on it in the recording. */
+const withoutCalls = (row: ConnectingSummary) => ({ ...row, count: 0, queueMax: 0, queueLimit: 0 });
+
+/** Connections that were not established yet when the recording ended, most of them first. */
+export function connectingRows(
+  profile: Profile,
+  counts: (process: number) => boolean = () => true,
+): ConnectingSummary[] {
+  const nameOf = endpointNames(profile);
+  return (profile.final?.connecting ?? [])
+    .filter(({ process, count }) => count > 0 && counts(process))
+    .map(({ process, endpoint, count, unanswered, sentAgain, maxNs }) => {
+      const { name, network } = nameOf(endpoint);
+      return {
+        ...{ ...holder(profile, process), endpoint, name, network, connecting: count },
+        ...{ connectingUnanswered: unanswered, connectingSentAgain: sentAgain, connectingMaxNs: maxNs },
+      };
+    })
+    .sort((a, b) => b.connecting - a.connecting);
 }
 
 /** Connections that were in CLOSE-WAIT both at the beginning and at the end, most first. */
@@ -77,19 +117,21 @@ function push<Row>(map: Map<number, Row[]>, key: number, row: Row): void {
   else rows.push(row);
 }
 
-const size = ({ connects, connectsFailed, accepted, closes }: TcpSummary): number =>
-  connects + connectsFailed + accepted + closes;
+const size = ({ connects, connectsFailed, connecting, accepted, closes }: TcpSummary): number =>
+  connects + connectsFailed + connecting + accepted + closes;
+
+type User = SocketOwner & Pick<EndpointSummary, "count">;
 
 /** Processes of one name together, most calls first. */
-function ownersOf(users: readonly EndpointSummary[]): SocketOwner[] {
-  const programs = new Map<string, EndpointSummary[]>();
+function ownersOf(users: readonly User[]): SocketOwner[] {
+  const programs = new Map<string, User[]>();
   for (const row of users) {
-    const key = JSON.stringify([row.self, row.comm]);
+    const key = programKey(row);
     const rows = programs.get(key);
     if (rows === undefined) programs.set(key, [row]);
     else rows.push(row);
   }
-  const calls = (rows: readonly EndpointSummary[]) => rows.reduce((sum, { count }) => sum + count, 0);
+  const calls = (rows: readonly User[]) => rows.reduce((sum, { count }) => sum + count, 0);
   return [...programs.values()]
     .sort((a, b) => calls(b) - calls(a))
     .map((rows) => {
@@ -101,16 +143,18 @@ function ownersOf(users: readonly EndpointSummary[]): SocketOwner[] {
 /** Rows of one end; there are several only in a damaged capture. */
 function together(
   rows: readonly TcpTotal[],
-): Omit<TcpSummary, "endpoint" | "name" | "role" | "owners" | "queueMax" | "queueLimit"> {
+): Omit<TcpSummary, "endpoint" | "name" | "role" | "owners" | keyof Queue | keyof Connecting> {
   const sum = (value: (row: TcpTotal) => number) => rows.reduce((total, row) => total + value(row), 0);
   const connectBuckets = addBuckets(rows.map((row) => row.connectBuckets));
+  const connectSumNs = sum((row) => row.connectSumNs);
   const connectMaxNs = rows.reduce((most, row) => Math.max(most, row.connectMaxNs), 0);
   return {
     connects: sum((row) => row.connects),
     connectsFailed: sum((row) => row.connectsFailed),
-    connectSumNs: sum((row) => row.connectSumNs),
-    connectP50Ns: percentileOf(connectBuckets, connectMaxNs, 0.5),
-    connectP99Ns: percentileOf(connectBuckets, connectMaxNs, 0.99),
+    connectsUnanswered: sum((row) => row.connectsUnanswered),
+    connectSumNs,
+    connectP50Ns: percentileOf(connectBuckets, connectMaxNs, 0.5, connectSumNs),
+    connectP99Ns: percentileOf(connectBuckets, connectMaxNs, 0.99, connectSumNs),
     connectMaxNs,
     connectBuckets,
     accepted: sum((row) => row.accepted),

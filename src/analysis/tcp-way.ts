@@ -17,8 +17,9 @@ export interface WayThere {
 /**
  * @param end answers of an end that was found to be slow
  * @param tail whether it is slow once in a hundred answers only
+ * @param sure whether the program there is slow where the way is not; else it may be meant to wait, or waits itself
  */
-export function wayThere(end: Turns, tcp: TcpSummary | undefined, tail: boolean): WayThere {
+export function wayThere(end: Turns, tcp: TcpSummary | undefined, tail: boolean, sure: boolean): WayThere {
   if (tcp === undefined) return { short: "", text: "" };
   const again = `${tcp.retransmits.toLocaleString("en-US")} ${tcp.retransmits === 1 ? "segment" : "segments"} had to be sent again`;
   const lost =
@@ -33,7 +34,7 @@ export function wayThere(end: Turns, tcp: TcpSummary | undefined, tail: boolean)
         }
       : {
           short: "",
-          text: `Which of the two is not known, since hardly any connection to it was opened during the recording; ${again}.`,
+          text: `Whether it is the other side or the way there is not known, since hardly any connection to it was opened during the recording; ${again}.`,
         };
   const [connect, answer] = tail ? [tcp.connectP99Ns, end.turnP99Ns] : [tcp.connectP50Ns, end.turnP50Ns];
   const seen = `To connect takes ${time(tcp.connectP50Ns)} (p99 ${time(tcp.connectP99Ns)}, ${timed.toLocaleString("en-US")} connections), and ${again}`;
@@ -49,8 +50,8 @@ export function wayThere(end: Turns, tcp: TcpSummary | undefined, tail: boolean)
   )
     return {
       blame: "program",
-      short: `; the way there is quick (connects in ${time(connect)}), so the program there is slow`,
-      text: `${seen}: the kernel at the other end answers at once, so the program there is slow and the way is not.`,
+      short: `; the way there is quick (connects in ${time(connect)}), so the program there ${sure ? "is slow" : "takes the time"}`,
+      text: `${seen}: the kernel at the other end answers at once, so the program there ${sure ? "is slow" : "takes the time"} and the way is not.`,
     };
   return { short: "", text: `${seen}. That leaves open whether the other side is slow or the way there.` };
 }

@@ -106,8 +106,8 @@ export const EAGAIN_SPIN = { share: 0.9, perSecond: 1_000, minCount: 500, maxFin
 /**
  * A call whose busy time has a long tail where the process's other calls are quick: some of its calls meet a resource that
  * others hold. A hundred microseconds are beyond what copying and sending take; the tail must also carry a good part of the
- * call's busy time, since one call in a hundred is slowed down by interrupts on any busy machine. With CPU samples of the
- * call a part of them must spin.
+ * call's busy time, since one call in a hundred is slowed down by interrupts on any busy machine. A call that sends eight megabytes
+ * is as long: CPU samples must show that the call spins for locks, for half as long as its tail takes at least.
  */
 export const BUSY_TAIL = {
   minCalls: 1_000,
@@ -115,6 +115,7 @@ export const BUSY_TAIL = {
   minP99Ns: 100e3,
   tailShare: 0.25,
   minSpinShare: 0.05,
+  spinOfTail: 0.5,
   maxFindings: 5,
 } as const;
 
@@ -131,7 +132,7 @@ export const SOCKET_GROWTH = {
 
 /**
  * Connections that were in CLOSE-WAIT both at the beginning and at the end: the other side closed, the process did not, for 5 s
- * or longer. One or two may be a long transfer to a client that closed its half. From ten on of one process (as many as a usual
+ * or longer, and got nothing meanwhile. One or two may be a transfer that stands still, to a client that closed its half. From ten on of one process (as many as a usual
  * pool of idle connections holds) something never looks at them again.
  */
 export const CLOSE_WAIT = { info: 3, warning: 10, minDurationNs: 5e9, maxFindings: 5 } as const;
@@ -214,6 +215,10 @@ export const SLOW_END = {
    * more of them, or that takes longer than a page may, is more likely meant to be a stream: of events, of messages.
    */
   page: { pauses: { least: 0.5, most: 2 }, p50Ns: 5e9 },
+  /** CPU time and waits for a CPU of the program there, of its answers' time: with less it was not they that took the time. */
+  idleShare: 0.1,
+  /** What a quarter of the answers take at least; against the others as the tail is. */
+  quarterNs: 100e6,
   tailMinTurns: 200,
   tailTimes: 10,
   tailP99Ns: 100e6,

@@ -7,7 +7,15 @@ import type { Profile } from "../model/profile.js";
 import { firstOutside, functionsWhere, Tally } from "./cpu-time.js";
 import type { LockCaller } from "./lock-callers.js";
 import { shown } from "./text.js";
-import { isLockingText, isOwnLock, isWordWait, meaningOf, type WaitMeaning } from "./user-lock-names.js";
+import {
+  isLockingText,
+  isOwnLock,
+  isRuntimeStart,
+  isRwlockText,
+  isWordWait,
+  meaningOf,
+  type WaitMeaning,
+} from "./user-lock-names.js";
 
 /** @returns the caller of each node of the profile's tree, by node: "[unknown]" where all of the stack is locking text */
 export function userLockCallers(profile: Profile): (node: number) => LockCaller {
@@ -24,12 +32,35 @@ export function userLockCallers(profile: Profile): (node: number) => LockCaller 
     if (caller === undefined) {
       const name = id === 0 ? "" : functions.name[tree.func[id]!]!;
       // A thread's start is nobody's wish for a lock: the frames between are missing.
-      const missing = name === "" || functions.kind[tree.func[id]!] === "unknown" || isThreadEntry(name);
+      const missing =
+        name === "" ||
+        functions.kind[tree.func[id]!] === "unknown" ||
+        isThreadEntry(name) ||
+        isRuntimeStart(name);
       caller = { name: missing ? "[unknown]" : shown(name), bpfMap: undefined };
       known.set(id, caller);
     }
     return caller;
   };
+}
+
+/** Ids of futexes that are mostly waited for inside of a read-write lock of the C library's. */
+export function rwlockFutexes(profile: Profile): ReadonlySet<number> {
+  const { functions } = profile;
+  const tree = calledTree(profile);
+  const text = functions.name.map((name, id) => functions.kind[id] === "user" && isRwlockText(name));
+  const inside = new Uint8Array(tree.count);
+  for (let node = 1; node < tree.count; node++)
+    inside[node] = text[tree.func[node]!] ? 1 : inside[tree.parent[node]!]!;
+  const sums = new Map<number, { all: number; inside: number }>();
+  const waits = profile.weights.find(({ source }) => source === "futex");
+  for (let row = 0; waits?.lock !== undefined && row < waits.count; row++) {
+    const sum = sums.get(waits.lock[row]!) ?? { all: 0, inside: 0 };
+    sum.all += waits.weightNs[row]!;
+    if (inside[waits.node[row]!] === 1) sum.inside += waits.weightNs[row]!;
+    sums.set(waits.lock[row]!, sum);
+  }
+  return new Set([...sums].filter(([, sum]) => sum.inside * 2 > sum.all).map(([lock]) => lock));
 }
 
 /** The function that most of the sampled waiting for one futex comes from; undefined where no stack tells. */

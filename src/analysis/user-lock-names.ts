@@ -93,6 +93,20 @@ export function plainUserName(name: string): string {
   return plain.slice(plain.lastIndexOf(" ") + 1);
 }
 
+/**
+ * Runtimes' functions by which a thread begins, into which the program's first function is often inlined: Rust 1.62 to 1.86
+ * (std/src/sys/backtrace.rs, rt.rs, thread/mod.rs, sys/pal/unix/thread.rs), libstdc++ (src/c++11/thread.cc).
+ */
+const START =
+  /^(?:std::sys(?:_common)?::backtrace::__rust_begin_short_backtrace|std::rt::lang_start\w*|std::thread::Builder::spawn_unchecked_?|std::sys::(?:\w+::)*thread(?:::\w+)*::thread_start|core::ops::function::FnOnce::call_once|execute_native_thread_routine)(?:$|::|\{)/;
+
+/** Whether a user function is how a language's runtime begins a thread: nobody's wish for a lock. */
+export const isRuntimeStart = (name: string): boolean => START.test(plainUserName(name));
+
+/** Functions of glibc's read-write lock (nptl/pthread_rwlock_common.c), whose readers and writers wait at a word each. */
+const RWLOCK = /^_*pthread_rwlock_\w*lock\w*$/;
+export const isRwlockText = (name: string): boolean => RWLOCK.test(plainUserName(name));
+
 /** What a function's own name tells of a wait inside it. */
 export type WaitMeaning = "lock" | "condition" | undefined;
 

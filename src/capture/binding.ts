@@ -47,6 +47,7 @@ export const SampleFlag = {
   spins: 64, // of a CallRow: not slow, but one of many that found nothing to do (EAGAIN) on this descriptor
   nothingAsked: 128, // of a CallRow in progress: over TCP the other side spoke last (by ticks: a tie counts), or this one never did
   userWhole: 256, // walked by unwind tables to its thread's first frame
+  givenUp: 512, // a wait for a futex that ended by its timeout or by a signal, so that its thread did not get the lock
 } as const;
 
 /** Columns of samples, one array a column, all `count` long. Ids index the tables that came with this or an earlier batch. */

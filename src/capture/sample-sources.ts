@@ -15,6 +15,8 @@ export const OWNERS_OF = { locks: "lock-owners", futex: "futex-owners" } as cons
 
 /** What `LockTotal.lock` is for the waits that found no row in the kernel's table. */
 export const OTHER_LOCKS: Readonly<Record<LockSource, number>> = { locks: -1, futex: -2 };
+/** The same for condition variables and other idle waits at futexes. */
+export const OTHER_CONDITIONS = -3;
 
 /** What columns of samples can hold: the sources, and the owners of locks, which come with them. */
 export const SAMPLE_SOURCES: readonly SampleSource[] = [

@@ -29,6 +29,11 @@ export interface EndpointRow {
   /** "10.0.0.1", "::1", "/run/x.sock", "@abstract", a pid; "" where the role has none. May hold any characters. */
   readonly address: string;
   readonly port: number;
+  /**
+   * Inode of the network namespace that the address belongs to, as `lsns -t net` shows it: equal addresses in two are two ends.
+   * 0: that of lowflame itself; also of what belongs to none (paths, netlink), and where it is not known.
+   */
+  readonly network: number;
 }
 
 /** One slow socket call (10 ms busy or 100 ms blocked), or one that had not returned at the end (SampleFlag.inProgress). */
@@ -131,6 +136,14 @@ export interface EndpointTotal {
   readonly lateReads: number;
   readonly lateSumNs: Nanoseconds;
   readonly lateMaxNs: Nanoseconds;
+  /**
+   * Time that passed on the threads that read them while they lay there, each thread's told once however many lay there at
+   * once; zero with late reads: not known (older captures). Of it, at least `lateAwakeNs` they ran or waited for a CPU, and at
+   * least `lateSleptNs` they slept; of the rest it is not known.
+   */
+  readonly latePassedNs: Nanoseconds;
+  readonly lateAwakeNs: Nanoseconds;
+  readonly lateSleptNs: Nanoseconds;
   /** Accepted ends only: most connections that waited in the queue of the listening socket as one was accepted; 0 = unknown. */
   readonly queueMax: number;
   /** Accepted ends only: how many that queue may hold (the backlog of listen, cut to net.core.somaxconn); 0 = unknown. */
@@ -149,6 +162,11 @@ export interface TcpTotal {
   readonly connects: number;
   /** Those that were not: refused, timed out, or closed by the program before. */
   readonly connectsFailed: number;
+  /**
+   * Of `connectsFailed` those that nobody answered: the kernel gave up after sending the request again and again, or the program
+   * did after it had been sent again. The others were refused, or given up within the first second.
+   */
+  readonly connectsUnanswered: number;
   /** From the first packet of the handshake to its end, of `connects` whose beginning was seen. */
   readonly connectSumNs: Nanoseconds;
   readonly connectMaxNs: Nanoseconds;
@@ -164,7 +182,22 @@ export interface TcpTotal {
   readonly retransmits: number;
 }
 
-/** Connections in CLOSE-WAIT both when the recording began and when it ended: the other side closed, the process did not. */
+/** Connections of one process to one end that were not established yet when the recording ended (SYN-SENT), whenever they began. */
+export interface ConnectingRow {
+  /** Process id in the tables; -1 = unknown. One of them, where several have the socket open. */
+  readonly process: number;
+  /** Role remote. */
+  readonly endpoint: number;
+  readonly count: number;
+  /** Of them those whose request was sent again, which Linux does after one second. */
+  readonly unanswered: number;
+  /** How often requests were sent again, of all of them, since each began. */
+  readonly sentAgain: number;
+  /** Age of the oldest. */
+  readonly maxNs: Nanoseconds;
+}
+
+/** Connections in CLOSE-WAIT both when the recording began and when it ended (the other side closed, the process did not) on which the other side got nothing meanwhile. */
 export interface CloseWaitRow {
   /** Process id in the tables; -1 = unknown (nobody has the socket open, or there was no time to look). */
   readonly process: number;
@@ -191,6 +224,8 @@ export interface TcpCounters {
   readonly listenDrops: number;
   /** Connections in CLOSE-WAIT at the end, however young. */
   readonly closeWaitAtEnd: number;
+  /** A tick of the kernel, in which it notes when data came; absent or 0 = unknown (older captures). */
+  readonly tickNs?: Nanoseconds;
 }
 
 /** One of the 256 busiest descriptors: counts are lower bounds, of the time since it came among them. */
@@ -217,6 +252,7 @@ export interface SocketTotals {
   readonly endpointTotals: readonly EndpointTotal[];
   readonly descriptorTotals: readonly DescriptorTotal[];
   readonly tcpTotals: readonly TcpTotal[];
+  readonly connecting: readonly ConnectingRow[];
   readonly closeWaits: readonly CloseWaitRow[];
   readonly listenQueues: readonly ListenQueueRow[];
   /** Absent where `sockets` was not recorded. */

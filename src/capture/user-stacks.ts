@@ -1,7 +1,7 @@
-// How the walks up user stacks ended, and what the unwind tables for them took: part of the end of a recording.
+// How walks up user stacks can end, as samples tell it, and what the unwind tables for them took: part of the end of a recording.
 import type { Bytes, Nanoseconds } from "../model/units.js";
 
-/** How a walk ended; index = `UserStackEnds.end`. All but the first cut the stack short. Same order as lf_uw_stop. */
+/** How a walk by unwind tables ended. All but the first cut the stack short. Same order as lf_uw_stop. */
 export const USER_STACK_ENDS = [
   "whole", // at its thread's first frame
   "process not known", // its mappings were not there (yet): the kernel followed frame pointers
@@ -13,20 +13,27 @@ export const USER_STACK_ENDS = [
   "stack does not rise",
   "too deep",
   "out of time", // walks of sleeping threads at the end take a second in all: along frame pointers from then on
+  "guessed", // a return address of 0, but behind a frame that was found by its frame pointer, without a rule
 ] as const;
 
-export interface UserStackEnds {
-  /** "cpu", "offcpu" (waits for futexes too), "locks" or "sockets". */
-  readonly source: string;
-  /** Index into USER_STACK_ENDS. */
-  readonly end: number;
-  /** User stacks walked, those too that found no room in a ring. */
-  readonly count: number;
-}
+/** Bits of a sample's flags above those of SampleFlag: how the walk ended, + 1; 0 = no walk by tables, or not known. */
+export const USER_END_SHIFT = 16;
+const USER_END_MASK = 15;
+/** The bits of SampleFlag. */
+export const FLAG_BITS = (1 << USER_END_SHIFT) - 1;
+
+/** Index into USER_STACK_ENDS by a sample's flags; -1 where the stack was not walked by tables, or that is not known. */
+export const userEndOf = (flags: number): number => ((flags >>> USER_END_SHIFT) & USER_END_MASK) - 1;
+/** Those bits for an index into USER_STACK_ENDS. */
+export const userEndFlags = (end: number): number => (end + 1) << USER_END_SHIFT;
+
+/** Ends whose stacks are not of a walk by tables: frame pointers were followed instead. */
+export const BY_FRAME_POINTER: ReadonlySet<number> = new Set(
+  (["process not known", "out of time"] as const).map((name) => USER_STACK_ENDS.indexOf(name)),
+);
 
 /** Of a recording whose user stacks were walked by unwind tables. */
 export interface UserStackFacts {
-  readonly ends: readonly UserStackEnds[];
   /** Processes, and files with tables, that were known at the end. */
   readonly processes: number;
   readonly tables: number;

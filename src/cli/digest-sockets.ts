@@ -14,17 +14,19 @@ import {
 import { callSummaries, endpointSummaries, socketsRecorded } from "../analysis/socket-summary.js";
 import {
   type CloseWaitSummary,
+  type ConnectingSummary,
   type ListenQueueSummary,
   type TcpSummary,
   timedConnects,
 } from "../analysis/tcp-sum.js";
-import { closeWaitRows, listenQueueRows, tcpSummaries } from "../analysis/tcp-summary.js";
+import { closeWaitRows, connectingRows, listenQueueRows, tcpSummaries } from "../analysis/tcp-summary.js";
 import type { Profile } from "../model/profile.js";
 import type {
   AnswersJson,
   AskedJson,
   CloseWaitJson,
   ListenQueueJson,
+  SilentEndJson,
   SocketAnswersJson,
   SocketCallJson,
   SocketCallSeenJson,
@@ -69,7 +71,7 @@ export function digestSockets(profile: Profile, limit: number): SocketsJson | nu
     waitingCalls: idle.slice(0, limit).map(callJson),
     endCount: ends.length,
     ends: ends.slice(0, limit).map(endJson),
-    programs: programAnswers(ends, tcp)
+    programs: programAnswers(ends, tcp, connectingRows(profile, counts), profile.final?.tcpCounters?.tickNs)
       .slice(0, limit)
       .map((program) => programJson(program, limit)),
     spinning: spinningDescriptors(profile, counts)
@@ -103,41 +105,57 @@ function callJson(row: CallSummary): SocketCallJson {
 
 function endJson(row: EndpointSummary): SocketEndJson {
   const { name, role, protocol, bytesOut, bytesIn, errors, again, queueMax, queueLimit } = row;
+  const network = row.network === 0 ? null : row.network;
   const answered = isAsked(row) || isServed(row) ? answersJson(row) : null;
   return {
     ...timesJson(row),
-    ...{ name, role, protocol, bytesOut, bytesIn, errors, again, answered, queueMax, queueLimit },
+    ...{ name, role, protocol, network, bytesOut, bytesIn, errors, again, answered, queueMax, queueLimit },
   };
 }
 
 function answersJson(row: Turns): AnswersJson {
   const { turns, turnSumNs, turnP50Ns, turnP99Ns, turnMaxNs, lateReads, lateSumNs, lateMaxNs } = row;
   const { pauses, wholeBuckets, wholeSumNs, wholeP50Ns, wholeP99Ns, wholeMaxNs } = row;
+  const { latePassedNs: passedNs, lateAwakeNs: awakeNs, lateSleptNs: sleptNs } = row;
+  const meanwhile = lateReads > 0 && passedNs === 0 ? null : { passedNs, awakeNs, sleptNs };
   const whole = { sumNs: wholeSumNs, p50Ns: wholeP50Ns, p99Ns: wholeP99Ns, maxNs: wholeMaxNs, pauses };
   return {
     ...{ answers: turns, sumNs: turnSumNs, p50Ns: turnP50Ns, p99Ns: turnP99Ns, maxNs: turnMaxNs },
     histogram: histogramJson(row.turnBuckets),
     whole: wholeBuckets.length > 0 ? whole : null,
-    late: { reads: lateReads, sumNs: lateSumNs, maxNs: lateMaxNs },
+    late: { reads: lateReads, sumNs: lateSumNs, maxNs: lateMaxNs, meanwhile },
   };
 }
 
-function programJson(
-  { comm, served, asked, tcp, upstreamShare, waitsForWhole }: ProgramAnswers,
-  limit: number,
-): SocketAnswersJson {
+function programJson(program: ProgramAnswers, limit: number): SocketAnswersJson {
+  const { comm, served, asked, silent, tcp, there, waitsForWhole } = program;
+  const { upstreamShare, upstreamLeast, unseenBelowNs } = program;
   return {
     process: comm,
     served: served && answersJson(served),
-    asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint))),
-    upstreamShare,
-    waitsForWhole,
+    asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint), there.get(row))),
+    silent: silent.slice(0, limit).map(silentJson),
+    ...{ upstreamShare, upstreamLeast, unseenBelowNs, waitsForWhole },
   };
 }
 
-function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined): AskedJson {
+const silentJson = (row: ConnectingSummary): SilentEndJson => ({
+  name: row.name,
+  connections: row.connectingUnanswered,
+  maxNs: row.connectingMaxNs,
+  sentAgain: row.connectingSentAgain,
+});
+
+function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined, there: Turns | undefined): AskedJson {
   const { name, protocol } = row;
-  return { name, protocol, ...answersJson(row), connect: tcp === undefined ? null : connectJson(tcp) };
+  const connect = tcp === undefined ? null : connectJson(tcp);
+  return { name, protocol, ...answersJson(row), itself: itselfJson(there), connect };
+}
+
+function itselfJson(there: Turns | undefined): AskedJson["itself"] {
+  if (there === undefined) return null;
+  const { turns: answers, turnSumNs: sumNs, turnP50Ns: p50Ns, turnP99Ns: p99Ns } = there;
+  return { answers, sumNs, p50Ns, p99Ns };
 }
 
 function connectJson(row: TcpSummary): AskedJson["connect"] {
@@ -149,9 +167,11 @@ function connectJson(row: TcpSummary): AskedJson["connect"] {
 
 function tcpJson(row: TcpSummary): TcpJson {
   const { name, role, owners, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs } = row;
+  const { connectsUnanswered, connecting, connectingUnanswered, connectingSentAgain, connectingMaxNs } = row;
   const { accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit } = row;
   return {
     ...{ name, role, connects, connectsFailed, connectP50Ns, connectP99Ns, connectMaxNs },
+    ...{ connectsUnanswered, connecting, connectingUnanswered, connectingSentAgain, connectingMaxNs },
     connectHistogram: histogramJson(row.connectBuckets),
     ...{ accepted, closes, resetsSent, resetsReceived, retransmits, queueMax, queueLimit },
     usedBy: owners.map(({ comm, pid, processes }) => ({

@@ -52,13 +52,25 @@ export interface AnswersJson {
     readonly pauses: number;
   } | null;
   /** How often bytes of an answer lay in the socket until they were read, and how long at least: in none of the times above. */
-  readonly late: { readonly reads: number; readonly sumNs: number; readonly maxNs: number };
+  readonly late: {
+    readonly reads: number;
+    readonly sumNs: number;
+    readonly maxNs: number;
+    /** What the threads that read did meanwhile, see EndpointTotal; null in captures that do not know it. */
+    readonly meanwhile: {
+      readonly passedNs: number;
+      readonly awakeNs: number;
+      readonly sleptNs: number;
+    } | null;
+  };
 }
 
 export interface SocketEndJson extends SocketTimesJson {
   readonly name: string;
   readonly role: EndpointRole;
   readonly protocol: string;
+  /** Inode of its network namespace; null for lowflame's own, and where it is in none or not known. */
+  readonly network: number | null;
   readonly bytesOut: number;
   readonly bytesIn: number;
   readonly errors: number;
@@ -74,6 +86,13 @@ export interface SocketEndJson extends SocketTimesJson {
 export interface AskedJson extends AnswersJson {
   readonly name: string;
   readonly protocol: string;
+  /** Own answers of who serves there, from when it read the question on, to all who ask; null where that was not recorded. */
+  readonly itself: {
+    readonly answers: number;
+    readonly sumNs: number;
+    readonly p50Ns: number;
+    readonly p99Ns: number;
+  } | null;
   /** Of the TCP connections to it, whoever opened them; null where they are not known. */
   readonly connect: {
     readonly connects: number;
@@ -88,6 +107,16 @@ export interface AskedJson extends AnswersJson {
   } | null;
 }
 
+/** An end that has not answered connection requests of a program by the end of the recording. */
+export interface SilentEndJson {
+  readonly name: string;
+  /** Whose request was sent again at least once. */
+  readonly connections: number;
+  /** Age of the oldest. */
+  readonly maxNs: number;
+  readonly sentAgain: number;
+}
+
 /** Who keeps whom waiting, by program. */
 export interface SocketAnswersJson {
   readonly process: string;
@@ -95,8 +124,14 @@ export interface SocketAnswersJson {
   readonly served: AnswersJson | null;
   /** Ends that it asks, the longest sum first. */
   readonly asked: readonly AskedJson[];
+  /** Ends that have not answered its connection requests, whatever they keep waiting is in no answer's time. */
+  readonly silent: readonly SilentEndJson[];
   /** How much of the time of its own answers those take, connecting included; null where one of the two is missing. */
   readonly upstreamShare: number | null;
+  /** How much of it at least: short answers may have lain unread (see `unseenBelowNs`), and count here as they take there, if known. */
+  readonly upstreamLeast: number | null;
+  /** Of an answer shorter than this the kernel's ticks do not tell whether it lay unread. */
+  readonly unseenBelowNs: number;
   /** Whether its own answers begin only when those of the ends are complete: then these count whole in `upstreamShare`. */
   readonly waitsForWhole: boolean;
 }
@@ -153,6 +188,13 @@ export interface TcpJson {
   }[];
   readonly connects: number;
   readonly connectsFailed: number;
+  /** Of `connectsFailed`, those that nobody answered. */
+  readonly connectsUnanswered: number;
+  /** Not established yet at the end; of them those whose request was sent again, how often, and the age of the oldest. */
+  readonly connecting: number;
+  readonly connectingUnanswered: number;
+  readonly connectingSentAgain: number;
+  readonly connectingMaxNs: number;
   readonly connectP50Ns: number;
   readonly connectP99Ns: number;
   readonly connectMaxNs: number;

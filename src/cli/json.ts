@@ -209,8 +209,14 @@ export interface ResultJson {
 }
 
 /** Walks by unwind tables; `end` by name. */
-export interface UserStackWalksJson extends Omit<UserStackFacts, "ends"> {
+export interface UserStackWalksJson extends UserStackFacts {
   readonly ends: readonly { readonly source: string; readonly end: string; readonly count: number }[];
+  readonly cutPrograms: readonly {
+    readonly name: string;
+    readonly pid: number;
+    readonly end: string;
+    readonly count: number;
+  }[];
 }
 
 export interface DoctorJson {

@@ -1,6 +1,7 @@
 // Builds the `--json` document of a recording or report from the profile. Pure.
 import type { Finding } from "../analysis/finding.js";
 import type { Profile } from "../model/profile.js";
+import { userStackEnd } from "../model/user-stacks.js";
 import type { CommandResult } from "./child.js";
 import { digest } from "./digest.js";
 import { CliError, Exit, firstLine } from "./errors.js";
@@ -12,7 +13,6 @@ import {
   type ResultJson,
   type UserStackWalksJson,
 } from "./json.js";
-import { userStackEnd } from "./summary-stacks.js";
 
 export interface ResultContext {
   readonly tool: "record" | "report";
@@ -52,7 +52,11 @@ export function resultJson(
     findings,
     // Locks and sockets are whole: the tables of the BPF programs bound them.
     ...digest(profile, 20, Number.POSITIVE_INFINITY),
-    userStacks: { ...profile.userStacks, walks: walksJson(profile) },
+    userStacks: {
+      total: profile.userStacks.total,
+      truncated: profile.userStacks.truncated,
+      walks: walksJson(profile),
+    },
     losses: profile.final?.losses ?? [],
     notes: [...new Set([...profile.notes, ...start.notes, ...context.notes])],
     files: context.files,
@@ -65,8 +69,11 @@ export const startedAt = (profile: Profile): string =>
   new Date(Number(profile.start.startWallNs / 1_000_000n)).toISOString();
 
 function walksJson(profile: Profile): UserStackWalksJson | null {
+  const { ends, cutPrograms } = profile.userStacks;
   const walks = profile.final?.userStacks;
-  return walks ? { ...walks, ends: walks.ends.map((row) => ({ ...row, end: userStackEnd(row.end) })) } : null;
+  if (!walks) return null;
+  const named = <Row extends { readonly end: number }>(row: Row) => ({ ...row, end: userStackEnd(row.end) });
+  return { ...walks, ends: ends.map(named), cutPrograms: cutPrograms.map(named) };
 }
 
 /** The document of a command that failed without a result. */

@@ -1,10 +1,12 @@
 // The part of the summary about sockets: who keeps whom waiting, where the time of calls goes, errors, calls that have not
 // returned. Pure.
+import { isUnsure } from "../analysis/answer-shares.js";
 import { mainPart, PART_WORDS, shareOf } from "../analysis/socket-blame.js";
 import { count, duration, percent, plural, size } from "./figures.js";
 import type {
   AnswersJson,
   AskedJson,
+  SilentEndJson,
   SocketAnswersJson,
   SocketCallSeenJson,
   SocketEndJson,
@@ -73,25 +75,82 @@ function answerLines(programs: readonly SocketAnswersJson[], palette: Palette, w
 }
 
 function programLines(program: SocketAnswersJson, width: number): string[] {
-  const { process, served, asked, upstreamShare } = program;
+  const { process, served, asked, silent, upstreamShare } = program;
   const lines = asked
     .slice(0, ROWS)
-    .map((row) => answerLine(row, row.name, ` answers ${process}`, width, restText(row), connectText(row)));
+    .map((row) =>
+      answerLine(
+        row,
+        row.name,
+        ` answers ${process}`,
+        width,
+        restText(row),
+        `${itselfText(row)}${connectText(row)}`,
+      ),
+    );
   if (asked.length > ROWS) lines.push(`${" ".repeat(INDENT)}and ${count(asked.length - ROWS)} other ends`);
+  for (const row of silent.slice(0, ROWS)) lines.push(silentLine(row, process, width));
+  if (silent.length > ROWS)
+    lines.push(`${" ".repeat(INDENT)}and ${count(silent.length - ROWS)} other silent ends`);
   if (served === null) return lines;
   lines.push(answerLine(served, process, " answers those who ask it", width));
-  if (upstreamShare !== null) lines.push(below(blame(program, upstreamShare), width));
+  lines.push(...blame(program, upstreamShare, width - INDENT).map((line) => below(line, width)));
   return lines;
 }
 
-/** Who takes the time of a program's answers, in words. */
-function blame({ process, asked, waitsForWhole }: SocketAnswersJson, share: number): string {
+/** An end without an answer has no percentiles; the age of its oldest connection stands under "longest". */
+function silentLine({ name, connections, maxNs }: SilentEndJson, process: string, width: number): string {
+  const whom = ` does not answer ${process}`;
+  const waiting = connections === 1 ? "1 connect still waits" : `${count(connections)} connects still wait`;
+  return lineOf([null, null, maxNs], name, [`${whom}: ${waiting}`, whom, ` silent, ${waiting}`, ""], width);
+}
+
+/** Who takes the time of a program's answers, in words: in two lines where they do not fit into `room`. */
+function blame(program: SocketAnswersJson, share: number | null, room: number): string[] {
+  const lines = share === null ? [] : whoseTime(program, share, room);
+  const { silent } = program;
+  if (silent.length === 0) return lines;
+  const connections = silent.reduce((sum, row) => sum + row.connections, 0);
+  const ends = silent.length === 1 ? silent[0]!.name : `${count(silent.length)} silent ends`;
+  return [...lines, `Not in it: what waits for ${ends} (${plural(connections, "connect")})`];
+}
+
+function whoseTime(program: SocketAnswersJson, share: number, room: number): string[] {
+  const { process, asked, waitsForWhole, upstreamLeast } = program;
   const took = (row: AskedJson): number => (waitsForWhole ? (row.whole?.sumNs ?? 0) : row.sumNs);
   const first = asked.toSorted((a, b) => took(b) - took(a))[0];
   const all = asked.reduce((sum, row) => sum + took(row), 0);
-  if (share < 0.5 || first === undefined) return `${percent(1 - share)} of that is ${process}'s own time`;
-  const mostly = took(first) >= all / 2 && asked.length > 1 ? `, most for ${first.name}` : "";
-  return `${percent(share)} of that it waits for the above${waitsForWhole ? ", to the end of their answers" : ""}${mostly}`;
+  if (share < 0.5 || first === undefined) return [`${percent(1 - share)} of that is ${process}'s own time`];
+  const unsure = upstreamLeast !== null && isUnsure(share, upstreamLeast);
+  if (unsure && upstreamLeast < 0.5) return notToldApart(program, share, upstreamLeast, room);
+  const waits = `${unsure ? `at least ${percent(upstreamLeast)}` : percent(share)} of that it waits for the above`;
+  const end = waitsForWhole ? "to the end of their answers" : "";
+  const mostly = took(first) >= all / 2 && asked.length > 1 ? `most for ${first.name}` : "";
+  const rest = [end, mostly].filter((part) => part !== "").join(", ");
+  if (rest === "") return [waits];
+  const line = `${waits}, ${rest}`;
+  return line.length <= room ? [line] : [waits, rest];
+}
+
+/** Short answers that may have come late, or been read late. */
+function notToldApart(
+  { process, asked, unseenBelowNs }: SocketAnswersJson,
+  share: number,
+  least: number,
+  room: number,
+): string[] {
+  const known = asked.every(({ itself }) => itself !== null);
+  const [what, why] = known
+    ? [
+        `${percent(least)} of that the above take themselves, ${percent(share - least)} passes between`,
+        `one reads the other late, ${process} or they`,
+      ]
+    : [
+        `${percent(least)} to ${percent(share)} of that it waits for the above`,
+        `below ${duration(unseenBelowNs)} not told apart from reading late`,
+      ];
+  const line = `${what}: ${why}`;
+  return line.length <= room ? [line] : [what, why];
 }
 
 function answerLine(
@@ -116,6 +175,12 @@ function restText({ p50Ns, sumNs, whole, late }: AskedJson): string {
   const unread = late.reads > 0 && felt(late.sumNs / late.reads, 0) && felt(late.sumNs, sumNs);
   return `${rest}${unread ? `, unread for ${duration(late.sumNs / late.reads)}` : ""}`;
 }
+
+/** Where the program there takes far less than is waited for it. */
+const itselfText = ({ answers, sumNs, itself }: AskedJson): string =>
+  itself !== null && itself.sumNs / itself.answers < sumNs / answers / 2
+    ? `, itself after ${duration(itself.p50Ns)}`
+    : "";
 
 /** What tells a slow way from a slow program: the kernel at the other end establishes a connection without its program. */
 const connectText = ({ connect }: AskedJson): string =>
@@ -154,15 +219,19 @@ function endLinesOf(row: SocketEndJson, width: number): string[] {
 
 function errorLines({ byError, byCall }: SocketsJson, width: number): string[] {
   const errors = byError.filter(({ name }) => !NORMAL_ERRORS.has(name));
-  if (errors.length === 0)
-    return byError.length > 0 ? ["Errors of sockets: none but those of calls that do not block."] : [];
+  const room = Math.max(40, width - 19);
+  if (errors.length === 0) {
+    const normal = byError.slice(0, ROWS).map(({ name, count: times }) => `${name} ${count(times)}`);
+    const text = `none but ${normal.join(", ")}, which calls that do not block give`;
+    return byError.length > 0 ? [`Errors of sockets: ${printable(text, room)}`] : [];
+  }
   const told = errors.slice(0, ROWS).map(({ name, count: times }) => {
     const [who] = byCall
       .flatMap((row) => row.byError.filter((each) => each.name === name).map((each) => ({ ...each, row })))
       .sort((a, b) => b.count - a.count);
     return `${name} ${count(times)}${who ? ` (${who.row.call} of ${who.row.process})` : ""}`;
   });
-  return [`Errors of sockets: ${printable(told.join(", "), Math.max(40, width - 19))}`];
+  return [`Errors of sockets: ${printable(told.join(", "), room)}`];
 }
 
 function unfinishedLines(sockets: SocketsJson, palette: Palette, width: number): string[] {
@@ -193,8 +262,13 @@ function unfinishedLine(row: SocketCallSeenJson, width: number): string {
  * its port it says nothing. Others are cut in their middle.
  * @param rests forms of what goes with it, the longest first
  */
-function lineOf(times: readonly number[], name: string, rests: readonly string[], width: number): string {
-  const columns = times.map((value) => duration(value).padStart(9)).join(" ");
+function lineOf(
+  times: readonly (number | null)[],
+  name: string,
+  rests: readonly string[],
+  width: number,
+): string {
+  const columns = times.map((value) => (value === null ? "–" : duration(value)).padStart(9)).join(" ");
   const room = width - INDENT;
   const whole = printable(name, Number.POSITIVE_INFINITY);
   const least = endsInPort(whole) ? whole.length : Math.min(whole.length, LEAST_NAME);
@@ -202,7 +276,8 @@ function lineOf(times: readonly number[], name: string, rests: readonly string[]
   return `${columns}  ${printable(whole, Math.max(least, room - rest.length))}${rest}`;
 }
 
-const endsInPort = (name: string): boolean => name.length <= LONGEST_WITH_PORT && /:\d+$/.test(name);
+const endsInPort = (name: string): boolean =>
+  name.length <= LONGEST_WITH_PORT && /:\d+(?: \(netns \d+\))?$/.test(name);
 
 const below = (text: string, width: number): string =>
   `${" ".repeat(INDENT)}${printable(text, Math.max(20, width - INDENT))}`;

@@ -28,10 +28,17 @@ export function tcpLines(sockets: SocketsJson, palette: Palette, width: number):
 }
 
 function wrongWith(row: TcpJson): string[] {
-  const { connects, connectsFailed, resetsSent, resetsReceived, retransmits, queueMax, queueLimit } = row;
+  const { connects, connectsFailed, connectsUnanswered, connecting, connectingUnanswered } = row;
+  const { resetsSent, resetsReceived, retransmits, queueMax, queueLimit } = row;
+  const waiting = connecting === 1 ? "1 connect has" : `${count(connecting)} connects have`;
   return [
+    ...(connectingUnanswered > 0
+      ? [`${waiting} been waiting for up to ${duration(row.connectingMaxNs)}`]
+      : []),
     ...(connectsFailed > 0
-      ? [`${count(connectsFailed)} of ${plural(connects + connectsFailed, "connect")} failed`]
+      ? [
+          `${count(connectsFailed)} of ${plural(connects + connectsFailed, "connect")} failed${connectsUnanswered > 0 ? `, ${count(connectsUnanswered)} without an answer` : ""}`,
+        ]
       : []),
     ...(resetsReceived > 0 ? [`${plural(resetsReceived, "reset")} received`] : []),
     ...(resetsSent > 0 ? [`${plural(resetsSent, "reset")} sent`] : []),

@@ -160,9 +160,9 @@ function lossLines(
       ),
     );
   }
-  if (profile.final?.userStacks) lines.push(...userStackLines(profile.final.userStacks));
   const { total, truncated } = profile.userStacks;
-  if (truncated > 0 && !told.has("user-stacks-truncated")) {
+  if (profile.final?.userStacks) lines.push(...userStackLines(profile.userStacks));
+  else if (truncated > 0 && !told.has("user-stacks-truncated")) {
     lines.push(
       `User stacks that end early: ${count(truncated)} of ${count(total)} (${percent(truncated / total)}).`,
     );

@@ -1,6 +1,6 @@
 // Capture events in, profile out. Streams: memory grows with distinct stacks, threads and names, not with samples.
 // Names may come after the samples they belong to, so functions are made at the end.
-import type { FinalFacts, LockTotal, SampleSource, StartFacts } from "../capture/binding.js";
+import type { FinalFacts, LockTotal, SampleColumns, SampleSource, StartFacts } from "../capture/binding.js";
 import type { CaptureEvent } from "../capture/events.js";
 import { hasOwnStacks, LOCK_SOURCES, OWNERS_OF, SAMPLE_SOURCES } from "../capture/sample-sources.js";
 import { Accounts } from "./accounts.js";
@@ -11,12 +11,14 @@ import { InvalidCounts } from "./invalid.js";
 import { LineInterner } from "./line-table.js";
 import { LockHolds } from "./lock-holds.js";
 import { withProcessNames } from "./lock-names.js";
+import { type LockObjects, lockObjects } from "./lock-objects.js";
 import { lockScales, scaleLocks } from "./lock-scale.js";
 import { type HeldLock, NO_LOCK, type Profile, type RecordingFacts, type WeightTable } from "./profile.js";
 import { SocketRows } from "./socket-rows.js";
 import { checkedTotals } from "./socket-totals.js";
 import { StackMerger } from "./stack-merge.js";
 import { ns } from "./units.js";
+import { UserStackCounter } from "./user-stacks.js";
 import { WaitOverlap } from "./wait-overlap.js";
 import { MAX_ROWS, NO_THREAD, WeightAccumulator } from "./weights.js";
 
@@ -32,7 +34,7 @@ export class ProfileBuilder {
   readonly #invalid = new InvalidCounts();
   readonly #weights = new Map<SampleSource, WeightAccumulator>();
   readonly #overlap = new WaitOverlap();
-  readonly #holds = new LockHolds();
+  readonly #holds = { locks: new LockHolds("locks"), futex: new LockHolds("futex") };
   readonly #sockets = new SocketRows();
   readonly #notes: string[] = [];
   readonly #maxRows: number;
@@ -69,12 +71,7 @@ export class ProfileBuilder {
         this.#frames.addSources(tables.sources ?? [], this.#invalid);
         this.#accounts.addLocks(tables.locks, this.#invalid);
         this.#sockets.add(tables, this.#invalid);
-        const futexes = this.#facts?.sources.includes("futex") === true;
-        for (const columns of samples) {
-          if (futexes) this.#holds.addColumns(columns);
-          this.#source(columns.source).addColumns(columns, this.#invalid);
-          if (columns.source === "futex") this.#overlap.addColumns(columns);
-        }
+        for (const columns of samples) this.#addSamples(columns);
         return;
       }
       case "end":
@@ -97,13 +94,18 @@ export class ProfileBuilder {
       throw new Error(
         `The capture has no header${this.#damage === undefined ? "" : ` (${this.#damage})`}: nothing in it can be read; record again.`,
       );
-    const functions = new FunctionInterner();
+    const functions = new FunctionInterner(this.#frames.count);
     const lines = new LineInterner();
     const merger = new StackMerger(this.#frames, this.#stacks, functions, lines);
     const { processes, threads, unknownThread } = this.#accounts.build(this.#invalid);
     const knownThreads = threads.length;
     const locks = withProcessNames(this.#accounts.locks());
-    const userStacks = { total: 0, truncated: 0 };
+    const objects = lockObjects(locks);
+    for (const source of LOCK_SOURCES) {
+      const owners = this.#weights.get(OWNERS_OF[source]);
+      if (owners !== undefined) this.#holds[source].chargeOwners(objects, owners);
+    }
+    const userStacks = new UserStackCounter();
     const notes = [...this.#notes];
     const weights: WeightTable[] = [];
     let lastTimeNs = 0;
@@ -126,8 +128,7 @@ export class ProfileBuilder {
         }
         const stack = merger.find(raw.stack[row]!, raw.variant[row]!);
         if (!stack.known) this.#invalid.add("stacks", samples);
-        if (own && stack.user !== "none") userStacks.total += samples;
-        if (own && stack.user === "truncated") userStacks.truncated += samples;
+        if (own) userStacks.add(source, threads[thread]?.process ?? -1, stack, samples);
         let lock = raw.lock?.[row] ?? NO_LOCK;
         if (lock !== NO_LOCK && locks[lock] === undefined) {
           this.#invalid.add("locks", samples);
@@ -145,12 +146,19 @@ export class ProfileBuilder {
 
     if (this.#final !== null) this.#scaleLocks(weights, this.#final.lockTotals);
     const known = (thread: number): boolean => thread < knownThreads && threads[thread] !== undefined;
-    const heldLocks = this.#heldLocks(merger, (lock, thread) => locks[lock] !== undefined && known(thread));
-    if (this.#holds.leftOut > 0)
+    const isKnown = (lock: number, thread: number) => locks[lock] !== undefined && known(thread);
+    const heldLocks = this.#heldLocks(merger, objects, isKnown);
+    const leftOut = this.#holds.locks.leftOut + this.#holds.futex.leftOut;
+    if (leftOut > 0)
       notes.push(
-        `${this.#holds.leftOut} samples came too late to be looked through for threads that hold a user lock while they run. All are in the totals.`,
+        `${leftOut} samples came too late to be looked through for who held a lock meanwhile: of waits from then on the owners are not known. All are in the totals.`,
       );
-    const sockets = this.#sockets.build(merger, { known, unknown: unknownThread }, this.#invalid);
+    const sockets = this.#sockets.build(
+      merger,
+      { known, unknown: unknownThread },
+      (thread, stack) => userStacks.add("sockets", threads[thread]?.process ?? -1, stack, 1),
+      this.#invalid,
+    );
     notes.push(...sockets.notes);
     if (sockets.spinsLeftOut > 0)
       notes.push(
@@ -189,14 +197,32 @@ export class ProfileBuilder {
       tree: merger.tree(),
       ...(lineTable && { lines: lineTable }),
       weights,
-      userStacks,
+      userStacks: userStacks.counts(processes),
       notes,
     };
   }
 
-  #heldLocks(merger: StackMerger, known: (lock: number, thread: number) => boolean): HeldLock[] {
-    return this.#holds
-      .holds(this.#recorded("cpu"), this.#recorded("offcpu"))
+  #addSamples(columns: SampleColumns): void {
+    const { source } = columns;
+    const futexes = this.#recorded("futex");
+    if (source === "locks" || source === "lock-owners") this.#holds.locks.addColumns(columns);
+    else if (futexes || source === "futex" || source === "futex-owners")
+      this.#holds.futex.addColumns(columns);
+    if (source === "futex") this.#overlap.addColumns(columns);
+    // what an owner costs is summed up at the end, when all hands are known through which a lock went
+    if (source === "lock-owners" || source === "futex-owners") this.#source(source);
+    // waits of owners alone come without the source, to tell what they were off the CPU for
+    else if (source !== "offcpu" || !futexes || this.#recorded("offcpu"))
+      this.#source(source).addColumns(columns, this.#invalid);
+  }
+
+  #heldLocks(
+    merger: StackMerger,
+    objects: LockObjects,
+    known: (lock: number, thread: number) => boolean,
+  ): HeldLock[] {
+    return this.#holds.futex
+      .holds(objects, this.#recorded("cpu"), this.#recorded("offcpu"))
       .filter(({ lock, thread }) => known(lock, thread))
       .map(({ lengthNs, waitedNs, cpu, ...rest }) => ({
         ...rest,

@@ -21,6 +21,8 @@ export class FrameTable {
   #count = 1; // frame 0 is never used
   #module = new Uint32Array(1024);
   #offset = new BigUint64Array(1024);
+  /** The same memory, low half first (x86-64): to read it makes no bigint. */
+  #offsetHalves = new Uint32Array(this.#offset.buffer);
   #kind = new Uint8Array(1024).fill(ABSENT);
   readonly #names: (string | undefined)[] = [];
   readonly #places: (readonly SourcePlace[] | undefined)[] = [];
@@ -54,6 +56,7 @@ export class FrameTable {
       const old = this.#kind.length;
       this.#module = grownUint32(this.#module, end);
       this.#offset = grownBigUint64(this.#offset, end);
+      this.#offsetHalves = new Uint32Array(this.#offset.buffer);
       this.#kind = grownUint8(this.#kind, end).fill(ABSENT, old);
     }
     this.#module.set(module.subarray(0, count), firstId);
@@ -98,8 +101,12 @@ export class FrameTable {
     return this.#places[frame];
   }
 
-  offset(frame: number): bigint {
-    return this.#offset[frame]!;
+  /** Upper 32 bits of its offset (of its address, where it is of no file). */
+  offsetHigh(frame: number): number {
+    return this.#offsetHalves[2 * frame + 1]!;
+  }
+  offsetLow(frame: number): number {
+    return this.#offsetHalves[2 * frame]!;
   }
 
   /** Undefined where the capture does not hold the module's row. */

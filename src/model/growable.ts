@@ -25,6 +25,14 @@ export function grownInt32(array: Int32Array<ArrayBuffer>, needed: number): Int3
 }
 
 /** See grownUint8. */
+export function grownFloat32(array: Float32Array<ArrayBuffer>, needed: number): Float32Array<ArrayBuffer> {
+  if (needed <= array.length) return array;
+  const next = new Float32Array(Math.max(needed, array.length * 2));
+  next.set(array);
+  return next;
+}
+
+/** See grownUint8. */
 export function grownFloat64(array: Float64Array<ArrayBuffer>, needed: number): Float64Array<ArrayBuffer> {
   if (needed <= array.length) return array;
   const next = new Float64Array(Math.max(needed, array.length * 2));

@@ -16,8 +16,15 @@ export function bucketBounds(index: number): { low: Nanoseconds; high: Nanosecon
 /**
  * Value below which the fraction `p` (0 to 1) of the waits lie, ns: linear within its bucket, so off by at most half
  * of it, and never above the longest wait seen. 0 for a row without waits.
+ * @param sumNs of all of them: where it tells the mean of those in the bucket, they are not taken to be spread evenly. Few
+ *   answers, or many of one length, lie where they were instead of in the middle. Percentiles to be compared need it alike: two
+ *   in one bucket are in order only by one way to spread it.
  */
-export function percentile(row: Pick<RunQueueRow, "buckets" | "maxNs">, p: number): Nanoseconds {
+export function percentile(
+  row: Pick<RunQueueRow, "buckets" | "maxNs">,
+  p: number,
+  sumNs?: number,
+): Nanoseconds {
   let total = 0;
   for (const count of row.buckets) total += count;
   if (total === 0) return ns(0);
@@ -28,11 +35,40 @@ export function percentile(row: Pick<RunQueueRow, "buckets" | "maxNs">, p: numbe
     if (count > 0 && below + count >= rank) {
       const { low, high } = bucketBounds(i);
       const top = Math.min(high, Math.max(row.maxNs, low));
-      return ns(low + ((top - low) * (rank - below)) / count);
+      const part = (rank - below) / count;
+      return ns(low + (top - low) * part ** (sumNs === undefined ? 1 : bend(row, i, sumNs)));
     }
     below += count;
   }
   return row.maxNs;
+}
+
+/** How much of the width of a bucket the others may be off by, all together, for their sum to tell the mean in this one. */
+const TOLD_BY_SUM = 0.25;
+
+/**
+ * Exponent k for which values low + width * u^k, u even from 0 to 1, have the mean that the waits of bucket `at` have by the sum
+ * of all; 1, even ones, where the sum does not tell it.
+ */
+function bend({ buckets, maxNs }: Pick<RunQueueRow, "buckets" | "maxNs">, at: number, sumNs: number): number {
+  let rest = sumNs;
+  let unsure = 0;
+  const widthOf = (index: number): [low: number, width: number] => {
+    const { low, high } = bucketBounds(index);
+    return [low, Math.min(high, Math.max(maxNs, low)) - low];
+  };
+  for (let i = 0; i < buckets.length; i++) {
+    const count = buckets[i]!;
+    if (i === at || count <= 0) continue;
+    const [low, width] = widthOf(i);
+    rest -= count * (low + width / 2);
+    unsure += (count * width) / 2;
+  }
+  const [low, width] = widthOf(at);
+  const count = buckets[at]!;
+  if (width <= 0 || !Number.isFinite(rest) || unsure > count * width * TOLD_BY_SUM) return 1;
+  const mean = Math.min(Math.max((rest / count - low) / width, 0.01), 1);
+  return 1 / mean - 1;
 }
 
 /** Sum of several rows: one histogram for the whole machine or for a merged process. `process` is that of the first. */

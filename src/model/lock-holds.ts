@@ -1,15 +1,20 @@
-// How long one thread kept others waiting at a user lock, and what it ran meanwhile: sampled waits whose owner is known, put
-// together with the CPU samples of that owner in that time.
-import { OFFCPU_STATES, type SampleColumns } from "../capture/binding.js";
+// Who held locks while others waited: keeps the sampled waits of one source one by one, with the owners that their waiters read,
+// and what threads did on and off a CPU. From these the chain of owners, what each of them cost the waiters, and the times in
+// which one thread kept others waiting at a user lock for long.
+import { OFFCPU_STATES, type SampleColumns, SampleFlag } from "../capture/binding.js";
+import { type LockSource, OWNERS_OF } from "../capture/sample-sources.js";
 import { KeptTimes } from "./kept-times.js";
+import { type Tenure, tenuresOf } from "./lock-chain.js";
+import type { LockObjects } from "./lock-objects.js";
+import { OwnTimes, type OwnWait, ownWaitOf, packedState } from "./own-times.js";
 import { NO_LOCK } from "./profile.js";
-import { variantOf } from "./weights.js";
+import type { WeightAccumulator } from "./weights.js";
 
 /** A time in which one thread had a lock that others waited for. Threads and stacks are those of the capture. */
 export interface LockHold {
   readonly lock: number;
   readonly thread: number;
-  /** From the first wait that found this owner to the first end of a wait for the lock, ns: then it had been let go of. */
+  /** As far as others waited, ns: from the first wait in it, or from when it got the lock, to the next hand that took it. */
   readonly lengthNs: number;
   /** Threads that waited at its end, as far as their waits were sampled. */
   readonly waiters: number;
@@ -25,191 +30,125 @@ export interface LockHold {
     | null;
 }
 
-interface Segment extends Omit<LockHold, "cpu" | "offCpuNs"> {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** ns. Shorter ones are how locks are used. */
 const MIN_HOLD_NS = 50e6;
-/** Waits, owners, CPU samples and off-CPU waits, of each so many, 28 bytes each. */
+/** Waits, owners that were read, CPU samples and own waits, of each so many, 37 bytes each. */
 const MAX_KEPT = 1 << 20;
-/** The weight of an off-CPU wait by its length, in sixteenths, at most 2^28. */
-const [WEIGHT_UNIT, MAX_WEIGHT] = [16, 2 ** 32 - 1];
 const RUNNING = OFFCPU_STATES.indexOf("none");
+const NO_WAIT: OwnWait = { stack: 0, variant: 0, state: RUNNING, syscall: -1 };
+const NOT_TAKEN = SampleFlag.inProgress | SampleFlag.givenUp;
 
 export class LockHolds {
-  /** Times of waits: key = lock, thread = who waits. */
+  readonly #source: LockSource;
+  /** key = lock, thread = who waits, extra = 1 where the wait's end is no hand-over. */
   readonly #waits: KeptTimes;
-  /** key = lock, thread = its owner, extra = 1 where a wait of the owner's own was found in it. */
-  readonly #owned: KeptTimes;
-  /** From the sample's time, as long as it weighs: key = stack, extra = variant of the stack. */
-  readonly #cpu: KeptTimes;
-  /** key = weight in units of its length. */
-  readonly #off: KeptTimes;
+  /** Times of the wait: key = lock, thread = the owner that was read; its stack, system call and state, where it was off the CPU. */
+  readonly #read: KeptTimes;
+  readonly #own: OwnTimes;
+  #tenures: readonly Tenure[] | undefined;
 
-  constructor(maxKept = MAX_KEPT) {
+  constructor(source: LockSource, maxKept = MAX_KEPT) {
+    this.#source = source;
     this.#waits = new KeptTimes(maxKept);
-    this.#owned = new KeptTimes(maxKept);
-    this.#cpu = new KeptTimes(maxKept);
-    this.#off = new KeptTimes(maxKept);
+    this.#read = new KeptTimes(maxKept);
+    this.#own = new OwnTimes(maxKept);
   }
 
-  /** Adds a batch's samples of `futex`, `futex-owners`, `cpu` or `offcpu`; those with impossible times are passed over. */
+  /** Adds a batch's samples, of whichever source; those with impossible times are passed over. */
   addColumns(columns: SampleColumns): void {
-    if (columns.source === "cpu") this.#addCpu(columns);
-    else if (columns.source === "offcpu") this.#addOffCpu(columns);
-    else if (columns.source === "futex") addWaits(this.#waits, columns);
-    else if (columns.source === "futex-owners") addWaits(this.#owned, columns);
+    if (columns.source === this.#source) addWaits(this.#waits, columns, waitOf);
+    else if (columns.source === OWNERS_OF[this.#source]) addWaits(this.#read, columns, ownerOf);
+    if (this.#source === "futex") this.#own.addColumns(columns);
   }
 
-  /** Samples that found no room: later holds are not seen, or not what ran in them. */
+  /** Samples that found no room: of later waits the owners are not known, or not what they did. */
   get leftOut(): number {
-    return this.#waits.leftOut + this.#owned.leftOut + this.#cpu.leftOut + this.#off.leftOut;
+    return this.#waits.leftOut + this.#read.leftOut + this.#own.leftOut;
+  }
+
+  /** Sums up what each owner cost the waiters, each with the stack in which it was off the CPU itself. */
+  chargeOwners(objects: LockObjects, into: WeightAccumulator): void {
+    const tenures = this.#chain(objects);
+    const waits = this.#own.waitsOf(new Set(tenures.map(({ holder }) => holder)));
+    for (const tenure of tenures) {
+      const own = waits.longestIn(tenure.holder, tenure.from, tenure.to) ?? this.#asRead(tenure);
+      into.addSum({
+        ...own,
+        ...{ thread: tenure.holder, lock: tenure.lock },
+        ...{ weightNs: tenure.weightNs, varianceNs2: tenure.varianceNs2, maxNs: tenure.longestNs },
+        ...{ samples: tenure.samples, waits: tenure.waits },
+      });
+    }
   }
 
   /** The holds of 50 ms and longer, by lock. The flags say which sources the recording has. */
-  holds(cpuRecorded: boolean, offCpuRecorded = false): LockHold[] {
-    const segments = this.#segments();
-    const owners = new Set(segments.map(({ thread }) => thread));
-    const samples = cpuRecorded ? this.#cpu.rowsByThread(owners) : new Map<number, Uint32Array>();
-    const waits = offCpuRecorded ? this.#off.rowsByThread(owners) : new Map<number, Uint32Array>();
-    return segments.map(({ from, to, ...hold }) => {
-      const known = cpuRecorded && to < this.#cpu.knownUntilNs;
-      const offKnown = offCpuRecorded && to < this.#off.knownUntilNs;
+  holds(objects: LockObjects, cpuRecorded: boolean, offCpuRecorded = false): LockHold[] {
+    const long = this.#chain(objects).filter(({ from, to }) => to - from >= MIN_HOLD_NS);
+    const holders = new Set(long.map(({ holder }) => holder));
+    const waits = this.#own.waitsOf(holders);
+    const samples = this.#own.cpuOf(holders);
+    return long.map((tenure) => {
+      const { lock, holder, from, to, waiters, waitedNs } = tenure;
+      const offKnown = waits.known(holder, from, to, offCpuRecorded);
+      // An owner that was read had its own waits looked for in the whole wait; of one that ended later they say nothing.
+      const looked = offKnown || (tenure.read >= 0 && this.#read.to(tenure.read) <= to);
+      const seenOff =
+        waits.longestIn(holder, from, to) !== undefined || this.#asRead(tenure).state !== RUNNING;
       return {
-        ...hold,
-        offCpuNs: offKnown ? this.#offCpuBetween(waits.get(hold.thread), from, to) : null,
-        cpu: known ? this.#cpuBetween(samples.get(hold.thread), from, to) : null,
+        ...{ lock, thread: holder, lengthNs: to - from, waiters, waitedNs },
+        neverOffCpu: looked && !seenOff,
+        offCpuNs: offKnown ? waits.sumIn(holder, from, to) : null,
+        cpu: cpuRecorded && samples.knownUntil(to) ? samples.in(holder, from, to) : null,
       };
     });
   }
 
-  #addCpu({ timeNs, weightNs, thread, stack, flags, count }: SampleColumns): void {
-    const rows = Math.min(count, ...[timeNs, weightNs, thread, stack, flags].map((column) => column.length));
-    for (let i = 0; i < rows; i++)
-      this.#cpu.add(timeNs[i]!, weightNs[i]!, stack[i]!, thread[i]!, variantOf(flags[i]!));
+  #chain(objects: LockObjects): readonly Tenure[] {
+    this.#tenures ??= this.#chains(objects);
+    return this.#tenures;
   }
 
-  #addOffCpu({ timeNs, durationNs, weightNs, thread, count }: SampleColumns): void {
-    const rows = Math.min(count, ...[timeNs, durationNs, weightNs, thread].map((column) => column.length));
-    for (let i = 0; i < rows; i++) {
-      const weight = Math.round((WEIGHT_UNIT * weightNs[i]!) / durationNs[i]!);
-      const key = Math.min(MAX_WEIGHT, Math.max(0, weight || 0));
-      this.#off.add(timeNs[i]! - durationNs[i]!, durationNs[i]!, key, thread[i]!, 0);
-    }
-  }
-
-  #offCpuBetween(rows: Uint32Array = new Uint32Array(), from: number, to: number): number {
-    const off = this.#off;
-    let sum = 0;
-    for (const row of rows) {
-      if (off.from(row) >= to) break;
-      const common = Math.min(to, off.to(row)) - Math.max(from, off.from(row));
-      if (common > 0) sum += (common * off.key(row)) / WEIGHT_UNIT;
-    }
-    return sum;
-  }
-
-  /** Who lets go of a lock wakes one that waits for it: the first end of any wait is the end of the hold before it. */
-  #segments(): Segment[] {
-    const waits = this.#waits.rowsByKey();
-    return [...this.#owned.rowsByKey()].flatMap(([lock, owned]) => {
-      const all = waits.get(lock);
-      if (all === undefined) return [];
-      const line = new WaitLine(this.#waits, all);
-      const holds = new Map<string, { thread: number; from: number; to: number; ran: boolean }>();
-      for (const row of owned) {
-        const from = this.#owned.from(row);
-        const to = line.firstEndAfter(from);
-        const thread = this.#owned.thread(row);
-        const hold = holds.get(`${thread} ${to}`) ?? { thread, from, to, ran: false };
-        hold.from = Math.min(hold.from, from);
-        // The owner's own waits were looked for in the whole wait: of one that ended later they say nothing.
-        hold.ran ||= this.#owned.to(row) === to && this.#owned.extra(row) === 0;
-        holds.set(`${thread} ${to}`, hold);
-      }
-      return [...holds.values()]
-        .filter(({ from, to }) => to - from >= MIN_HOLD_NS && to < this.#waits.knownUntilNs)
-        .map(({ thread, from, to, ran }) => ({
-          ...{ lock, thread, from, to, lengthNs: to - from, neverOffCpu: ran },
-          ...line.waitingIn(from, to),
-        }));
+  #chains({ objectOf, isShared }: LockObjects): Tenure[] {
+    const waits = this.#waits;
+    const rowsOf = waits.rowsByKey(objectOf);
+    return [...this.#read.rowsByKey(objectOf)].flatMap(([object, readRows]) => {
+      const rows = rowsOf.get(object);
+      if (rows === undefined) return [];
+      return tenuresOf({
+        ...{ waits, rows, read: this.#read, readRows },
+        inVain: (row) => waits.extra(row) !== 0,
+        shares: (row) => isShared(waits.key(row)),
+        knownUntilNs: Math.min(waits.knownUntilNs, this.#read.knownUntilNs),
+      });
     });
   }
 
-  #cpuBetween(rows: Uint32Array = new Uint32Array(), from: number, to: number) {
-    const cpu = this.#cpu;
-    const found: { stack: number; variant: number; weightNs: number }[] = [];
-    for (let i = firstAbove(rows.length, (at) => cpu.from(rows[at]!), from); i < rows.length; i++) {
-      const row = rows[i]!;
-      if (cpu.from(row) > to) break;
-      found.push({ stack: cpu.key(row), variant: cpu.extra(row), weightNs: cpu.to(row) - cpu.from(row) });
-    }
-    return found;
+  /** What came with the owner that was read: of a kernel lock at that time, of a futex the longest own wait in the whole wait. */
+  #asRead({ read, readWithStack, to }: Tenure): OwnWait {
+    const row = this.#source === "locks" ? readWithStack : read;
+    if (row < 0 || (this.#source === "futex" && this.#read.to(row) > to)) return NO_WAIT;
+    return ownWaitOf(this.#read, row);
   }
 }
 
-function addWaits(kept: KeptTimes, { lock, timeNs, durationNs, thread, state, count }: SampleColumns): void {
+/** @param extra of a row: 1 where the wait's end is no hand-over, or what the owner did */
+function addWaits(
+  kept: KeptTimes,
+  columns: SampleColumns,
+  extra: (columns: SampleColumns, i: number) => number,
+): void {
+  const { lock, timeNs, durationNs, weightNs, thread, stack, state, syscall, flags, count } = columns;
   if (lock === undefined) return;
-  const rows = Math.min(count, ...[lock, timeNs, durationNs, thread, state].map((column) => column.length));
-  for (let i = 0; i < rows; i++)
-    if (lock[i] !== NO_LOCK)
-      kept.add(
-        timeNs[i]! - durationNs[i]!,
-        durationNs[i]!,
-        lock[i]!,
-        thread[i]!,
-        state[i] === RUNNING ? 0 : 1,
-      );
-}
-
-/** The waits for one lock, by their end. */
-class WaitLine {
-  readonly #kept: KeptTimes;
-  readonly #rows: Uint32Array;
-  readonly #longestNs: number;
-
-  constructor(kept: KeptTimes, rows: Uint32Array) {
-    this.#kept = kept;
-    this.#rows = rows.sort((a, c) => kept.to(a) - kept.to(c));
-    this.#longestNs = rows.reduce((longest, row) => Math.max(longest, kept.to(row) - kept.from(row)), 0);
-  }
-
-  /** Infinite where no wait is known that ended after `time`. */
-  firstEndAfter(time: number): number {
-    const row = this.#rows[this.#above(time)];
-    return row === undefined ? Number.POSITIVE_INFINITY : this.#kept.to(row);
-  }
-
-  /** Between `from` and the first end of a wait after it no thread waits twice. */
-  waitingIn(from: number, to: number): { waiters: number; waitedNs: number } {
-    let waiters = 0;
-    let waitedNs = 0;
-    for (let i = this.#above(from); i < this.#rows.length; i++) {
-      const row = this.#rows[i]!;
-      if (this.#kept.to(row) - this.#longestNs >= to) break;
-      const common = Math.min(to, this.#kept.to(row)) - Math.max(from, this.#kept.from(row));
-      if (common <= 0) continue;
-      waiters++;
-      waitedNs += common;
-    }
-    return { waiters, waitedNs };
-  }
-
-  #above(time: number): number {
-    return firstAbove(this.#rows.length, (at) => this.#kept.to(this.#rows[at]!), time);
+  const all = [lock, timeNs, durationNs, weightNs, thread, stack, state, syscall, flags];
+  const rows = Math.min(count, ...all.map((column) => column.length));
+  for (let i = 0; i < rows; i++) {
+    if (lock[i] === NO_LOCK) continue;
+    kept.add(timeNs[i]! - durationNs[i]!, durationNs[i]!, {
+      ...{ key: lock[i]!, thread: thread[i]!, stack: stack[i]!, syscall: syscall[i]! },
+      ...{ extra: extra(columns, i), scale: weightNs[i]! / durationNs[i]! },
+    });
   }
 }
 
-/** Index of the first of `count` rising values that is above `limit`. */
-function firstAbove(count: number, value: (at: number) => number, limit: number): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (value(middle) > limit) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
+const waitOf = ({ flags }: SampleColumns, i: number): number => ((flags[i]! & NOT_TAKEN) === 0 ? 0 : 1);
+const ownerOf = ({ state, flags }: SampleColumns, i: number): number => packedState(state[i]!, flags[i]!);

@@ -13,6 +13,7 @@ import type {
   ThreadRow,
 } from "../capture/binding.js";
 import type { Nanoseconds } from "./units.js";
+import type { UserStackCounts } from "./user-stacks.js";
 
 /** Facts about the machine and the command, kept in the capture. */
 export interface RecordingFacts {
@@ -154,8 +155,7 @@ export interface Profile {
   /** Absent: nothing that was seen has debug information. */
   readonly lines?: LineTable;
   readonly weights: readonly WeightTable[];
-  /** User stacks seen and those that ended early (no known thread entry point at their root), in samples. */
-  readonly userStacks: { readonly total: number; readonly truncated: number };
+  readonly userStacks: UserStackCounts;
   /** Sentences to show the reader, e.g. that the capture was cut. */
   readonly notes: readonly string[];
 }

@@ -4,6 +4,7 @@ import {
   type CallRow,
   ENDPOINT_ROLES,
   type EndpointRow,
+  FLAG_BITS,
   SampleFlag,
   type SocketCountRow,
   type Tables,
@@ -11,7 +12,7 @@ import {
 import { MAX_ID } from "./frame-table.js";
 import type { InvalidCounts } from "./invalid.js";
 import type { SocketCall } from "./profile.js";
-import type { StackMerger } from "./stack-merge.js";
+import type { MergedStack, StackMerger } from "./stack-merge.js";
 import { variantOf } from "./weights.js";
 
 /** Slow calls that are kept; the recorder gives 500 a second and CPU, for hours. */
@@ -67,21 +68,29 @@ export class SocketRows {
     for (const row of socketCounts) this.#counts.push(row);
   }
 
-  build(merger: StackMerger, threads: ThreadLookup, invalid: InvalidCounts): BuiltSocketRows {
+  build(
+    merger: StackMerger,
+    threads: ThreadLookup,
+    onStack: (thread: number, stack: MergedStack) => void,
+    invalid: InvalidCounts,
+  ): BuiltSocketRows {
     if (this.#calls.length > this.#maxCalls) this.#keepLongest();
     if (this.#spins.length > this.#maxSpins) this.#keepLast();
     const built = ({ stack, ...row }: CallRow): SocketCall => {
       const merged = merger.find(stack, variantOf(row.flags));
       if (!merged.known) invalid.add("stacks");
       if (!threads.known(row.thread)) invalid.add("threads");
+      const thread = threads.known(row.thread) ? row.thread : threads.unknown();
+      onStack(thread, merged);
       const known = row.endpoint === -1 || this.#endpoints[row.endpoint] !== undefined;
       if (!known) invalid.add("endpoints");
       return {
         ...row,
         fd: row.fd | 0, // none, as an unsigned number, is none as well
-        thread: threads.known(row.thread) ? row.thread : threads.unknown(),
+        thread,
         endpoint: known ? row.endpoint : -1,
         node: merged.node,
+        flags: row.flags & FLAG_BITS,
       };
     };
     const calls = this.#calls.map(built);

@@ -2,6 +2,7 @@
 // belongs to nobody; figures that cannot be are left out.
 import type {
   CloseWaitRow,
+  ConnectingRow,
   EndpointRow,
   FinalFacts,
   ListenQueueRow,
@@ -29,11 +30,14 @@ export function checkedTotals(final: FinalFacts, known: KnownRows, invalid: Inva
     return -1;
   };
   const tcpTotals = final.tcpTotals.filter(isPossibleTotal);
+  const connecting = final.connecting.filter(isPossibleConnecting);
   const closeWaits = final.closeWaits.filter(isPossibleCloseWait);
   const listenQueues = final.listenQueues.filter(isPossibleQueue);
-  const all = final.tcpTotals.length + final.closeWaits.length + final.listenQueues.length;
-  invalid.add("connections", all - tcpTotals.length - closeWaits.length - listenQueues.length);
-  const placed = <Row extends CloseWaitRow | ListenQueueRow>(row: Row): Row => ({
+  const rows = (lists: readonly (readonly unknown[])[]): number =>
+    lists.reduce((sum, { length }) => sum + length, 0);
+  const all = rows([final.tcpTotals, final.connecting, final.closeWaits, final.listenQueues]);
+  invalid.add("connections", all - rows([tcpTotals, connecting, closeWaits, listenQueues]));
+  const placed = <Row extends ConnectingRow | CloseWaitRow | ListenQueueRow>(row: Row): Row => ({
     ...row,
     process: processOf(row.process),
     endpoint: endpointOf(row.endpoint),
@@ -41,6 +45,7 @@ export function checkedTotals(final: FinalFacts, known: KnownRows, invalid: Inva
   return {
     ...final,
     tcpTotals: tcpTotals.map((row) => ({ ...row, endpoint: endpointOf(row.endpoint) })),
+    connecting: connecting.map(placed),
     closeWaits: closeWaits.map(placed),
     listenQueues: listenQueues.map(placed),
   };
@@ -50,6 +55,9 @@ const isCount = (value: number): boolean => value >= 0 && Number.isFinite(value)
 
 const isPossibleTotal = ({ endpoint: _, connectBuckets, ...figures }: TcpTotal): boolean =>
   connectBuckets.every(isCount) && Object.values(figures).every(isCount);
+
+const isPossibleConnecting = ({ count, unanswered, sentAgain, maxNs }: ConnectingRow): boolean =>
+  [count, unanswered, sentAgain, maxNs].every(isCount) && unanswered <= count;
 
 const isPossibleCloseWait = ({ count, fd }: CloseWaitRow): boolean => isCount(count) && fd >= -1;
 

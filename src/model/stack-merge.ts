@@ -1,6 +1,6 @@
 // Turns stacks of frames into stacks of functions, and hangs those whose user half ended early below a visible
 // "[truncated]", so that a flame graph does not pass half a stack off as a whole one.
-import type { SourcePlace } from "../capture/binding.js";
+import { BY_FRAME_POINTER, type SourcePlace, USER_STACK_ENDS } from "../capture/binding.js";
 import { isLibc, isThreadEntry } from "./entry-points.js";
 import type { FrameTable } from "./frame-table.js";
 import type { FrameTree } from "./frame-tree.js";
@@ -16,13 +16,19 @@ export const OTHER = "[other]";
 /** An inlined function whose debug information does not name it. */
 const NAMELESS_INLINED = "[inlined function]";
 
-/** How the user half of the path to a node stands. */
-const User = { none: 0, whole: 1, truncated: 2, undecided: 3 } as const;
+/**
+ * How the user half of the path to a node stands, by the names on it. Likely: it begins in a stripped C library where that
+ * calls into the program, as at a thread's first frame, or elsewhere (a comparison that sorting calls).
+ */
+const User = { none: 0, whole: 1, truncated: 2, undecided: 3, likely: 4 } as const;
+const TOO_DEEP = USER_STACK_ENDS.indexOf("too deep");
 
 /** Where a sample's weight goes, and what its user half was. */
 export interface MergedStack {
   readonly node: number;
   readonly user: "none" | "whole" | "truncated";
+  /** Of what is cut short: why, as an index into USER_STACK_ENDS; else, and where that is not known, -1. */
+  readonly end: number;
   readonly known: boolean;
 }
 
@@ -31,14 +37,15 @@ export class StackMerger {
   readonly #tree: FrameTree;
   readonly #functions: FunctionInterner;
   readonly #lines: LineInterner;
-  readonly #out = new FunctionTreeBuilder();
+  readonly #out: FunctionTreeBuilder;
   readonly #funcOfFrame: Uint32Array;
-  /** Of frames with debug information: function and line of each place, outermost first. */
-  readonly #placesOfFrame = new Map<number, readonly (readonly [func: number, line: number])[]>();
+  /** Of frames with debug information: function and line of each place in turn, outermost first. */
+  readonly #placesOfFrame = new Map<number, Uint32Array>();
   /** By node of the frame tree: node of the function tree, and User code. */
   readonly #node: Uint32Array;
   readonly #user: Uint8Array;
-  readonly #marked = new Map<string, number>();
+  /** Below which synthetic root, then by node of the frame tree: node of the function tree; 0 = not made. */
+  readonly #marked = new Map<string | null, Uint32Array>();
 
   /** Merges the whole tree at once: call it when no more names can come. */
   constructor(frames: FrameTable, tree: FrameTree, functions: FunctionInterner, lines = new LineInterner()) {
@@ -46,6 +53,7 @@ export class StackMerger {
     this.#tree = tree;
     this.#functions = functions;
     this.#lines = lines;
+    this.#out = new FunctionTreeBuilder(tree.count + (tree.count >> 2));
     this.#funcOfFrame = new Uint32Array(frames.count);
     this.#node = new Uint32Array(tree.count);
     this.#user = new Uint8Array(tree.count);
@@ -55,24 +63,17 @@ export class StackMerger {
   /** The node for a stack id and the Variant of its sample. */
   find(stack: number, variant: number): MergedStack {
     const missing = variant === Variant.userTruncated || variant === Variant.userMissing;
-    if (stack === 0) return { node: missing ? this.#synthetic(USER_MISSING) : 0, user: "none", known: true };
-    if (this.#tree.frame(stack) === 0)
-      return { node: this.#synthetic(UNKNOWN_STACK), user: "none", known: false };
+    if (stack === 0) return none(missing ? this.#synthetic(USER_MISSING) : 0);
+    if (this.#tree.frame(stack) === 0) return none(this.#synthetic(UNKNOWN_STACK), false);
     const user = this.#user[stack]!;
-    if (user === User.none) {
-      if (!missing) return { node: this.#node[stack]!, user: "none", known: true };
-      return { node: this.#below(USER_MISSING, stack), user: "none", known: true };
-    }
-    if (variant === Variant.userWhole) {
-      // whoever walked it knows more than the names do
+    if (user === User.none) return none(missing ? this.#below(USER_MISSING, stack) : this.#node[stack]!);
+    // whoever walked it knows more than the names do
+    if (variant === Variant.userWhole || isWhole(user, variant)) {
       const node = user === User.truncated ? this.#below(null, stack) : this.#node[stack]!;
-      return { node, user: "whole", known: true };
+      return { node, user: "whole", end: -1, known: true };
     }
-    if (user === User.truncated || user === User.undecided || variant === Variant.userTruncated) {
-      const node = user === User.truncated ? this.#node[stack]! : this.#below(TRUNCATED, stack);
-      return { node, user: "truncated", known: true };
-    }
-    return { node: this.#node[stack]!, user: "whole", known: true };
+    const node = user === User.truncated ? this.#node[stack]! : this.#below(TRUNCATED, stack);
+    return { node, user: "truncated", end: endOf(variant), known: true };
   }
 
   /** Node of the row that holds what found no room in the tables. */
@@ -114,7 +115,7 @@ export class StackMerger {
     const libc = isLibc(this.#functions.module(func));
     if (named && kind === "user" && isThreadEntry(this.#functions.name(func))) return User.whole;
     if (!named && libc) return User.undecided;
-    return parent !== 0 && !libc ? User.whole : User.truncated;
+    return parent !== 0 && !libc ? User.likely : User.truncated;
   }
 
   #func(frame: number): number {
@@ -137,21 +138,22 @@ export class StackMerger {
       this.#placesOfFrame.set(frame, known);
     }
     let node = parent;
-    for (const [i, [func, line]] of known.entries()) node = this.#out.child(node, func, line, i > 0);
+    for (let i = 0; i < known.length; i += 2) node = this.#out.child(node, known[i]!, known[i + 1]!, i > 0);
     return node;
   }
 
-  #resolve(frame: number, places: readonly SourcePlace[]): (readonly [number, number])[] {
+  #resolve(frame: number, places: readonly SourcePlace[]): Uint32Array {
     const called = this.#func(frame);
-    return places
-      .map(({ function: name, file, line }, i) => {
-        const func =
-          i === places.length - 1
-            ? called
-            : this.#functions.inlinedInto(this.#frames, frame, name || NAMELESS_INLINED);
-        return [func, this.#lines.intern(file, line)] as const;
-      })
-      .reverse();
+    const resolved = new Uint32Array(places.length * 2);
+    for (const [i, { function: name, file, line }] of places.entries()) {
+      const at = 2 * (places.length - 1 - i);
+      resolved[at] =
+        i === places.length - 1
+          ? called
+          : this.#functions.inlinedInto(this.#frames, frame, name || NAMELESS_INLINED);
+      resolved[at + 1] = this.#lines.intern(file, line);
+    }
+    return resolved;
   }
 
   #synthetic(name: string): number {
@@ -160,16 +162,37 @@ export class StackMerger {
 
   /** The path to a stack, made again below a synthetic root; null: below the root itself. */
   #below(name: string | null, stack: number): number {
-    const key = `${name ?? ""}${stack}`;
-    const known = this.#marked.get(key);
-    if (known !== undefined) return known;
-    const path: number[] = [];
-    for (let id = stack; id !== 0; id = this.#tree.parent(id)) path.push(this.#tree.frame(id));
-    let node = name === null ? 0 : this.#synthetic(name);
-    for (let i = path.length - 1; i >= 0; i--) {
-      node = path[i] === 0 ? node : this.#append(node, path[i]!);
+    let marked = this.#marked.get(name);
+    if (marked === undefined) {
+      marked = new Uint32Array(this.#tree.count);
+      this.#marked.set(name, marked);
     }
-    this.#marked.set(key, node);
+    const path: number[] = [];
+    let id = stack;
+    for (; id !== 0 && marked[id] === 0; id = this.#tree.parent(id)) path.push(id);
+    let node = id !== 0 ? marked[id]! : name === null ? 0 : this.#synthetic(name);
+    for (let i = path.length - 1; i >= 0; i--) {
+      const frame = this.#tree.frame(path[i]!);
+      if (frame !== 0) node = this.#append(node, frame);
+      marked[path[i]!] = node;
+    }
     return node;
   }
 }
+
+const none = (node: number, known = true): MergedStack => ({ node, user: "none", end: -1, known });
+
+/**
+ * Whether the names make a stack whole of which its walk does not say so. A thread's entry has no caller, however the walk
+ * ended there; that it begins in the C library says so only where frame pointers were followed: tables would have told.
+ */
+function isWhole(user: number, variant: number): boolean {
+  if (variant === Variant.userTruncated) return false;
+  return (
+    user === User.whole ||
+    (user === User.likely && (variant < Variant.cut || BY_FRAME_POINTER.has(endOf(variant))))
+  );
+}
+
+const endOf = (variant: number): number =>
+  variant === Variant.userTruncated ? TOO_DEEP : variant > Variant.cut ? variant - Variant.cut : -1;

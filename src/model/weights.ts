@@ -1,14 +1,19 @@
 // Sums samples into one row per distinct (thread, stack, state, system call, variant, lock): open addressing over typed
 // arrays, so that two million samples a second cost no objects and memory grows with stacks, not with samples.
 import type { SampleColumns, SampleSource } from "../capture/binding.js";
-import { OFFCPU_STATES, SampleFlag } from "../capture/binding.js";
+import { FLAG_BITS, OFFCPU_STATES, SampleFlag, userEndOf } from "../capture/binding.js";
 import { isOfLocks } from "../capture/sample-sources.js";
 import { grownFloat64, grownInt32, grownUint8, grownUint32 } from "./growable.js";
 import type { InvalidCounts } from "./invalid.js";
 import { NO_LOCK } from "./profile.js";
 
-/** How the user half of a stack ended, where the kernel half's program knew; part of the key, since it changes where the stack hangs. */
-export const Variant = { undecided: 0, userTruncated: 1, userMissing: 2, userWhole: 3 } as const;
+/**
+ * How the user half of a stack ended, where who walked it knew; part of the key, since it changes where the stack hangs. `cut`
+ * and above: a walk by unwind tables was cut short, and `variant - cut` says why (USER_STACK_ENDS).
+ */
+export const Variant = { undecided: 0, userTruncated: 1, userMissing: 2, userWhole: 3, cut: 3 } as const;
+/** A variant takes so many bits. */
+export const VARIANT_BITS = 5;
 
 /** Rows of one source; above it weight goes into one row without thread and stack. 4 M rows take about 200 MB. */
 export const MAX_ROWS = 1 << 22;
@@ -19,15 +24,29 @@ const FIRST_ROWS = 1024;
 const STATE_OTHER = OFFCPU_STATES.indexOf("other");
 const MISSING = SampleFlag.userMissing | SampleFlag.userUnreadable;
 
-/** Variant of a stack by the SampleFlag bits that came with it. */
-export const variantOf = (flags: number): number =>
-  (flags & SampleFlag.userTruncated) !== 0
-    ? Variant.userTruncated
-    : (flags & MISSING) !== 0
-      ? Variant.userMissing
-      : (flags & SampleFlag.userWhole) !== 0
-        ? Variant.userWhole
-        : Variant.undecided;
+/** Variant of a stack by the flags that came with it. */
+export function variantOf(flags: number): number {
+  if ((flags & SampleFlag.userTruncated) !== 0) return Variant.userTruncated;
+  if ((flags & MISSING) !== 0) return Variant.userMissing;
+  if ((flags & SampleFlag.userWhole) !== 0) return Variant.userWhole;
+  const end = userEndOf(flags);
+  return end < 0 ? Variant.undecided : Variant.cut + end;
+}
+
+/** The columns of one row, see WeightTable; `variant` is that of the stack. */
+export interface WeightSum {
+  readonly thread: number;
+  readonly stack: number;
+  readonly state: number;
+  readonly variant: number;
+  readonly syscall: number;
+  readonly lock: number;
+  readonly weightNs: number;
+  readonly varianceNs2: number;
+  readonly samples: number;
+  readonly waits: number;
+  readonly maxNs: number;
+}
 
 export class WeightAccumulator {
   readonly source: SampleSource;
@@ -141,7 +160,7 @@ export class WeightAccumulator {
       );
       this.#weight[row]! += weight;
       this.#samples[row]! += 1;
-      this.#flags[row]! |= bits;
+      this.#flags[row]! |= bits & FLAG_BITS;
       const duration = durationNs[i]!;
       if (duration > this.#max[row]!) this.#max[row] = duration;
       if (ofWaits) this.#estimate(row, weight, duration);
@@ -170,12 +189,23 @@ export class WeightAccumulator {
     if (from.maxNs[index]! > this.#max[row]!) this.#max[row] = from.maxNs[index]!;
   }
 
+  /** Adds what is summed up already, in terms of the capture. */
+  addSum(sum: WeightSum): void {
+    const { thread, stack, state, variant, syscall, lock, weightNs } = sum;
+    const row = this.#row(thread, stack, state, variant, syscall, this.#lock === null ? 0 : lock);
+    this.#weight[row]! += weightNs;
+    this.#samples[row]! += sum.samples;
+    if (this.#variance !== null) this.#variance[row]! += sum.varianceNs2;
+    if (this.#waits !== null) this.#waits[row]! += sum.waits;
+    if (sum.maxNs > this.#max[row]!) this.#max[row] = sum.maxNs;
+  }
+
   /** Row of a key, made where it is new. `lock` is 0 for sources without: a small integer, which V8 passes unboxed. */
   #row(thread: number, stack: number, state: number, variant: number, syscall: number, lock: number): number {
     const mask = this.#slots.length - 1;
     const locks = this.#lock;
     const where = locks === null ? syscall : withLock(syscall, lock);
-    let slot = hash(thread, stack, (state << 2) | variant, where) & mask;
+    let slot = hash(thread, stack, (state << VARIANT_BITS) | variant, where) & mask;
     for (;;) {
       const found = this.#slots[slot]!;
       if (found === 0) break;
@@ -241,7 +271,7 @@ export class WeightAccumulator {
     const slots = new Uint32Array(this.#slots.length * 2);
     const mask = slots.length - 1;
     for (let row = 0; row < this.#rows; row++) {
-      const meta = (this.#state[row]! << 2) | this.#variant[row]!;
+      const meta = (this.#state[row]! << VARIANT_BITS) | this.#variant[row]!;
       const syscall = this.#syscall[row]!;
       const where = this.#lock === null ? syscall : withLock(syscall, this.#lock[row]!);
       let slot = hash(this.#thread[row]!, this.#stack[row]!, meta, where) & mask;

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import { ENDPOINT_ROLES, type TcpTotal } from "../../src/capture/binding.js";
+import { olderToo } from "../support/older-kernels.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
 
@@ -52,7 +53,8 @@ test("connections: opened in what time, accepted, refused, reset and closed, by 
 
 test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, the endpoint and the kernel's counts", async () => {
   const program = await startProgram("tcp-life", {
-    args: ["--ms", "30000"],
+    // eleven of them are in use: they are sent something
+    args: ["--ms", "30000", "--half", "11"],
     hold: true,
     wrap: ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$0" "$@"'],
   });
@@ -80,7 +82,7 @@ test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, 
         .trim()
         .split("\n")
         .map((line) => line.split(/\s+/));
-    expect(inside("state", "close-wait")).toHaveLength(left!.count);
+    expect(inside("state", "close-wait")).toHaveLength(left!.count + 11);
     const [queue] = final.listenQueues.filter((q) => profile.processes[q.process]?.pid === program.pid);
     const full = inside("-l").filter(([, waiting]) => Number(waiting) > 0);
     expect(full.map(([, waiting]) => Number(waiting))).toEqual([queue!.length]);
@@ -91,6 +93,54 @@ test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, 
     await program.stop();
   }
 });
+
+for (const without of olderToo(["sched_exit_tp", "bpf_rdonly_cast"]))
+  test(`connects that nobody answers: from before the recording and after, waiting and given up${without.length > 0 ? ", by a helper" : ""}`, async () => {
+    const port = 20_000 + (process.pid % 10_000);
+    const setUp = [
+      "ip link set lo up",
+      "nft add table inet silent",
+      "nft add chain inet silent in '{ type filter hook input priority 0; }'",
+      `nft add rule inet silent in tcp dport ${port} drop`,
+      'exec "$0" "$@"',
+    ];
+    const program = await startProgram("silent-connects", {
+      args: ["--port", String(port), "--before", "3", "--after", "7", "--given-up", "2"],
+      hold: true,
+      wrap: ["unshare", "-n", "sh", "-ec", setUp.join("; ")],
+    });
+    try {
+      const recorded = await recordWhile({ sources: ["sockets"], without }, async () => {
+        program.go();
+        await sleep(1800);
+      });
+      const { profile, final } = recorded;
+      const [row, ...others] = final.connecting.filter(
+        ({ endpoint }) => profile.endpoints[endpoint]?.port === port,
+      );
+      expect(others).toEqual([]);
+      expect(profile.processes[row!.process]?.pid).toBe(program.pid);
+      expect(ENDPOINT_ROLES[profile.endpoints[row!.endpoint]!.role]).toBe("remote");
+      // the first were sent again before the recording, too
+      expect(row).toMatchObject({ count: 10, unanswered: 10 });
+      expect(row!.sentAgain).toBeGreaterThanOrEqual(10);
+      // 1.2 s older than the recording
+      expect(row!.maxNs).toBeGreaterThan(1200e6 + 1800e6 - 50e6);
+      expect(row!.maxNs).toBeLessThan(1200e6 + profile.durationNs + 2e9);
+      const [total] = tcpAt(recorded, "remote", port);
+      expect(total).toMatchObject({ connects: 0, connectsFailed: 2, connectsUnanswered: 2 });
+      expect(loss(final, "sockets.connecting_cut")).toBe(0);
+      const findings = analyze(profile).filter((f) => f.culprit?.includes(`:${port}`));
+      expect(findings.map(({ rule, severity }) => [rule, severity])).toEqual([
+        ["connect-unanswered", "critical"],
+      ]);
+      expect(findings[0]!.title).toMatch(
+        /does not answer connection requests of silent-connects \(pid \d+\): 10 connects have been waiting for up to [3-5]\.\d+ s, 2 were given up/,
+      );
+    } finally {
+      await program.stop();
+    }
+  });
 
 test("a network that loses segments: as many are sent again as the kernel counts", async () => {
   // of data alone: the kernel also counts answers to a handshake that are sent again, before there is a connection

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { conditionLocks } from "../../src/analysis/futex-conditions.js";
+import { lockSummaries } from "../../src/analysis/lock-summary.js";
 import { FIRST_FUTEX_KIND, LOCK_KINDS, OFFCPU_STATES } from "../../src/capture/binding.js";
 import { hasRust } from "../support/compilers.js";
 import { olderToo } from "../support/older-kernels.js";
@@ -201,6 +202,45 @@ test("a wait that lasts until its process ends keeps the owner, and the lock its
   expect(new Set(owners.map((r) => r.tid))).toEqual(new Set([program.pid]));
 });
 
+test("readers and writers that wait for one read-write lock of glibc's are one row", async () => {
+  const program = await startProgram("lock-convoy", {
+    args: ["--waiters", "6", "--ms", "100", "--rwlock"],
+    hold: true,
+  });
+  const { profile } = await recordWhile(
+    { sources: ["futex"], filters: { pids: [program.pid] } },
+    async () => {
+      program.go();
+      await program.result(30_000);
+    },
+  );
+  const { address, waits } = await program.result();
+  const rows = lockSummaries(profile, "futex").filter(({ lock }) => {
+    const at = profile.locks[lock]?.address ?? 0n;
+    return at >= BigInt(address) && at < BigInt(address) + 56n;
+  });
+  expect(rows).toHaveLength(1);
+  expect(rows[0]!.locks).toHaveLength(2);
+  expect(rows[0]!.callers).toMatchObject([{ name: "wait_for_the_rwlock" }]);
+  // a writer behind readers can wait a second time
+  expect(rows[0]!.count).toBeGreaterThanOrEqual(waits);
+});
+
+test("a number behind a lock is no owner, also where its process is gone when the wait is read", async () => {
+  const program = await startProgram("counted-lock", { hold: true });
+  const { profile, final } = await recordWhile({ sources: ["futex"] }, async () => {
+    program.go();
+    await program.result(30_000);
+  });
+  const { lockPid } = await program.result();
+  const locks = final.lockTotals.filter((t) => profile.processes[t.process]?.pid === lockPid);
+  expect(sum(locks, (t) => t.count)).toBe(3);
+  expect(rowsOf(profile, "futex").filter((r) => r.pid === lockPid).length).toBeGreaterThan(0);
+  expect(rowsOf(profile, "futex-owners").filter((r) => r.pid === lockPid || r.tid === 17)).toEqual([]);
+  const inIt = profile.threads.filter((thread) => profile.processes[thread?.process ?? -1]?.pid === lockPid);
+  expect(inIt.map((thread) => thread!.tid)).not.toContain(17);
+});
+
 test("who still waits at the end is charged, and so is a wait that began before the recording", async () => {
   const program = await startProgram("lock-convoy", {
     args: ["--holds", "1", "--ms", "60000", "--waiters", "7"],
@@ -292,7 +332,7 @@ test("threads that find no slot in a table of 64 are counted as lost", async () 
   expect(counted).toBeLessThan(300);
 });
 
-test("futexes that find no row go into the row other, with their time", async () => {
+test("futexes that find no row go into the rows of others, with their time", async () => {
   const program = await startProgram("user-locks", { hold: true });
   const { final } = await recordWhile(
     { sources: ["futex"], filters: { pids: [program.pid] }, tableRows: 1 },
@@ -302,10 +342,26 @@ test("futexes that find no row go into the row other, with their time", async ()
     },
   );
   const { locks } = await program.result();
-  const other = final.lockTotals.filter((t) => t.lock === -2);
-  expect(other.length).toBe(1);
-  expect(loss(final, "futex.table_full")).toBe(other[0]!.count);
+  const other = final.lockTotals.filter((t) => t.lock < 0);
+  expect(other.map((t) => t.lock).sort()).toEqual([-2, -3]);
+  expect(loss(final, "futex.table_full")).toBe(sum(other, (t) => t.count));
   expect(sum(final.lockTotals, (t) => t.sumNs)).toBeGreaterThan(sum(locks, (l) => l.waitedNs) * 0.9);
+});
+
+test("a lock that is waited for much gets a row, however many were waited for before it", async () => {
+  const many = await startProgram("many-mutexes", { args: ["--mutexes", "200"], hold: true });
+  const recorded = await recordWhile(
+    { sources: ["futex"], filters: { pids: [many.pid] }, tableRows: 16 },
+    async () => {
+      many.go();
+      await many.result(30_000);
+    },
+  );
+  const { hot, hotWaitedNs } = await many.result();
+  const [first] = lockSummaries(recorded.profile, "futex").filter(({ contention }) => contention);
+  expect(recorded.profile.locks[first!.lock]?.address).toBe(BigInt(hot));
+  expect(first!.sumNs).toBeGreaterThan(hotWaitedNs * 0.7);
+  expect(loss(recorded.final, "futex.table_full")).toBeGreaterThan(100);
 });
 
 test("without the source sockets nothing is attached to system calls", async () => {

@@ -1,7 +1,7 @@
 // Source lines and inlined functions of a program that runs: the chain that the compiler made one function of is there
 // again, in order, with the files and lines of its source text.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { hertz } from "../../src/model/units.js";
 import { buildPrograms, Child } from "../support/children.js";
 import { repositoryRoot } from "../support/paths.js";
 import { programPath, startProgram } from "../support/programs.js";
-import { recordWhile, rowsOf, sum } from "../support/record.js";
+import { loss, recordWhile, rowsOf, sum } from "../support/record.js";
 
 beforeAll(buildPrograms);
 
@@ -68,6 +68,43 @@ test("the same program without debug information is as it always was: its one na
     const stacks = rowsOf(profile, "cpu").filter((row) => row.pid === child.pid);
     expect(stacks.filter((row) => row.stack.at(-1) === "burn_in_chain").length).toBeGreaterThan(0);
     expect(stacks.filter((row) => row.stack.join().includes("turn"))).toEqual([]);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test("a program whose file is touched keeps its lines; of one that is written over they are given up, and that is told", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "lowflame-lines-"));
+  try {
+    const file = join(dir, "inlined-chain");
+    const linesAfter = async (change: () => void) => {
+      copyFileSync(programPath("inlined-chain"), file);
+      const { profile, final } = await recordWhile(
+        { sources: ["cpu"], frequencyHz: hertz(499) },
+        async () => {
+          const child = Child.start([file, "--ms", "500", "--hold"]);
+          await child.until(() => child.stdout.includes("ready"), 10_000, "ready");
+          child.write("\n");
+          await child.exited;
+          change();
+        },
+      );
+      const { tree, lines, functions } = profile;
+      const named = new Set<string>();
+      for (let node = 1; node < tree.count; node++)
+        if (functions.name[tree.func[node]!] === "burn_in_chain")
+          named.add(basename(lines?.file[tree.line?.[node] ?? 0] ?? ""));
+      return { named, changed: loss(final, "symbols.files_changed") };
+    };
+    const touched = await linesAfter(() => utimesSync(file, 1_000_000_000, 1_000_000_000));
+    expect(touched.named).toContain("inlined-chain.cc");
+    expect(touched.changed).toBe(0);
+    const written = await linesAfter(() => {
+      const bytes = readFileSync(file);
+      writeFileSync(file, bytes.fill(0x90, bytes.length / 2));
+    });
+    expect(written.named).not.toContain("inlined-chain.cc");
+    expect(written.changed).toBe(1);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }

@@ -5,13 +5,15 @@ import { lockSummaries } from "../../src/analysis/lock-summary.js";
 import { LOCK_KINDS } from "../../src/capture/binding.js";
 import { bucketBounds } from "../../src/model/histogram.js";
 import type { Profile } from "../../src/model/profile.js";
+import { hertz } from "../../src/model/units.js";
 import { Child } from "../support/children.js";
-import { startProgram } from "../support/programs.js";
+import { runProgram, startProgram } from "../support/programs.js";
 import { loss, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
 const PIPE = "0";
 const MMAP = "1";
 const FILES = "2";
+const THREADS = "5";
 
 /** Records `locks` while the program fights for one lock; gives its summary and the program's pid. */
 async function contend(mode: string, threads: number, ms: number, filtered = true) {
@@ -196,4 +198,31 @@ test("nothing waits, nothing runs: an idle second costs no program run but a han
   );
   const runs = final.cost.programs.find((p) => p.name === "lf_lock_begin")!.runs;
   expect(runs).toBeLessThan(100_000);
+});
+
+test("a kernel lock that is waited for much gets a row, however many were waited for before it", async () => {
+  const contention = (ms: string) =>
+    runProgram("lock-contention", "--mode", FILES, "--threads", "4", "--ms", ms);
+  const { final, profile } = await recordWhile({ sources: ["locks"], tableRows: 8 }, async () => {
+    for (let i = 0; i < 40; i++) await contention("20");
+    await contention("2000");
+  });
+  const rows = lockSummaries(profile);
+  expect(loss(final, "locks.table_full")).toBeGreaterThan(0);
+  expect(rows[0]!.lock).toBeGreaterThanOrEqual(0);
+  expect(rows[0]!.name).toContain("file_lock");
+});
+
+test("spin locks among interrupts and threads that come and go: no wait is longer than the kernel's own", async () => {
+  const { profile } = await recordWhile({ sources: ["cpu", "locks"], frequencyHz: hertz(999) }, async () => {
+    await Promise.all([
+      runProgram("lock-contention", "--mode", FILES, "--threads", "4", "--ms", "4000"),
+      runProgram("lock-contention", "--mode", THREADS, "--threads", "4", "--ms", "4000"),
+      runProgram("lock-contention", "--mode", MMAP, "--threads", "4", "--ms", "4000"),
+    ]);
+  });
+  const spun = lockSummaries(profile).filter(({ kind }) => kind === "spin lock");
+  expect(sum(spun, ({ count }) => count)).toBeGreaterThan(1000);
+  // a beginning and an end that do not belong together lie seconds apart; a host that takes a CPU away, milliseconds
+  for (const { name, maxNs } of spun) expect(maxNs, name).toBeLessThan(200e6);
 });

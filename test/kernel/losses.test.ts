@@ -16,6 +16,7 @@ const FORCED_ELSEWHERE: Record<string, string> = {
   "unwind.tables_left_out": "unwind.test.ts",
   "unwind.tables_evicted": "unwind-loader.test.ts",
   "symbols.tables_refused": "stripped-names.test.ts",
+  "symbols.files_changed": "lines.test.ts",
   "cpu.user_half_by_chain": "cpu.test.ts",
 };
 /** Counters that are only shown: what it would take. */
@@ -198,11 +199,16 @@ test("lock waits that do not fit into their ring or table are counted", async ()
 });
 
 test("processes that are gone before anybody looks are counted, and each only once", async () => {
-  const { final } = await recordWhile({ sources: ["cpu"], frequencyHz: hertz(999) }, async () => {
-    await whileStopped("exits-fast --repeat 20 --life-ms 20");
-  });
+  const gone = async (unwind: boolean) => {
+    const config = { sources: ["cpu"], frequencyHz: hertz(999), unwind } as const;
+    const { final } = await recordWhile(config, () => whileStopped("exits-fast --repeat 20 --life-ms 20"));
+    return final;
+  };
+  const final = await gone(false);
   expectLost(final, "symbols.process_gone", 18); // at 20 ms one may go without a sample
   expect(loss(final, "symbols.process_gone")).toBeLessThan(60);
+  // where the kernel's records are read, they tell who had what mapped
+  expect(loss(await gone(true), "symbols.process_gone")).toBeLessThan(5);
 });
 
 test("stacks deeper than 127 frames are counted and marked", async () => {

@@ -1,8 +1,10 @@
 // Whose time an answer takes: that of an end which begins early and ends late, or that of a program which reads late.
 import { createServer, get, type Server as HttpServer, type ServerResponse } from "node:http";
+import { createServer as createTcpServer } from "node:net";
 import { expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
-import type { EndpointTotal } from "../../src/capture/binding.js";
+import { ENDPOINT_ROLES, type EndpointTotal } from "../../src/capture/binding.js";
+import { Child } from "../support/children.js";
 import { freePorts } from "../support/ports.js";
 import { startProgram } from "../support/programs.js";
 import { type Recorded, recordWhile, sum } from "../support/record.js";
@@ -49,6 +51,34 @@ async function besideQuick(slow: (answer: ServerResponse) => void) {
     for (const server of listening) server.close();
   }
 }
+
+test("a question that comes in pieces is answered from its last piece on: a slow upload is no slow end", async () => {
+  const [port] = (await freePorts(1)) as [number];
+  // answers each fourth byte
+  const server = createTcpServer((socket) => {
+    let bytes = 0;
+    socket.on("data", (data) => {
+      for (let i = 0; i < data.length; i++) if (++bytes % 4 === 0) socket.write("answer");
+    });
+  }).listen(port, "127.0.0.1");
+  const client = `const s = require("net").connect(${port}, "127.0.0.1"); s.setNoDelay();
+    let sent = 0; const send = () => { s.write("x"); if (++sent % 4) setTimeout(send, ${PAUSE_MS / 2}); };
+    s.on("connect", send).on("data", () => (sent < 4 * ${ROUNDS} ? send() : s.end()));`;
+  try {
+    const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+      const { code } = await Child.start([process.execPath, "-e", client]).exited;
+      expect(code).toBe(0);
+    });
+    const { endpoints } = recorded.profile;
+    const ends = recorded.final.endpointTotals.filter(
+      ({ endpoint: at }) => endpoints[at]?.port === port && ENDPOINT_ROLES[endpoints[at]!.role] === "remote",
+    );
+    expect(ends.map(({ turns }) => turns)).toEqual([ROUNDS]);
+    expect(ends[0]!.turnSumNs / ROUNDS).toBeLessThan((PAUSE_MS / 2) * 1e6);
+  } finally {
+    server.close();
+  }
+});
 
 test("an end that begins to answer at once and is late with the rest: the finding names it, not nginx", async () => {
   const { recorded, ports } = await besideQuick((answer) => {
@@ -111,6 +141,11 @@ for (const without of [[], ["sched_exit_tp", "bpf_rdonly_cast"]])
     expect(unread.lateSumNs).toBeGreaterThan(unreadNs - asks * 20e6);
     expect(unread.lateSumNs).toBeLessThan(unreadNs * 1.01);
     expect(prompt.lateSumNs).toBeLessThan(unread.lateSumNs / 10);
+    // one answer at a time, so the same time passed; the thread slept in none of it
+    expect(unread.latePassedNs).toBeGreaterThan(unread.lateSumNs * 0.9);
+    expect(unread.latePassedNs).toBeLessThanOrEqual(unread.lateSumNs);
+    expect(unread.lateAwakeNs).toBeGreaterThan(unread.latePassedNs * 0.9);
+    expect(unread.lateSleptNs).toBeLessThan(unread.latePassedNs / 10);
     expect(found(recorded, "slow-end")).toEqual([]);
     const [finding] = found(recorded, "late-reader");
     expect(finding).toMatchObject({ culprit: "late-reader" });
@@ -138,4 +173,37 @@ test("an event loop in whose sockets many answers lie while it computes is busy,
   expect(finding!.title).toMatch(/; it (?:computes|waits for a CPU) meanwhile$/);
   expect(finding!.detail).not.toContain("slept");
   expect(finding!.contributors.map(({ name }) => name)).toContain("compute (CPU time)");
+});
+
+/** Records an event loop over twelve connections that reads late for two seconds of the five that are recorded. */
+async function lateForTwoOfFive(...how: string[]) {
+  const args = ["--asks", "160", "--ms", "12", "--connections", "12", "--rest", "3000", ...how];
+  const program = await startProgram("late-reader", { args, hold: true });
+  const recorded = await recordWhile({ sources: ["cpu", "offcpu", "sockets"] }, async () => {
+    program.go();
+    await program.result(60_000);
+  });
+  const end = endOf(recorded, "late-reader", (await program.result()).second);
+  expect(end.lateSumNs).toBeGreaterThan(2 * recorded.profile.durationNs);
+  // what lay there at once has one and the same time: that of the 160 pauses, as far as something lay there
+  expect(end.latePassedNs).toBeGreaterThan(0.7 * 160 * 12e6);
+  expect(end.latePassedNs).toBeLessThan(recorded.profile.durationNs - 2.9e9);
+  const [finding, ...more] = found(recorded, "late-reader");
+  expect(more).toEqual([]);
+  return { end, finding: finding! };
+}
+
+test("a program that computes for two seconds of a longer recording was busy then, whatever it sleeps afterwards", async () => {
+  const { end, finding } = await lateForTwoOfFive();
+  expect(end.lateAwakeNs).toBeGreaterThan(end.latePassedNs * 0.9);
+  expect(finding).toMatchObject({ severity: "warning", culprit: "late-reader" });
+  expect(finding.title).toMatch(/; it (?:computes|waits for a CPU) meanwhile$/);
+  expect(finding.detail).not.toContain(" slept");
+  expect(finding.contributors.map(({ name }) => name)).toContain("compute (CPU time)");
+});
+
+test("one that sleeps instead has slept", async () => {
+  const { end, finding } = await lateForTwoOfFive("--sleeps");
+  expect(end.lateSleptNs).toBeGreaterThan(end.latePassedNs * 0.9);
+  expect(finding).toMatchObject({ severity: "info", detail: expect.stringContaining("these slept") });
 });

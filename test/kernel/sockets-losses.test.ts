@@ -15,6 +15,7 @@ const NOT_FORCED: Record<string, string> = {
   "sockets.endpoints_cut": "16,384 endpoints: more than the tables of 2 CPUs hold",
   "sockets.turns_replaced": "33,000 connections that wait for an answer at once",
   "sockets.close_wait_cut": "65,536 connections in CLOSE-WAIT, or 256 network namespaces",
+  "sockets.connecting_cut": "65,536 connections that wait for their first answer",
   "sockets.user_unreadable": "counted by the same code as offcpu.user_unreadable",
   "sockets.user_truncated": "likewise",
 };
@@ -46,7 +47,7 @@ test("a full table of calls: what finds no row is in the row other", async () =>
 
 test("many processes one after the other: the rows of those that ended are used again", async () => {
   const program = await startProgram("socket-forks", { args: ["--processes", "1200"], hold: true });
-  const { final } = await recordWhile(
+  const { profile, final } = await recordWhile(
     { sources: ["sockets"], filters: { comms: ["socket-forks"] } },
     async () => {
       program.go();
@@ -60,6 +61,11 @@ test("many processes one after the other: the rows of those that ended are used 
   expect(calls).toBeGreaterThanOrEqual(5 * processes);
   expect(sum(sent, ({ count }) => count)).toBeGreaterThan(processes * 0.97);
   expect(sent.filter(({ process }) => process >= 0).length).toBeGreaterThan(processes * 0.97);
+  // each had ended long before anybody could ask how it was called
+  const owners = sent
+    .filter(({ process }) => process >= 0)
+    .map(({ process }) => profile.processes[process]!.comm);
+  expect(new Set(owners)).toEqual(new Set(["socket-forks"]));
   expect(loss(final, "sockets.table_full")).toBeLessThan(calls * 0.03);
   const other = final.callTotals.find(({ syscall }) => syscall === -1)?.count ?? 0;
   expect(other).toBe(loss(final, "sockets.table_full"));
@@ -117,6 +123,18 @@ test("requests of io_uring are counted, each", async () => {
   expectLost(final, "sockets.uring", requests);
 });
 
+test("requests of io_uring by processes that the filters leave out are not counted", async () => {
+  const program = await startProgram("uring-nops", { hold: true });
+  const { final } = await recordWhile(
+    { sources: ["sockets"], filters: { pids: [process.pid] } },
+    async () => {
+      program.go();
+      await program.result();
+    },
+  );
+  expect(loss(final, "sockets.uring")).toBe(0);
+});
+
 test("calls on sockets of 32-bit programs are counted, each, and no others of theirs", async () => {
   const source = join(dir, "calls-32.c");
   // socket (359), getsockopt without a socket (365), socketcall (102); getuid is 24, 199 there
@@ -156,6 +174,16 @@ void _start(void) {
   });
   expectLost(final, "sockets.compat", 48);
   expect(loss(final, "sockets.compat")).toBe(48);
+  for (const [comm, calls] of [
+    ["calls-32", 48],
+    ["none-so", 0],
+  ] as const) {
+    const filtered = await recordWhile({ sources: ["sockets"], filters: { comms: [comm] } }, async () => {
+      execFileSync(program);
+      await sleep(50);
+    });
+    expect(loss(filtered.final, "sockets.compat")).toBe(calls);
+  }
 });
 
 test("every counter is forced here or elsewhere, or it is told why not", async () => {

@@ -5,6 +5,8 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import { ENDPOINT_ROLES, type EndpointTotal } from "../../src/capture/binding.js";
+import { digest } from "../../src/cli/digest.js";
+import { Child } from "../support/children.js";
 import { freePorts } from "../support/ports.js";
 import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
 import { startHaproxy, startNginx, startRedis } from "../support/servers.js";
@@ -98,5 +100,36 @@ test("haproxy with a slow server: the time is the server's, and its own and the 
   } finally {
     await haproxy.stop();
     slow.close();
+  }
+});
+
+test("a Node proxy that is busy itself does not blame the quick server behind it", async () => {
+  const backend = await startNginx({ workers: 1 });
+  const [port] = await freePorts(1);
+  // a third of a millisecond of its own work for each answer, with more clients than it can serve
+  const code = `const http = require("node:http"), agent = new http.Agent({ keepAlive: true });
+    http.createServer((ask, answer) => http.get({ port: ${backend.port}, host: "127.0.0.1", agent }, (from) => {
+      const until = process.hrtime.bigint() + 300000n;
+      while (process.hrtime.bigint() < until);
+      from.pipe(answer);
+    })).listen(${port}, "127.0.0.1", () => console.log("ready"));`;
+  const proxy = Child.start([process.execPath, "-e", code]);
+  try {
+    await proxy.until(() => proxy.stdout.includes("ready"), 10_000, "its ready line");
+    const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+      await runWrk(`http://127.0.0.1:${port}/`, { seconds: 2, connections: 16 });
+    });
+    const { programs } = digest(recorded.profile, 1_000).sockets!;
+    const name = `127.0.0.1:${backend.port}`;
+    const asking = programs.find(({ asked, served }) => served && asked.some((end) => end.name === name))!;
+    const [end] = asking.asked.filter((each) => each.name === name);
+    expect(end!.itself!.p50Ns).toBeLessThan(end!.p50Ns / 2);
+    // what nginx takes, and what the ticks show: not the time for which its answers lay unread
+    expect(asking.upstreamLeast).toBeLessThan(0.3);
+    expect(asking.unseenBelowNs).toBeLessThanOrEqual(20e6);
+    expect(socketAlerts(recorded).filter((title) => title.startsWith(name))).toEqual([]);
+  } finally {
+    await proxy.stop();
+    await backend.stop();
   }
 });

@@ -208,6 +208,46 @@ test.each([
   },
 );
 
+test.each([
+  ["a unix subscriber, asked in the recording and answered", "1", "3", true, NOTHING_ASKED],
+  ["a unix end that was asked in the recording", "1", "2", true, 0],
+  ["a unix end, of before the recording", "1", "2", false, NOTHING_ASKED],
+  ["connected datagrams, asked nothing", "2", "1", false, NOTHING_ASKED],
+  ["connected datagrams, asked in the recording", "2", "2", true, 0],
+])(
+  "a call that has not returned is owed what the recording saw asked: %s",
+  async (_, kind, stuck, during, flag) => {
+    const args = ["--stuck", stuck, "--kind", kind, "--ms", "20000"];
+    const program = await startProgram("tcp-life", { args, hold: during });
+    const waits = () =>
+      program.child.until(() => program.child.stdout.includes('"stuck"'), 10_000, "the call");
+    if (!during) await waits();
+    const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+      if (during) program.go();
+      await waits();
+      await sleep(500);
+    });
+    await program.stop();
+    const { profile, final } = recorded;
+    const [call, ...more] = profile.calls.filter((c) => {
+      const thread = profile.threads[c.thread];
+      return (
+        c.flags & IN_PROGRESS &&
+        c.syscall === RECVFROM &&
+        profile.processes[thread!.process]?.pid === program.pid
+      );
+    });
+    expect(more).toEqual([]);
+    expect(call!.flags & NOTHING_ASKED).toBe(flag);
+    expect(nameOf(recorded, call!.endpoint)).toMatch(kind === "1" ? /^path @tcp-life-/ : /^remote 127/);
+    // the very end of the totals, where the recording saw it
+    const ends = final.endpointTotals.filter(
+      (t) => pidOf(recorded, t.process) === program.pid && t.bytesOut > 0,
+    );
+    if (during) expect(ends.map((t) => t.endpoint)).toContain(call!.endpoint);
+  },
+);
+
 test("questions that nobody answers count with the time that was waited: given up, and still waiting at the end", async () => {
   const program = await startProgram("tcp-life", { args: ["--hang", "6", "--ms", "20000"], hold: true });
   const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
@@ -230,6 +270,21 @@ test("questions that nobody answers count with the time that was waited: given u
   const waiting = recorded.profile.calls.filter((c) => c.syscall === POLL && c.flags & IN_PROGRESS);
   expect(waiting.length).toBeGreaterThan(0);
   expect(new Set(waiting.map((c) => c.fd))).toEqual(new Set([-1]));
+});
+
+test("who sends again a second later waits for no answer: given up or not, it counts as none", async () => {
+  const args = ["--hang", "6", "--again", "1", "--ms", "20000"];
+  const program = await startProgram("tcp-life", { args, hold: true });
+  const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+    program.go();
+    await program.child.until(() => program.child.stdout.includes('"hung"'), 10_000, "the end of patience");
+    await sleep(1200);
+  });
+  await program.stop();
+  const sent = recorded.final.endpointTotals.filter(
+    (t) => pidOf(recorded, t.process) === program.pid && /^remote/.test(nameOf(recorded, t.endpoint)),
+  );
+  expect(sent.map(({ bytesOut, turns }) => [bytesOut, turns])).toEqual([[12, 0]]);
 });
 
 test("a descriptor on which nearly every call finds nothing: with process, endpoint and stack", async () => {

@@ -5,6 +5,7 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -109,6 +110,43 @@ describe("kernel names", () => {
   });
 });
 
+describe("copies of one program, with its build ID and its size", () => {
+  /** A copy of the program that calls one function otherwise, as it belongs to a user. */
+  function edited(of: string, to: string, uid: number, mode = 0o755): string {
+    const text = readFileSync(of, "latin1").replaceAll("exported_function", "another_namexxxxx");
+    writeFileSync(to, text, "latin1");
+    chownSync(to, uid, uid);
+    chmodSync(to, mode);
+    return to;
+  }
+  /** Names of the program's function, and files opened, when the copy was there before. */
+  async function namesBeside(program: string, copy: string) {
+    const [real, other] = [await startNamed([program]), await startNamed([copy])];
+    const naming = await Naming.start(real.pid, [real.at.exported!], { alsoPid: other.pid });
+    const [name] = await naming.names();
+    const { filesOpened } = await naming.end();
+    for (const { child } of [real, other]) await child.stop();
+    return { name, filesOpened };
+  }
+
+  test("another user's does not lend its names, nor one that others may write; root's is the same file", async () => {
+    const program = compileNamed(join(dir, "real"), ["-no-pie", "-Wl,--build-id=sha1"]);
+    chmodSync(program, 0o755);
+    const theirs = edited(program, join(dir, "theirs"), 12345);
+    const open = edited(program, join(dir, "open"), 0, 0o777);
+    for (const copy of [theirs, open])
+      expect(await namesBeside(program, copy)).toEqual({ name: "exported_function", filesOpened: 2 });
+    const roots = join(dir, "roots");
+    cpSync(program, roots);
+    expect(await namesBeside(program, roots)).toEqual({ name: "exported_function", filesOpened: 1 });
+    // two of one user are one as well
+    const again = join(dir, "theirs-again");
+    cpSync(theirs, again);
+    chownSync(again, 12345, 12345);
+    expect(await namesBeside(theirs, again)).toEqual({ name: "another_namexxxxx", filesOpened: 1 });
+  });
+});
+
 describe("in a container: another root, another pid namespace", () => {
   /** A root folder with a static program in it; `run` starts it there as pid 1. */
   function container(name: string, strip: boolean) {
@@ -142,7 +180,7 @@ describe("in a container: another root, another pid namespace", () => {
     await naming.stop();
   });
 
-  test("its debug file by build ID comes from its own root, after its end too", async () => {
+  test("its debug file by build ID comes from its own root, after its end too, if it is the owner's or root's", async () => {
     const { root, run, whole } = container("debug", true);
     const id = /Build ID: ([0-9a-f]+)/.exec(
       execFileSync("readelf", ["-n", whole], { encoding: "utf8" }),
@@ -152,6 +190,11 @@ describe("in a container: another root, another pid namespace", () => {
     mkdirSync(dirname(debug), { recursive: true });
     execFileSync("objcopy", ["--only-keep-debug", whole, debug]);
     const program = await run();
+    chownSync(debug, 12345, 12345);
+    const planted = await Naming.start(program.pid, [program.at.local!]);
+    expect(await planted.names()).toEqual([""]);
+    await planted.stop();
+    chownSync(debug, 0, 0);
     const naming = await Naming.start(program.pid, [program.at.exported!, program.at.local!]);
     expect(naming.located[0]!.buildId).toBe(id);
     await program.child.stop("SIGKILL");
@@ -180,6 +223,25 @@ describe("in a container: another root, another pid namespace", () => {
     await naming.stop();
     await program.child.stop("SIGKILL");
   });
+
+  test("nor to another one below its root, nor can a link in place of its /tmp", async () => {
+    const { root, run } = container("inner-link", false);
+    const program = await run("--jit");
+    const other = join(root, "app/other");
+    mkdirSync(other);
+    writeFileSync(join(other, "perf-1.map"), `${program.at["--jit"]} 40 planted\n`);
+    const expectNothing = async () => {
+      const naming = await Naming.start(program.pid, [program.at["--jit"]!]);
+      expect(await naming.names()).toEqual([""]);
+      await naming.stop();
+    };
+    symlinkSync("../app/other/perf-1.map", join(root, "tmp/perf-1.map"));
+    await expectNothing();
+    rmSync(join(root, "tmp"), { recursive: true });
+    symlinkSync("app/other", join(root, "tmp"));
+    await expectNothing();
+    await program.child.stop("SIGKILL");
+  });
 });
 
 test("a perf map that another user laid into /tmp is not believed", async () => {
@@ -200,18 +262,44 @@ test("a perf map that another user laid into /tmp is not believed", async () => 
   }
 });
 
+test("a perf map that is a link to another file, or lies behind one, is not read", async () => {
+  const program = await startNamed([compileNamed(join(dir, "jit-behind-links")), "--jit"]);
+  const map = `/tmp/perf-${program.pid}.map`;
+  const theirs = `/tmp/lowflame-${program.pid}.log`; // of the process's user, for something else
+  const nameNow = async (naming: Naming) => {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    return (await naming.again("locate")).names[0];
+  };
+  try {
+    writeFileSync(theirs, `${program.at["--jit"]} 40 planted\n`);
+    symlinkSync(theirs, map);
+    const naming = await Naming.start(program.pid, [program.at["--jit"]!]);
+    expect(await naming.names()).toEqual([""]);
+    rmSync(map);
+    linkSync(theirs, map);
+    expect(await nameNow(naming)).toBe("");
+    rmSync(theirs);
+    expect(await nameNow(naming)).toBe("planted");
+    await naming.stop();
+  } finally {
+    for (const file of [map, theirs]) rmSync(file, { force: true });
+    await program.child.stop();
+  }
+});
+
 test("names of node's own JIT: --perf-basic-prof", async () => {
   const script = "function hotLoop(){let s=0;for(let i=0;i<1e9;i++)s+=i%7;return s} setInterval(hotLoop,1)";
   const node = Child.start([process.execPath, "--perf-basic-prof", "-e", script]);
   const map = `/tmp/perf-${node.pid}.map`;
   try {
     await node.until(
-      () => existsSync(map) && readFileSync(map, "utf8").includes("hotLoop"),
+      () => existsSync(map) && /hotLoop.*\n/.test(readFileSync(map, "utf8")),
       10_000,
       "perf map",
     );
     const line = readFileSync(map, "utf8")
       .split("\n")
+      .slice(0, -1) // what follows the last newline is still being written
       .findLast((l) => l.includes("hotLoop"))!;
     const [start, size] = line.split(" ", 2).map((hex) => BigInt(`0x${hex}`));
     const naming = await Naming.start(node.pid, [(start! + size! / 2n).toString(16)]);

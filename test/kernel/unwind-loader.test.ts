@@ -1,7 +1,17 @@
 // The loader of unwind tables by itself (native/loader), on maps of its own: what it tells the kernel of processes that
 // run, begin, open libraries and end, and which tables give way when there is no room.
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { USER_STACK_ENDS } from "../../src/capture/binding.js";
@@ -118,6 +128,45 @@ function expectWhole(shown: Shown, pid: number) {
 const loaded = (shown: Shown) =>
   shown.mappings.length > 0 && shown.mappings.every((m) => !m.table || m.loaded);
 
+/** All its files are there: what it had from its parent before its exec is loaded too. */
+const loadedOf = (pid: number) => (shown: Shown) =>
+  loaded(shown) &&
+  filesOf(pid).every((file) =>
+    shown.mappings.some((m) => hex(m.begin) <= file.begin && hex(m.end) >= file.end),
+  );
+
+/** The table of the first file of a process. */
+const tableOf = (shown: Shown, pid: number) => {
+  const at = filesOf(pid)[0]!.begin;
+  return shown.mappings.find((m) => hex(m.begin) === at)!.table;
+};
+
+test("copies of one program have one table if they are one user's", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "lowflame-copies-"));
+  try {
+    chmodSync(dir, 0o755);
+    const files = [0, 0, 12345].map((uid, i) => {
+      const file = join(dir, `sleep${i}`);
+      copyFileSync("/bin/sleep", file);
+      chownSync(file, uid, uid);
+      chmodSync(file, 0o755);
+      return file;
+    });
+    const pids = files.map((file) => {
+      const child = Child.start([file, "60"]);
+      running.push(child);
+      return child.pid;
+    });
+    const loader = await Loader.start();
+    const tables: number[] = [];
+    for (const pid of pids) tables.push(tableOf(await loader.until(pid, 5_000, loadedOf(pid)), pid));
+    expect(tables[1]).toBe(tables[0]);
+    expect(tables[2]).not.toBe(tables[0]);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
 test("a process that ran before: its mappings lead to addresses of its files, equal files have one table", async () => {
   const program = await startProgram("late-code", { hold: true });
   running.push(program.child);
@@ -138,7 +187,7 @@ test("fork, dlopen, exec and exit are followed by records alone", async () => {
   const { reread } = await loader.facts();
   const program = await startProgram("late-code", { hold: true, args: ["--ms", "400"] });
   running.push(program.child);
-  expectWhole(await loader.until(program.pid, 1_000, loaded), program.pid);
+  expectWhole(await loader.until(program.pid, 1_000, loadedOf(program.pid)), program.pid);
   const before = filesOf(program.pid);
   expect(before.some((file) => file.path.includes("/libz.so"))).toBe(false);
 
@@ -147,7 +196,7 @@ test("fork, dlopen, exec and exit are followed by records alone", async () => {
     readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, "utf8").split(" ").filter(Boolean);
   await expect.poll(children).toHaveLength(1);
   const child = Number(children()[0]);
-  expectWhole(await loader.until(child, 1_000, loaded), child);
+  expectWhole(await loader.until(child, 1_000, loadedOf(child)), child);
 
   await expect.poll(() => filesOf(program.pid).some((file) => file.path.includes("/libz.so"))).toBe(true);
   const library = filesOf(program.pid).find((file) => file.path.includes("/libz.so"))!;

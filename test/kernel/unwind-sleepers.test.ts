@@ -1,16 +1,16 @@
 // User stacks of threads that sleep when a recording ends, in programs without frame pointers: walked from outside by the
 // same unwind tables, whole, counted, and in bounded time.
 import { expect, test } from "vitest";
-import { type FinalFacts, SampleFlag, type SourceName, USER_STACK_ENDS } from "../../src/capture/binding.js";
+import { SampleFlag, type SourceName } from "../../src/capture/binding.js";
+import type { Profile } from "../../src/model/profile.js";
 import { bytes } from "../../src/model/units.js";
+import { userStackEnd } from "../../src/model/user-stacks.js";
 import { type Program, startProgram } from "../support/programs.js";
 import { type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 
-const endsOf = (final: FinalFacts, source: string) =>
+const endsOf = ({ userStacks }: Profile, source: string) =>
   Object.fromEntries(
-    final
-      .userStacks!.ends.filter((row) => row.source === source)
-      .map((row) => [USER_STACK_ENDS[row.end]!, row.count]),
+    userStacks.ends.filter((row) => row.source === source).map((row) => [userStackEnd(row.end), row.count]),
   );
 
 /** Rows of a program's waits that had not ended. */
@@ -55,7 +55,7 @@ for (const { how, config } of [
         // the C library's wrapper and no more
         expect(user.slice(from + 23).filter((name) => !/read|syscall/i.test(name))).toEqual([]);
       }
-      expect(endsOf(recorded.final, "offcpu").whole).toBeGreaterThanOrEqual(threads);
+      expect(endsOf(recorded.profile, "offcpu").whole).toBeGreaterThanOrEqual(threads);
     });
   });
 
@@ -82,20 +82,20 @@ test("a read and a socket call that never return: who made them, and the row of 
       paths.some((p) => p.includes("wait_for_ever > receive_nothing")),
       paths.join("\n"),
     ).toBe(true);
-    expect(endsOf(recorded.final, "sockets").whole).toBeGreaterThan(0);
+    expect(endsOf(recorded.profile, "sockets").whole).toBeGreaterThan(0);
   });
 });
 
 test("nearly all threads of the machine that sleep have whole stacks, in less than the time that it may take", async () => {
   await withProgram("deep-sleepers", ["--threads", "3000"], async () => {
     let stopped = 0;
-    const { profile, final } = await recordWhile({ sources: ["offcpu"] }, async () => {
+    const { profile } = await recordWhile({ sources: ["offcpu"] }, async () => {
       await sleep(500);
       stopped = performance.now();
     });
     // the walks take at most a second, and names their own time
     expect(performance.now() - stopped).toBeLessThan(10_000);
-    const ends = endsOf(final, "offcpu");
+    const ends = endsOf(profile, "offcpu");
     const all = sum(Object.values(ends), (n) => n);
     expect(all).toBeGreaterThan(3000);
     expect(ends.whole! / all, JSON.stringify(ends)).toBeGreaterThan(0.97);

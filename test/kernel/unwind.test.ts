@@ -1,8 +1,10 @@
 // User stacks of programs without frame pointers, walked by unwind tables: whole from the first samples on, whatever
 // comes during the recording, and within a budget of kernel memory.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type FinalFacts, SampleFlag, USER_STACK_ENDS } from "../../src/capture/binding.js";
+import { SampleFlag } from "../../src/capture/binding.js";
+import type { Profile } from "../../src/model/profile.js";
 import { bytes, hertz } from "../../src/model/units.js";
+import { userStackEnd } from "../../src/model/user-stacks.js";
 import { startProgram } from "../support/programs.js";
 import { loss, type Row, recordWhile, rowsOf, sleep, sum } from "../support/record.js";
 import { type ProxyPair, startNginxProxy } from "../support/servers.js";
@@ -26,11 +28,9 @@ function wholeOf(rows: readonly Row[]) {
   };
 }
 
-const endsOf = (final: FinalFacts, source: string) =>
+const endsOf = ({ userStacks }: Profile, source: string) =>
   Object.fromEntries(
-    final
-      .userStacks!.ends.filter((row) => row.source === source)
-      .map((row) => [USER_STACK_ENDS[row.end]!, row.count]),
+    userStacks.ends.filter((row) => row.source === source).map((row) => [userStackEnd(row.end), row.count]),
   );
 
 test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async () => {
@@ -43,19 +43,19 @@ test("nginx as Debian builds it, under load: 99 of 100 stacks are whole", async 
     const rows = rowsOf(profile, source).filter((row) => pids.includes(row.pid));
     const { all, whole } = wholeOf(rows);
     expect(all, source).toBeGreaterThan(100);
-    expect(whole / all, JSON.stringify(endsOf(final, source))).toBeGreaterThanOrEqual(0.99);
+    expect(whole / all, JSON.stringify(endsOf(profile, source))).toBeGreaterThanOrEqual(0.99);
     // through nginx's own code, not from one of its frames to a chance value
     const deep = rows.filter((row) => row.kinds.filter((kind) => kind === "user").length >= 5);
     expect(sum(deep, (row) => row.samples) / all, source).toBeGreaterThan(0.9);
   }
   expect(final.userStacks!.tables).toBeGreaterThan(5);
-  expect(endsOf(final, "cpu").whole).toBeGreaterThan(100);
+  expect(endsOf(profile, "cpu").whole).toBeGreaterThan(100);
 });
 
 test("of the first stacks of a recording under load 99 of 100 are whole", async () => {
   const load = startWrk(nginx.url, { seconds: 60, connections: 32 });
   await sleep(500);
-  const { profile, events, final } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(2_000));
+  const { profile, events } = await recordWhile({ frequencyHz: hertz(999) }, () => sleep(2_000));
   await load.stop();
   const pids = nginx.pids();
   const seen: { timeNs: number; whole: boolean }[] = [];
@@ -69,7 +69,7 @@ test("of the first stacks of a recording under load 99 of 100 are whole", async 
   const first = seen.sort((a, b) => a.timeNs - b.timeNs).slice(0, 200);
   expect(first.length).toBeGreaterThanOrEqual(100);
   const cut = first.filter(({ whole }) => !whole).length;
-  expect(cut / first.length, JSON.stringify(final.userStacks)).toBeLessThanOrEqual(0.01);
+  expect(cut / first.length, JSON.stringify(profile.userStacks)).toBeLessThanOrEqual(0.01);
 });
 
 test("frame pointers alone see hardly any of it", async () => {
@@ -86,7 +86,7 @@ test("frame pointers alone see hardly any of it", async () => {
 
 test("a fork, a library that is opened and an exec during the recording: whole within 100 ms", async () => {
   const program = await startProgram("late-code", { hold: true, args: ["--ms", "1000"] });
-  const { profile, final } = await recordWhile({ frequencyHz: hertz(499), sources: ["cpu"] }, async () => {
+  const { profile } = await recordWhile({ frequencyHz: hertz(499), sources: ["cpu"] }, async () => {
     program.go();
     await program.result();
   });
@@ -96,7 +96,7 @@ test("a fork, a library that is opened and an exec during the recording: whole w
     const whole = seen.filter((row) => row.stack[0] !== "[truncated]");
     const [seenNs, wholeNs] = [seen, whole].map((some) => sum(some, (row) => row.weightNs));
     expect(wholeNs, part).toBeGreaterThan(0.8e9);
-    expect(seenNs! - wholeNs!, `${part}: ${JSON.stringify(endsOf(final, "cpu"))}`).toBeLessThanOrEqual(1e8);
+    expect(seenNs! - wholeNs!, `${part}: ${JSON.stringify(endsOf(profile, "cpu"))}`).toBeLessThanOrEqual(1e8);
     for (const row of whole) expect(row.stack.slice(0, row.stack.indexOf(part)), part).toContain("main");
   }
   // the library's own frames are walked through, and are not the last that is known
@@ -117,5 +117,5 @@ test("of a budget of 1 MiB nothing more is used; what found no room is counted",
   // what is busy has its tables before what is not
   const { all, whole } = wholeOf(rowsOf(profile, "cpu").filter((row) => nginx.pids().includes(row.pid)));
   expect(all).toBeGreaterThan(100);
-  expect(whole / all, JSON.stringify(final.userStacks)).toBeGreaterThan(0.5);
+  expect(whole / all, JSON.stringify(profile.userStacks)).toBeGreaterThan(0.5);
 });

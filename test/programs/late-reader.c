@@ -5,7 +5,10 @@
 // With --connections the proxy is an event loop instead: it asks the second end over so many connections at once, and
 // computes for each answer that it reads before it asks again; all the others lie there meanwhile.
 //
-//   late-reader [--asks 25] [--ms 100] [--connections 0] [--hold]
+// With --sleeps it sleeps where it would compute. Before it ends it rests for --rest milliseconds, in which no answer
+// lies there.
+//
+//   late-reader [--asks 25] [--ms 100] [--connections 0] [--sleeps] [--rest 0] [--hold]
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -88,8 +91,19 @@ static NOINLINE uint64_t compute(uint64_t cpu_ns) {
   return turns;
 }
 
+/* What keeps the program from reading. */
+static void dally(int sleeps, uint64_t ns) {
+  struct timespec t = to_timespec(ns);
+
+  if (sleeps)
+    nanosleep(&t, NULL);
+  else
+    compute(ns);
+}
+
 /* Returns for how long answers lay there, summed over connections. */
-static uint64_t event_loop(int port, int count, uint64_t asks, uint64_t ns, volatile uint64_t* answered_ns) {
+static uint64_t event_loop(int port, int count, uint64_t asks, int sleeps, uint64_t ns,
+                           volatile uint64_t* answered_ns) {
   int fds[MOST], loop = epoll_create1(EPOLL_CLOEXEC);
   uint64_t unread_ns = 0;
   /* in the order of the accepts at the other end */
@@ -107,7 +121,7 @@ static uint64_t event_loop(int port, int count, uint64_t asks, uint64_t ns, vola
       uint64_t now = monotonic_ns(), answered = answered_ns[i];
       if (answered && answered < now) unread_ns += now - answered;
       receive(fds[i]);
-      compute(ns);
+      dally(sleeps, ns);
       answered_ns[i] = 0;
       ask(fds[i]);
     }
@@ -115,9 +129,15 @@ static uint64_t event_loop(int port, int count, uint64_t asks, uint64_t ns, vola
   return unread_ns;
 }
 
+static void result(int first_port, int second_port, uint64_t unread_ns) {
+  printf("{\"event\":\"result\",\"first\":%d,\"second\":%d,\"unreadNs\":%llu}\n", first_port, second_port,
+         (unsigned long long)unread_ns);
+}
+
 int main(int argc, char** argv) {
   uint64_t asks = option(argc, argv, "--asks", 25), ns = option(argc, argv, "--ms", 100) * NS_PER_MS;
-  int connections = (int)option(argc, argv, "--connections", 0);
+  uint64_t rest_ns = option(argc, argv, "--rest", 0) * NS_PER_MS;
+  int sleeps = flag(argc, argv, "--sleeps"), connections = (int)option(argc, argv, "--connections", 0);
   must(connections <= MOST, "--connections");
   int first_port, second_port, own_port;
   int first = listener(&first_port), second = listener(&second_port), own = listener(&own_port);
@@ -127,9 +147,9 @@ int main(int argc, char** argv) {
   if (connections) {
     if (forked("second-end")) answer_many(second, connections, answered_ns);
     ready(argc, argv);
-    uint64_t lay_ns = event_loop(second_port, connections, asks, ns, answered_ns);
-    printf("{\"event\":\"result\",\"first\":%d,\"second\":%d,\"unreadNs\":%llu}\n", first_port, second_port,
-           (unsigned long long)lay_ns);
+    uint64_t lay_ns = event_loop(second_port, connections, asks, sleeps, ns, answered_ns);
+    dally(1, rest_ns);
+    result(first_port, second_port, lay_ns);
     return 0;
   }
   if (forked("first-end")) answer_at_once(first, &answered_ns[0]);
@@ -153,13 +173,13 @@ int main(int argc, char** argv) {
     receive(one);
     answered_ns[1] = 0;
     ask(two);
-    compute(ns);
+    dally(sleeps, ns);
     uint64_t now = monotonic_ns(), answered = answered_ns[1];
     if (answered && answered < now) unread_ns += now - answered;
     receive(two);
     ask(client);
   }
-  printf("{\"event\":\"result\",\"first\":%d,\"second\":%d,\"unreadNs\":%llu}\n", first_port, second_port,
-         (unsigned long long)unread_ns);
+  dally(1, rest_ns);
+  result(first_port, second_port, unread_ns);
   return 0;
 }

@@ -1,5 +1,6 @@
 // Datagrams by address from sockets without another end: to a path and to an abstract name, many with one call of
-// sendmmsg to several ports, and many with one call of recvmmsg from those. Prints how many bytes went where.
+// sendmmsg to several ports, and many with one call of recvmmsg from those. Then from connected sockets, to their own
+// end and to others. Prints how many bytes went where.
 //
 //   socket-datagrams [--hold]
 #include <netinet/in.h>
@@ -86,6 +87,18 @@ int main(int argc, char** argv) {
   /* in vain: the buffer still has the address of the one before */
   socklen_t from_length = sizeof(from[0]);
   must(recvfrom(udp, room, 8, MSG_DONTWAIT, (struct sockaddr*)&from[0], &from_length) < 0, "recvfrom");
+  /* connected to the first port: to it without and with its address, to the second with that, alone and with many */
+  int linked = socket(AF_INET, SOCK_DGRAM, 0), known = socket(AF_UNIX, SOCK_DGRAM, 0);
+  must(!connect(linked, (struct sockaddr*)&to[0], sizeof(to[0])), "connect");
+  must(!connect(known, (struct sockaddr*)&path, path_length), "connect");
+  for (int i = 0; i < 3; i++) must(send(linked, "to", 2, 0) == 2, "send");
+  for (int i = 0; i < 2; i++)
+    must(sendto(linked, "same", 4, 0, (struct sockaddr*)&to[0], sizeof(to[0])) == 4, "sendto");
+  for (int i = 0; i < 5; i++)
+    must(sendto(linked, "other", 5, 0, (struct sockaddr*)&to[1], sizeof(to[1])) == 5, "sendto");
+  must(sendmmsg(linked, empty, PORTS, 0) == PORTS, "sendmmsg");
+  for (int i = 0; i < 3; i++) must(send(known, "path", 4, 0) == 4, "send");
+  must(sendto(known, "else", 4, 0, (struct sockaddr*)&abstract, abstract_length) == 4, "sendto");
   printf(
       "{\"event\":\"result\",\"path\":\"%s\",\"abstract\":\"@%s\",\"ports\":[%d,%d,%d],\"bytes\":[%llu,%llu,%llu]}\n",
       name, hidden + 1, ports[0], ports[1], ports[2], (unsigned long long)bytes[0], (unsigned long long)bytes[1],

@@ -2,16 +2,20 @@
 // left in CLOSE-WAIT; and a listening socket that nobody accepts from. Prints how many it made of each, and its ports.
 // With --loss it sends on a connection until the time is over, for a test that makes the network lose segments; with
 // --spin it asks in vain for bytes until then; with --stuck it waits for them, from before it says that it does (1: it
-// asked nothing, 2: it asked, 3: it was answered 50 ms later); with
-// --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s; with
-// --crowd it asks and is answered on so many connections, and closes none.
+// asked nothing, 2: it asked, 3: it was answered 50 ms later; by TCP, or of another --kind: 1 a unix connection, 2
+// connected datagrams; with --hold from the line on); with
+// --hang it asks on so many connections, is never answered, and gives up on half of them after 1.2 s (with --again
+// it sends once more before that); with
+// --crowd it asks and is answered on so many connections, and closes none; with --half the other side of so many closes
+// its half before the line, and is sent something behind it.
 //
 //   tcp-life [--connects 23] [--refused 7] [--resets 5] [--close-wait 13] [--overflow 11] [--ms 300] [--loss 0] [--spin
 //   0]
-//            [--stuck 0] [--hang 0] [--crowd 0] [--port 0] [--hold]
+//            [--stuck 0] [--kind 0] [--hang 0] [--again 0] [--crowd 0] [--half 0] [--port 0] [--hold]
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "loopback.h"
 #include "program.h"
@@ -45,6 +49,33 @@ static int connected(int listener, int port, int* other) {
   *other = accept(listener, NULL, NULL);
   must(*other >= 0, "accept");
   return fd;
+}
+
+/* Both ends of a unix connection, of which one has an abstract name. */
+static int connected_unix(int* other) {
+  struct sockaddr_un a = {.sun_family = AF_UNIX};
+  int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  socklen_t length = (socklen_t)(sizeof(sa_family_t) + 1 + (size_t)sprintf(a.sun_path + 1, "tcp-life-%d", getpid()));
+  must(!bind(listener, (struct sockaddr*)&a, length) && !listen(listener, 1), "unix listen");
+  must(!connect(fd, (struct sockaddr*)&a, length), "unix connect");
+  *other = accept(listener, NULL, NULL);
+  return fd;
+}
+
+/* Two datagram sockets, each connected to the other. */
+static int connected_datagrams(int* other) {
+  int fds[2];
+  for (int i = 0; i < 2; i++) {
+    struct sockaddr_in a = v4(0);
+    fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
+    must(!bind(fds[i], (struct sockaddr*)&a, sizeof(a)), "bind");
+  }
+  for (int i = 0; i < 2; i++) {
+    struct sockaddr_in a = v4(port_of(fds[!i]));
+    must(!connect(fds[i], (struct sockaddr*)&a, sizeof(a)), "connect");
+  }
+  *other = fds[1];
+  return fds[0];
 }
 
 static void read_to_end(int fd) {
@@ -84,8 +115,12 @@ int main(int argc, char** argv) {
   uint64_t stuck = option(argc, argv, "--stuck", 0);
   if (stuck) {
     pthread_t thread;
-    int fd = connected(listener, port, &other);
+    uint64_t kind = option(argc, argv, "--kind", 0);
+    int fd = kind == 0   ? connected(listener, port, &other)
+             : kind == 1 ? connected_unix(&other)
+                         : connected_datagrams(&other);
     char c;
+    if (flag(argc, argv, "--hold")) ready(argc, argv);
     if (stuck > 1) must(write(fd, "?", 1) == 1 && read(other, &c, 1) == 1, "question");
     poll(NULL, 0, 50);
     if (stuck > 2) must(write(other, "!", 1) == 1 && read(fd, &c, 1) == 1, "answer");
@@ -97,6 +132,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   for (uint64_t i = 0; i < waits; i++) close(connected(listener, port, &other));
+  int half[64];
+  uint64_t halves = option(argc, argv, "--half", 0);
+  must(halves <= 64, "--half");
+  for (uint64_t i = 0; i < halves; i++) must(!shutdown(connected(listener, port, &half[i]), SHUT_WR), "shutdown");
   ready(argc, argv);
 
   uint64_t hang = option(argc, argv, "--hang", 0);
@@ -107,6 +146,8 @@ int main(int argc, char** argv) {
       must(write(asked[i], "?", 1) == 1, "write");
     }
     poll(NULL, 0, 1200);
+    if (option(argc, argv, "--again", 0))
+      for (uint64_t i = 0; i < hang && i < 64; i++) must(write(asked[i], "?", 1) == 1, "write");
     for (uint64_t i = 0; i < hang / 2 && i < 64; i++) close(asked[i]);
     printf("{\"event\":\"hung\",\"port\":%d}\n", port);
     fflush(stdout);
@@ -167,6 +208,7 @@ int main(int argc, char** argv) {
       (unsigned long long)connects, (unsigned long long)failed, (unsigned long long)resets, (unsigned long long)waits,
       (unsigned long long)sent, port, closed_port, full_port);
   fflush(stdout);
+  for (uint64_t i = 0; i < halves; i++) must(write(half[i], "!", 1) == 1, "answer");
   if (!loss) poll(NULL, 0, (int)ms);
   close(full);
   close(closed);

@@ -1,6 +1,7 @@
 // Which function of a file an address is in, by where readelf says that functions begin and end in .eh_frame and .debug_frame:
 // for stripped files too, and with nobody's names.
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 
 interface Ranges {
   /** Ascending; of the n-th function, file offsets. */
@@ -30,6 +31,8 @@ export class FunctionRanges {
 }
 
 function readRanges(file: string): Ranges {
+  // memory that is no file: perf calls it //anon
+  if (!existsSync(file)) return { begin: [], end: [] };
   const run = (script: string) =>
     execFileSync("sh", ["-c", script, "sh", file], { encoding: "utf8", maxBuffer: 1 << 28, stdio: "pipe" });
   const segments = [

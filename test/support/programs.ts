@@ -69,6 +69,8 @@ export interface Results {
   "word-locks": {
     readonly words: readonly { name: string; address: number; count: number; waitedNs: number }[];
   };
+  /** Address of the lock that all want at the end, and how long it was waited for, by CLOCK_MONOTONIC. */
+  "many-mutexes": { readonly hot: number; readonly hotWaitedNs: number };
   "lock-convoy": {
     readonly waits: number;
     readonly waitedNs: number;
@@ -76,9 +78,14 @@ export interface Results {
     readonly holderTid: number;
     readonly address: number;
   };
+  /** `quickTid` 0: in a line there is none. */
+  "lock-hands": { readonly slowTid: number; readonly quickTid: number; readonly address: number };
+  /** The process that had the lock. */
+  "counted-lock": { readonly lockPid: number };
   "many-sockets": { readonly threads: number };
   "socket-loop": { readonly calls: number; readonly wallNs: number };
   "socket-forks": { readonly processes: number };
+  "silent-connects": object;
   "socket-leak": { readonly opened: number };
   /** Of `sendmmsg`: bytes by port. Back come one, two and three messages of 3 bytes, by one `recvmmsg`. */
   "socket-datagrams": {
@@ -87,6 +94,13 @@ export interface Results {
     readonly ports: readonly number[];
     readonly bytes: readonly number[];
   };
+  /** By port or name: how often was asked there. */
+  "socket-roles": {
+    readonly tcp: readonly (readonly [number, number])[];
+    readonly unix: readonly (readonly [string, number])[];
+  };
+  /** By scene: the port that is asked, and another one. */
+  "socket-hands": Readonly<Record<string, readonly [number, number]>>;
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
   /** Numbers of connections of each fate; `sent`: blocks of 1,000 bytes; and ports. */

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { Child } from "./children.js";
 import { accepts, freePort } from "./ports.js";
 import { childrenOf } from "./proc.js";
@@ -132,7 +133,7 @@ const node: StackLoadKind = {
     } finally {
       clearInterval(probe);
     }
-    return underWrk(
+    const load = await underWrk(
       `http://127.0.0.1:${port}/`,
       () => [child.pid],
       async () => {
@@ -140,6 +141,9 @@ const node: StackLoadKind = {
         rmSync(`/tmp/perf-${child.pid}.map`, { force: true });
       },
     );
+    // until what is hot is compiled and inlined for good: two recordings do not begin at the same moment
+    await setTimeout(6000);
+    return load;
   },
 };
 

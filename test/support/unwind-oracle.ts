@@ -1,8 +1,9 @@
 // lowflame and perf record on the same load at the same time: two shapes of its user stacks, by functions that readelf tells.
 import { basename } from "node:path";
-import type { FinalFacts } from "../../src/capture/binding.js";
+import { userEndOf } from "../../src/capture/binding.js";
 import { isLibc, isThreadEntry } from "../../src/model/entry-points.js";
 import { hertz } from "../../src/model/units.js";
+import { userStackEnd } from "../../src/model/user-stacks.js";
 import { FunctionRanges } from "./function-ranges.js";
 import { type PerfSample, startPerfRecord } from "./perf-record.js";
 import { isWhole, type RawStack, RawStacks } from "./raw-stacks.js";
@@ -12,7 +13,8 @@ import { type OneStack, type StackShape, shapeOf } from "./stack-shape.js";
 export interface BothShapes {
   readonly ours: StackShape;
   readonly theirs: StackShape;
-  readonly final: FinalFacts;
+  /** How the walks of ours ended, to be read. */
+  readonly ends: string;
 }
 
 /**
@@ -46,7 +48,7 @@ export async function recordBoth(
     // CLOCK_MONOTONIC, which perf is told to use
     const now = () => Number(process.hrtime.bigint());
     let [from, to] = [0, 0];
-    const { start, final } = await recordEvents(
+    const { start } = await recordEvents(
       { frequencyHz: hertz(OURS_HZ), sources: ["cpu"] },
       async () => {
         for (let waited = 0; waited < SETTLE_MS; waited += 100) {
@@ -67,11 +69,20 @@ export async function recordBoth(
     const settled = raw.of(own).filter(({ timeNs }) => Number(start.startMonotonicNs) + timeNs >= from);
     const ours = shapeOf(settled.map((stack) => oursOf(stack, ranges, names)));
     const theirs = shapeOf(samples.map((s) => theirsOf(s, options.dwarfBytes === undefined, ranges, names)));
-    return { ours, theirs, final };
+    return { ours, theirs, ends: endsOf(settled) };
   } catch (error) {
     await perf.child.stop("SIGKILL");
     throw error;
   }
+}
+
+function endsOf(stacks: readonly RawStack[]): string {
+  const counts = new Map<string, number>();
+  for (const { flags } of stacks) {
+    const end = userStackEnd(userEndOf(flags));
+    counts.set(end, (counts.get(end) ?? 0) + 1);
+  }
+  return [...counts].map(([end, n]) => `${end} ${n}`).join(", ");
 }
 
 /** `names`: of a function that readelf knows, the first that was met, since all that is compared is where it begins. */

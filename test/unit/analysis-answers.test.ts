@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import { programAnswers } from "../../src/analysis/socket-answers.js";
+import { endpointsByProgram } from "../../src/analysis/socket-sum.js";
 import { endpointSummaries } from "../../src/analysis/socket-summary.js";
 import type { EndpointTotal, FinalFacts } from "../../src/capture/binding.js";
 import { ns } from "../../src/model/units.js";
@@ -90,21 +91,52 @@ describe("slow-end by the rest of the answer", () => {
   });
 });
 
+test("processes without a name are no program together: one does not wait for the answers of another", () => {
+  const capture = new FakeCapture();
+  const asked = capture.endpoint({ address: "10.0.0.1" });
+  const own = capture.endpoint({ role: "accepted", address: "0.0.0.0", port: 80 });
+  const [client, other, server] = [80, 81, 82].map((pid) => capture.process(pid, "?").process);
+  const endpointTotals = [
+    endTotal(client!, asked, N, [[1e6, N]]),
+    endTotal(other!, asked, N, [[1e6, N]]),
+    endTotal(server!, own, N, [[1e6, N]]),
+  ];
+  const profile = socketProfile(capture, { endpointTotals });
+  const programs = programAnswers(endpointSummaries(profile));
+  expect(programs.map(({ process }) => process).sort()).toEqual([client, other, server]);
+  expect(programs.map(({ upstreamShare }) => upstreamShare)).toEqual([null, null, null]);
+  expect(endpointsByProgram(endpointSummaries(profile)).map(({ processes }) => processes)).toEqual([1, 1, 1]);
+});
+
+test("no p99 is below its p50: answers of one length, where their sum tells more than the histogram", () => {
+  const capture = new FakeCapture();
+  const end = capture.endpoint({ address: "10.0.0.1" });
+  const total = endTotal(
+    capture.process(80, "nginx").process,
+    end,
+    9,
+    [[401.3e6, 9]],
+    wholes([[401.3e6, 9]]),
+  );
+  const [row] = endpointSummaries(socketProfile(capture, { endpointTotals: [total] }));
+  expect(row!.turnP50Ns).toBeCloseTo(401.3e6, -5);
+  expect(row!.turnP99Ns).toBeGreaterThanOrEqual(row!.turnP50Ns);
+  expect(row!.wholeP99Ns).toBeGreaterThanOrEqual(row!.wholeP50Ns);
+});
+
 describe("late-reader", () => {
   /** A program that finds `reads` answers in its socket which lay there for `eachNs`. */
   function reader(
     reads: number,
     eachNs: number,
     over: Partial<EndpointTotal> = {},
-    what: { cpuMs?: number; queuedNs?: number; sleptNs?: number } = {},
+    what: { cpuMs?: number; queuedNs?: number } = {},
   ) {
     const capture = new FakeCapture();
     const { process, thread } = capture.process(80, "node");
     const quick = capture.endpoint({ address: "10.0.0.1" });
     if (what.cpuMs !== undefined)
       capture.cpu(thread, [u("main"), u("JSON.parse")], { times: Math.ceil(what.cpuMs) });
-    if (what.sleptNs !== undefined)
-      capture.offcpu(thread, [u("main"), u("pause")], { weightNs: what.sleptNs, durationNs: what.sleptNs });
     const lateSumNs = ns(reads * eachNs);
     const total = endTotal(process, quick, 9 * N, [[1e6, N]], {
       ...{ lateReads: reads, lateSumNs, lateMaxNs: ns(eachNs), ...over },
@@ -132,32 +164,71 @@ describe("late-reader", () => {
     expect(finding!.next.join()).toContain("/proc/pressure/cpu");
   });
 
+  /** What the threads that read did while answers lay there. */
+  const meanwhile = (passedNs: number, awakeNs: number, sleptNs: number): Partial<EndpointTotal> => ({
+    ...{ latePassedNs: ns(passedNs), lateAwakeNs: ns(awakeNs), lateSleptNs: ns(sleptNs) },
+  });
+
   test("is only worth knowing of a program that waits elsewhere: it may ask several and read one after the other", () => {
-    const [finding] = found("late-reader", reader(N, 98e6, { blockedNs: ns(9e9) }, { cpuMs: 10 }));
+    const slept = { ...meanwhile(9e9, 1e7, 8.9e9), blockedNs: ns(9e9) };
+    const [finding] = found("late-reader", reader(N, 98e6, slept, { cpuMs: 10 }));
     expect(finding).toMatchObject({ severity: "info" });
     expect(finding!.detail).toContain("one after the other");
   });
 
   /** Twelve answers lie in the sockets of one thread at a time, ten seconds long. */
-  const crowded = (what: { cpuMs: number; queuedNs?: number; sleptNs?: number }) =>
-    reader(1_200, 98e6, {}, what);
+  const crowded = (over: Partial<EndpointTotal>, what: { cpuMs?: number; queuedNs?: number }) =>
+    found("late-reader", reader(1_200, 98e6, over, what))[0]!;
 
   test.each([
     ["computes", { cpuMs: 900, queuedNs: 0.1e9 }, "computes"],
-    ["computes and waits for a CPU, half of the time together", { cpuMs: 300, queuedNs: 2.4e9 }, "computes"],
-    ["waits for a CPU and computes", { cpuMs: 250, queuedNs: 2.6e9 }, "waits for a CPU"],
+    ["computes and waits for a CPU", { cpuMs: 500, queuedNs: 2.4e9 }, "computes"],
+    ["waits for a CPU and computes", { cpuMs: 450, queuedNs: 5e9 }, "waits for a CPU"],
+    ["computes, as far as is known", { cpuMs: 900 }, "computes"],
+    ["waits for a CPU, as far as is known", { queuedNs: 6e9 }, "waits for a CPU"],
+    ["runs or waits for a CPU", {}, "computes or waits for a CPU"],
+    ["uses a CPU little, and its waits for one are not known", { cpuMs: 100 }, "computes or waits for a CPU"],
   ])("of a thread in whose sockets several lie at once: it %s", (_, what, words) => {
-    const [finding] = found("late-reader", crowded(what));
+    const finding = crowded(meanwhile(10e9, 9.5e9, 0.2e9), what);
     expect(finding).toMatchObject({ severity: "warning" });
-    expect(finding!.title).toContain(`; it ${words} meanwhile`);
+    expect(finding.title.endsWith(`; it ${words} meanwhile`)).toBe(true);
+    expect(finding.detail).toContain("For 9.5 s of the 10.0 s that passed");
+    expect(finding.detail).not.toContain(" slept");
   });
 
-  test("of such a thread says that it slept only where it did", () => {
-    const [asleep] = found("late-reader", crowded({ cpuMs: 10, queuedNs: 1e6, sleptNs: 9e9 }));
-    expect(asleep).toMatchObject({ severity: "info", detail: expect.stringContaining("slept for 9.0 s") });
-    const [unknown] = found("late-reader", crowded({ cpuMs: 10, queuedNs: 1e6 }));
-    expect(unknown).toMatchObject({ severity: "warning" });
-    expect(unknown!.detail).toContain("neither that nor what it slept");
+  test("goes by the time in which answers lay there, not by the recording: two seconds of load are enough", () => {
+    const what = { cpuMs: 190, queuedNs: 0.1e9 };
+    const profile = reader(1_200, 98e6, meanwhile(2e9, 1.9e9, 0), what);
+    expect(profile.durationNs).toBeGreaterThanOrEqual(10e9);
+    const [finding] = found("late-reader", profile);
+    expect(finding).toMatchObject({
+      severity: "warning",
+      title: expect.stringMatching(/; it computes meanwhile$/),
+    });
+  });
+
+  test("of such a thread says that it slept only where it did, and nothing else of the program ran", () => {
+    const asleep = crowded(meanwhile(10e9, 0.5e9, 9e9), { cpuMs: 10, queuedNs: 1e6 });
+    expect(asleep).toMatchObject({ severity: "info", detail: expect.stringContaining("For 9.0 s of") });
+    expect(asleep.detail).toContain("these slept, in another call or for a lock");
+    const others = crowded(meanwhile(10e9, 0.5e9, 9e9), { cpuMs: 700, queuedNs: 1e6 });
+    expect(others).toMatchObject({
+      severity: "warning",
+      detail: expect.stringContaining("but others of node ran"),
+    });
+    const neither = crowded(meanwhile(10e9, 4e9, 3e9), { cpuMs: 990, queuedNs: 1e6 });
+    expect(neither).toMatchObject({
+      severity: "warning",
+      detail: expect.stringContaining("neither is half"),
+    });
+    for (const { title } of [asleep, others, neither]) expect(title).toMatch(/on average$/);
+  });
+
+  test("of captures that do not know it, says neither where what ran cannot make up half", () => {
+    const finding = crowded({ blockedNs: ns(9e9) }, { cpuMs: 400, queuedNs: 1e6 });
+    expect(finding).toMatchObject({ severity: "warning", title: expect.stringMatching(/on average$/) });
+    expect(finding.detail).toContain("What node did meanwhile is not");
+    expect(finding.detail).not.toContain("slept");
   });
 
   test("without CPU samples and off-CPU waits says how to learn more", () => {
@@ -175,5 +246,148 @@ describe("late-reader", () => {
   test("is none where it is a small part of the time", () => {
     const over = wholes([[500e6, N]]);
     expect(found("late-reader", reader(N, 98e6, over, { cpuMs: 9_000 }))).toEqual([]);
+  });
+});
+
+describe("network namespaces", () => {
+  const ELSEWHERE = 4_026_532_281;
+
+  test("ends of two containers with equal addresses are neither one end nor compared", () => {
+    const capture = new FakeCapture();
+    const totals = [0, ELSEWHERE].flatMap((network, n) => {
+      const { process } = capture.process(80 + n, "java");
+      const [own, db] = [9000, 9000 + n + 1].map((port) =>
+        capture.endpoint({ address: "127.0.0.1", port, network }),
+      );
+      return [
+        endTotal(process, own!, 9 * N, [[n === 0 ? 2e6 : 900e6, N]]),
+        endTotal(process, db!, 9 * N, [[n === 0 ? 2e6 : 500e6, N]]),
+      ];
+    });
+    const profile = socketProfile(capture, { endpointTotals: totals });
+    expect(found("slow-end", profile)).toEqual([]);
+    const programs = programAnswers(endpointSummaries(profile));
+    expect(programs.map(({ asked }) => asked.map(({ name }) => name))).toEqual([
+      [`127.0.0.1:9000 (netns ${ELSEWHERE})`, `127.0.0.1:9002 (netns ${ELSEWHERE})`],
+      expect.arrayContaining(["127.0.0.1:9000", "127.0.0.1:9001"]),
+    ]);
+  });
+
+  test("commands look into the namespace of the end", () => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "java");
+    const [quick, slow] = [9001, 9002].map((port) =>
+      capture.endpoint({ address: "127.0.0.1", port, network: ELSEWHERE }),
+    );
+    const [finding] = found(
+      "slow-end",
+      socketProfile(capture, {
+        endpointTotals: [
+          endTotal(process, quick!, 9 * N, [[2e6, N]]),
+          endTotal(process, slow!, 9 * N, [[900e6, N]]),
+        ],
+      }),
+    );
+    expect(finding!.culprit).toBe(`127.0.0.1:9002 (netns ${ELSEWHERE})`);
+    expect(finding!.next[0]).toContain(`nsenter -t "$(lsns -no PID ${ELSEWHERE} | head -n1)" -n ss -tnpi`);
+    expect(finding!.next.join()).toContain("sport = :9002");
+  });
+});
+
+describe("slow-end by who asks", () => {
+  /** Programs called `comm`, each process with its ends: port and length of its answers. */
+  function asking(comm: string, processes: readonly (readonly (readonly [number, number])[])[], front = 0) {
+    const capture = new FakeCapture();
+    const ends = new Map<number, number>();
+    const endOf = (port: number) => {
+      const known = ends.get(port) ?? capture.endpoint({ port });
+      ends.set(port, known);
+      return known;
+    };
+    const accepted = front > 0 ? capture.endpoint({ role: "accepted", address: "0.0.0.0", port: front }) : -1;
+    const endpointTotals = processes.flatMap((asked, n) => {
+      const { process } = capture.process(80 + n, comm);
+      const own = asked.map(([port, ns]) => endTotal(process, endOf(port), 9 * N, [[ns, N]]));
+      return front > 0 ? [...own, endTotal(process, accepted, 9 * N, [[1e6, N]])] : own;
+    });
+    return found("slow-end", socketProfile(capture, { endpointTotals }));
+  }
+
+  test("does not compare what two unrelated programs of one name ask", () => {
+    expect(asking("java", [[[8001, 50e6]], [[8002, 1e6]]])).toEqual([]);
+    const common = [8003, 12e6] as const;
+    expect(
+      asking("java", [
+        [[8001, 50e6], common],
+        [[8002, 3e6], common],
+      ]),
+    ).toEqual([]);
+  });
+
+  test("compares what one process asks, and the workers of one server", () => {
+    expect(
+      asking("java", [
+        [
+          [8001, 50e6],
+          [8002, 1e6],
+        ],
+      ]),
+    ).toMatchObject([{ culprit: "10.0.0.1:8001" }]);
+    expect(asking("nginx", [[[8001, 50e6]], [[8002, 1e6]]], 80)).toMatchObject([
+      { culprit: "10.0.0.1:8001" },
+    ]);
+  });
+});
+
+describe("slow-end by what the program there did", () => {
+  /** A worker that asks a quick end and a slow one, whose server on this machine used so much CPU time; null: not recorded. */
+  function blocking(cpuNs: number | null, serves = false, bytesOut = 9) {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "worker");
+    const [slow, quick] = [6379, 6380].map((port) => capture.endpoint({ address: "127.0.0.1", port }));
+    const server = capture.process(90, "redis-server");
+    const there = capture.endpoint({ role: "accepted", address: "127.0.0.1", port: 6379 });
+    const own = capture.endpoint({ role: "accepted", address: "0.0.0.0", port: 80 });
+    if (cpuNs !== null) capture.cpu(server.thread, [u("serve")], { weightNs: cpuNs });
+    return found(
+      "slow-end",
+      socketProfile(capture, {
+        endpointTotals: [
+          endTotal(process, slow!, 9 * N, [[1e9, N]], { bytesIn: 9 }),
+          endTotal(process, quick!, 9 * N, [[1e6, N]], { bytesIn: 9 }),
+          endTotal(server.process, there, 9 * N, bytesOut > 0 ? [[1e9, N]] : [], { bytesOut }),
+          ...(serves ? [endTotal(process, own, 9 * N, [[1e9, N]])] : []),
+        ],
+      }),
+    );
+  }
+
+  test("an idle one is not to blame: worth knowing where nobody waits for the program that asks", () => {
+    const [finding] = blocking(1e6);
+    expect(finding).toMatchObject({ severity: "info", culprit: "127.0.0.1:6379" });
+    expect(finding!.detail).toMatch(
+      /redis-server \(pid 90\), is on this machine and used 1\.0 ms of CPU time/,
+    );
+    expect(finding!.detail).toContain("did not compute, but waited itself");
+    expect(finding!.detail).toContain("BLPOP");
+    expect(finding!.detail).not.toContain("the other side is slow");
+    expect(blocking(1e6, true)).toMatchObject([
+      { severity: "critical", detail: expect.stringContaining("waited itself") },
+    ]);
+  });
+
+  test("one that only accepts there, or has the connection left from a fork, is not the program there", () => {
+    const [finding] = blocking(1e6, false, 0);
+    expect(finding!.detail).not.toContain("redis-server");
+    expect(finding!.detail).not.toContain("waited itself");
+  });
+
+  test("one that computes is; where it is not known, the finding says so", () => {
+    const [busy] = blocking(9e9);
+    expect(busy).toMatchObject({ severity: "critical" });
+    expect(busy!.detail).not.toContain("waited itself");
+    const [unknown] = blocking(null);
+    expect(unknown).toMatchObject({ severity: "warning" });
+    expect(unknown!.detail).toContain("Whether it is asked to answer at once is not known");
   });
 });

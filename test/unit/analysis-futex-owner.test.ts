@@ -34,7 +34,11 @@ function known(options: {
   capture.futexOwners(owner, stack, { lock, state, syscall, times, durationNs });
   if (sources.includes("offcpu")) {
     capture.offcpu(waiter, WANTS, { syscall: SYS_FUTEX, times, durationNs });
-    if (own !== undefined) capture.offcpu(owner, stack, { state, syscall, ...own });
+    for (let n = 0; n < (own?.times ?? 0); n++)
+      capture.offcpu(owner, stack, {
+        ...{ state, syscall, ...own, times: 1 },
+        at: ((n + 1) * times * durationNs) / own!.times,
+      });
     if (idleNs !== undefined)
       capture.offcpu(owner, stack, { syscall: SYS_EPOLL_WAIT, durationNs: idleNs, at: -1e9 });
   }

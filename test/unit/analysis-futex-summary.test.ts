@@ -1,5 +1,6 @@
 // What is said of each futex: exact totals with timeouts, who waited and from where, who held it, and which are no locks.
 import { describe, expect, test } from "vitest";
+import { lockGroups } from "../../src/analysis/lock-groups.js";
 import { lockSummaries, locksRecorded, notSelf } from "../../src/analysis/lock-summary.js";
 import type { LockKind } from "../../src/capture/binding.js";
 import { lockIndex } from "../../src/export/html/locks.js";
@@ -68,7 +69,7 @@ describe("the summary of a futex", () => {
     const [joined, ...rest] = lockSummaries(profile, "futex");
     expect(joined).toMatchObject({
       ...{ lock: asLock, locks: [asLock, asNumber], kind: "user lock", contention: true },
-      ...{ count: 426, sumNs: 443e6, maxNs: 2e6, timeouts: 3, samples: 6, threads: 2, atOnce: 2 },
+      ...{ count: 426, sumNs: 443e6, maxNs: 2e6, timeouts: 3, samples: 6, threads: 2, atOnce: 1 },
     });
     expect(joined!.owners[0]).toMatchObject({ name: "app (pid 80)" });
     // forked workers have different locks at one address
@@ -80,6 +81,28 @@ describe("the summary of a futex", () => {
     expect(rows.map(({ waits }) => waits)).toEqual([426, 5, 3]);
     const table = profile.weights.find(({ source }) => source === "futex")!;
     expect([...column(table)].sort()).toEqual([0, 0, 1]);
+  });
+
+  test("is one row where readers and writers of glibc's read-write lock wait at two words", () => {
+    const server = fakeApp(2);
+    const locks = [0x7f0000000148n, 0x7f000000014cn, 0x7f0000000188n, 0x7f000000018cn].map((address) =>
+      futexOf(server, "user lock", address),
+    );
+    const [readers, writers, one, next] = locks as [number, number, number, number];
+    const rwlock = (name: string) => [...THREAD, app("Cache::get(Key const&)"), u(name, LIBC), ...FUTEX_WAIT];
+    server.capture.futex(server.threads[0]!, rwlock("pthread_rwlock_rdlock@GLIBC_2.2.5"), { lock: readers });
+    server.capture.futex(server.threads[1]!, rwlock("__pthread_rwlock_wrlock_full64"), { lock: writers });
+    // two mutexes that lie so are two locks
+    for (const lock of [one, next]) server.capture.futex(server.threads[0]!, WANTS, { lock });
+    const totals = locks.map((lock, i) => total(lock, server.process, 5 + i, 1e6));
+    const profile = profileOf(server, totals);
+    const rows = lockSummaries(profile, "futex").map((row) => [row.locks, row.count]);
+    expect(rows).toEqual([
+      [[readers, writers], 11],
+      [[next], 8],
+      [[one], 7],
+    ]);
+    expect(lockGroups(profile, lockSummaries(profile, "futex"))).toHaveLength(3);
   });
 
   test("of two kinds stays two rows", () => {
@@ -112,11 +135,17 @@ describe("the summary of a futex", () => {
     ]);
   });
 
-  test("keeps the row of other futexes, and rows that were never sent, out of contention: nobody knows what they are", () => {
+  test("has locks and conditions that found no row in the kernel's table apart, and rows that were never sent among the locks", () => {
     const server = fakeApp();
-    const profile = profileOf(server, [total(-2, -1, 3, 9e9), total(77, server.process, 1, 9e9)]);
-    expect(lockSummaries(profile, "futex")).toMatchObject([{ lock: -2, count: 4, contention: false }]);
-    expect(lockSummaries(profile, "locks")).toEqual([]);
+    const condition = futexOf(server, "user condition or idle wait", 0x9000n);
+    server.capture.futex(server.threads[0]!, WANTS, { lock: condition, durationNs: 1e6 });
+    const totals = [total(-2, -1, 3, 9e9), total(77, server.process, 1, 9e9), total(-3, -1, 5, 1e9)];
+    const rows = lockSummaries(profileOf(server, totals), "futex");
+    expect(rows).toMatchObject([
+      { lock: -2, count: 4, contention: true, samples: 0 },
+      { lock: -3, count: 5, contention: false, samples: 1 },
+    ]);
+    expect(lockSummaries(profileOf(server, totals), "locks")).toEqual([]);
   });
 
   test("of a cut capture is estimated, and its timeouts are not known", () => {
@@ -188,7 +217,16 @@ describe("the caller of a user lock", () => {
   });
 
   test("is unknown where the stack ends in the text of the lock, or shows only how the thread began", () => {
-    for (const stack of [MUTEX, [...THREAD, ...MUTEX], FUTEX_WAIT]) expect(callerOf(stack)).toBe("[unknown]");
+    const rust = [
+      "std::sys::backtrace::__rust_begin_short_backtrace",
+      "core::ops::function::FnOnce::call_once{{vtable.shim}}",
+    ];
+    const starts = rust.map((name) => [...THREAD, u(name, RUST), ...MUTEX]);
+    for (const stack of [MUTEX, [...THREAD, ...MUTEX], FUTEX_WAIT, ...starts])
+      expect(callerOf(stack)).toBe("[unknown]");
+    expect(
+      callerOf([...THREAD, u("std::rt::lang_start_internal", RUST), u("app::work", RUST), ...MUTEX]),
+    ).toBe("app::work");
   });
 
   test("is fit to be shown whatever it is called", () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import type { LockTotal, SourceName } from "../../src/capture/binding.js";
 import { LockHolds } from "../../src/model/lock-holds.js";
+import { lockObjects } from "../../src/model/lock-objects.js";
 import { ns } from "../../src/model/units.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { THREAD } from "./helpers/futex-example.js";
@@ -87,20 +88,22 @@ describe("times in which one thread has a lock that others wait for", () => {
   });
 
   test("what is kept has a bound, and nothing is made up of what found no room", () => {
-    const holds = new LockHolds(4);
+    const objects = lockObjects([]);
+    const holds = new LockHolds("futex", 4);
     const capture = new FakeCapture();
-    const { thread } = capture.process(80, "app");
+    const { process, thread } = capture.process(80, "app");
+    const waiter = capture.thread(process, 81, "waiter");
     const lock = capture.lock({ kind: "user lock" });
     for (let i = 0; i < 3; i++) {
       const wait = { lock, durationNs: 100e6, at: 1e9 + i * 1e9 };
-      capture.futex(thread, WANTS, wait).futexOwners(thread, [], wait);
+      capture.futex(waiter, WANTS, wait).futexOwners(thread, [], wait);
     }
     for (let i = 0; i < 8; i++) capture.cpu(thread, BURNS, { at: 0.94e9 + i * PERIOD });
     for (const { samples } of capture.batches()) for (const columns of samples) holds.addColumns(columns);
     expect(holds.leftOut).toBe(4);
     // the CPU samples end in the first time: of no time it is known how much its owner ran
-    expect(holds.holds(true).map(({ cpu }) => cpu)).toEqual([null, null, null]);
-    expect(new LockHolds().holds(true)).toEqual([]);
+    expect(holds.holds(objects, true).map(({ cpu }) => cpu)).toEqual([null, null, null]);
+    expect(new LockHolds("futex").holds(objects, true)).toEqual([]);
   });
 
   test("impossible times and threads that are not in the capture add nothing", () => {

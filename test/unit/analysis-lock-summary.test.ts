@@ -183,7 +183,8 @@ describe("the summary of a lock", () => {
     const app = capture.process(80, "app");
     const worker = capture.thread(app.process, 83, "worker-3");
     const lock = capture.lock();
-    capture.locks(app.thread, MAP, { lock, times: 10 });
+    const waiter = capture.thread(app.process, 84, "worker-4");
+    capture.locks(waiter, MAP, { lock, times: 10 });
     capture.lockOwners(worker, [...MAP, k("do_mmap")], { lock, times: 6 });
     capture.lockOwners(app.thread, MAP, { lock, times: 2 });
     const [row] = lockSummaries(profileOf(capture, [total(lock, app.process, 10, 10e6)]));

@@ -77,10 +77,25 @@ describe("contended-socket-call", () => {
     expect(finding!.contributors[0]).toMatchObject({ name: "lock_sock_nested", share: 0.75 });
   });
 
-  test("without CPU samples says how to learn more", () => {
-    const { capture, callTotals } = recorded(contended);
-    const [finding] = found("contended-socket-call", capture, { callTotals });
-    expect(finding!.next[0]).toContain("lowflame record --what cpu,locks,sockets --pid 80");
+  test("is none without proof: no CPU samples of it, or too few", () => {
+    const { capture, thread, callTotals } = recorded(contended);
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
+    capture.cpu(thread, [...SYSCALL, k("__x64_sys_recvfrom")], { times: 50 });
+    const spin = [...SYSCALL, k("__x64_sys_sendto"), k("native_queued_spin_lock_slowpath")];
+    capture.cpu(thread, spin, { times: 9 });
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
+    capture.cpu(thread, spin);
+    expect(found("contended-socket-call", capture, { callTotals })[0]!.next[0]).toContain(
+      "lowflame record --what cpu,locks,sockets --pid 80",
+    );
+  });
+
+  test("is none where a little spins, and the tail is work: a few calls that send far more", () => {
+    const { capture, thread, callTotals } = recorded(contended);
+    const send = [...SYSCALL, k("__x64_sys_sendto"), k("tcp_sendmsg")];
+    capture.cpu(thread, [...send, k("copy_from_iter")], { times: 40 });
+    capture.cpu(thread, [...send, k("native_queued_spin_lock_slowpath")], { times: 6 });
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
   });
 
   test("is none where CPU samples show work and no spinning", () => {
@@ -117,7 +132,11 @@ describe("contended-socket-call", () => {
       quick,
     ],
   ] as const)("is none: %s", (_, calls, others) => {
-    const { capture, callTotals } = recorded(calls, others);
+    const { capture, thread, callTotals } = recorded(calls, others);
+    for (const call of ["sendto", "recvfrom"])
+      capture.cpu(thread, [...SYSCALL, k(`__x64_sys_${call}`), k("native_queued_spin_lock_slowpath")], {
+        times: 40,
+      });
     expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
   });
 });
@@ -149,7 +168,7 @@ describe("sockets-growing", () => {
       "one that closes nine tenths",
       (second) => second * 100,
       (second) => second * 90,
-      "does not close all of them: 90 more",
+      "does not close all of them: 90 more in 9.0 s, 10.0 a second",
     ],
     [
       "one that closes a copy of each",
@@ -163,6 +182,27 @@ describe("sockets-growing", () => {
     expect(finding!.title).toContain(title);
     expect(finding!.detail).toContain("its open descriptors became more");
   });
+
+  test("finds one that ended before the recording did, and tells of its life alone", () => {
+    const [finding] = growth(
+      (second) => Math.min(second, 7) * 20,
+      (second) => (second < 7 ? 0 : 140),
+      (second) => (second < 7 ? 3 + second * 20 : 0),
+    );
+    expect(finding!.title).toBe(
+      "leaky (pid 80) opens sockets and does not close them: 100 more in 5.0 s, 20.0 a second, and has ended",
+    );
+    expect(finding!.next.join("\n")).not.toContain("/proc/80");
+  });
+
+  test("does not find one that opened many and ended at once", () =>
+    expect(
+      growth(
+        (second) => Math.min(second, 3) * 100,
+        () => 0,
+        (second) => (second < 3 ? 3 + second * 100 : 0),
+      ),
+    ).toEqual([]));
 
   test("by its open descriptors clears one that closes many at once", () =>
     expect(
@@ -201,7 +241,9 @@ describe("slow-end", () => {
     expect(finding!.title).toMatch(
       /^10\.0\.0\.2:8080 answers nginx after 3\d\d\.\d ms \(p99 .*\), the others after \d\.\d ms/,
     );
-    expect(finding!.detail).toMatch(/nginx itself answers after .*; 9\d\.\d % of that time it waits/);
+    expect(finding!.detail).toMatch(
+      /nginx itself answers after .*; 7\d\.\d % to 9\d\.\d % of that time it waits/,
+    );
     expect(finding!.next[0]).toContain("ss -tnpi dst '10.0.0.2:8080'");
   });
 
@@ -273,6 +315,25 @@ describe("slow-end", () => {
   });
 });
 
+test("slow-end of connections that begin with a handshake: half of the answers are quick, and hide the others", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "nginx");
+  const ends: (readonly [number, number])[][] = [
+    [[1e6, 60]],
+    [
+      [1e6, 30],
+      [400e6, 30],
+    ],
+  ];
+  const endpointTotals = ends.map((turns, n) =>
+    endTotal(process, capture.endpoint({ address: `10.0.0.${n}` }), 500, turns),
+  );
+  const [finding, ...more] = found("slow-end", capture, { endpointTotals });
+  expect(more).toEqual([]);
+  expect(finding).toMatchObject({ severity: "warning", culprit: "10.0.0.1:8080" });
+  expect(finding!.title).toMatch(/gives nginx a quarter of its answers after [34]\d\d/);
+});
+
 test("slow-end of a unix socket speaks of no way there, for which ss has no figures", () => {
   const capture = new FakeCapture();
   const { process } = capture.process(80, "nginx");
@@ -298,6 +359,8 @@ describe("slow-end of an end that hardly answers", () => {
     const endpointTotals = ends.map((turns, n) =>
       endTotal(process, capture.endpoint({ address: `10.0.0.${n}` }), 50, [turns]),
     );
+    const front = capture.endpoint({ role: "accepted", address: "0.0.0.0", port: 80 });
+    endpointTotals.push(endTotal(process, front, 50, [[slowNs, 25]]));
     expect(found("slow-end", capture, { endpointTotals })).toMatchObject([
       { severity: "critical", culprit: "10.0.0.1:8080" },
     ]);

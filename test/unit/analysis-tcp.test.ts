@@ -250,8 +250,10 @@ describe("a slow end", () => {
     const capture = new FakeCapture();
     const { process } = capture.process(80, "nginx");
     const [quick, slow] = [1, 2].map((n) => capture.endpoint({ address: `10.0.0.${n}` }));
+    const front = capture.endpoint({ role: "accepted", address: "0.0.0.0", port: 80 });
     const [finding] = found("slow-end", capture, {
       endpointTotals: [
+        endTotal(process, front, 1_800, [[180e6, 1_800]]),
         endTotal(process, quick!, 900, [[1e6, 900]]),
         endTotal(process, slow!, 900, [[350e6, 900]]),
       ],
@@ -263,13 +265,13 @@ describe("a slow end", () => {
   test("that connects at once has a slow program, and the way is not to blame", () => {
     const finding = slowEnd({ retransmits: 2 }, [[200e3, 300]]);
     expect(finding.title).toMatch(
-      /; the way there is quick \(connects in 1\d\d\.\d us\), so the program there is slow$/,
+      /; the way there is quick \(connects in 200\.0 us\), so the program there is slow$/,
     );
     expect(finding.detail).toContain("so the program there is slow and the way is not");
   });
 
   test.each<[string, Partial<TcpTotal>, readonly (readonly [number, number])[], RegExp]>([
-    ["far away", {}, [[300e6, 300]], /; the way there is slow \(connects in 2\d\d\.\d ms, 0 segments/],
+    ["far away", {}, [[300e6, 300]], /; the way there is slow \(connects in 300\.0 ms, 0 segments/],
     ["behind a way that loses packets", { retransmits: 90 }, [[200e3, 300]], /; the way there is slow/],
     [
       "lossy, with connections kept alive",
@@ -311,4 +313,26 @@ test("time to connect to an upstream is waiting for it, not the proxy's own", ()
   const ends = endpointSummaries(profile);
   expect(programAnswers(ends)[0]!.upstreamShare).toBeLessThan(0.01);
   expect(programAnswers(ends, tcpSummaries(profile))[0]!.upstreamShare).toBeGreaterThan(0.99);
+});
+
+test("a connect that fails in one network namespace is none of the end with that address in another", () => {
+  const capture = new FakeCapture();
+  const network = 4_026_532_246;
+  const [good, bad] = ["goodapp", "badapp"].map((comm, n) => capture.process(80 + n, comm).process);
+  const [here, there] = [0, network].map((own) =>
+    capture.endpoint({ address: "127.0.0.1", port: 9000, network: own }),
+  );
+  const [finding, ...more] = found("connect-failing", capture, {
+    endpointTotals: [endTotal(good!, here!, 300), endTotal(bad!, there!, 300)],
+    tcpTotals: [
+      tcpTotal(here!, [[1e5, 100]]),
+      { ...tcpTotal(there!, []), connectsFailed: 100, resetsReceived: 100 },
+    ],
+  });
+  expect(more).toEqual([]);
+  expect(finding!.title).toBe(
+    `100 of 100 connections of badapp (pid 81) to 127.0.0.1:9000 (netns ${network}) fail (100.0 %)`,
+  );
+  expect(finding!.detail).toContain(`from network namespace ${network}`);
+  expect(finding!.next[0]).toMatch(/^nsenter .* ss -ltnp 'sport = :9000'/);
 });

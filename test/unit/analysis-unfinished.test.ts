@@ -68,6 +68,27 @@ describe("unfinished-call", () => {
     expect(waits(SYS.sendto)).toMatchObject([{ severity: "warning" }]);
   });
 
+  test("is only worth knowing at a unix or datagram end of which no open question is known", () => {
+    for (const end of [
+      { role: "path", family: 1, protocol: 0, address: "/run/redis.sock", port: 0 },
+      { role: "remote", protocol: 17 },
+    ] as const) {
+      const waits = (flags: number) => {
+        const capture = new FakeCapture();
+        const { thread } = capture.process(80, "client");
+        capture.slowCall(thread, [], {
+          ...{ syscall: SYS.recvfrom, endpoint: capture.endpoint(end), durationNs: ns(8e9), timeNs: 10e9 },
+          ...{ flags: SampleFlag.inProgress | flags, fd: 7 },
+        });
+        return found("unfinished-call", capture);
+      };
+      expect(waits(SampleFlag.nothingAsked)).toMatchObject([
+        { severity: "info", detail: expect.stringContaining("saw nothing sent there that is not answered") },
+      ]);
+      expect(waits(0)).toMatchObject([{ severity: "warning" }]);
+    }
+  });
+
   test.each([
     [
       "of a question from before the recording, at an end that answers others, only worth knowing",

@@ -93,6 +93,9 @@ describe("the committed capture of version 2", () => {
     const { final } = MemberType.toObject(message, { defaults: true }).end;
     expect(final.tcpTotals[0]).toMatchObject({ endpoint: 0, connects: 2 ** 53 - 1, retransmits: 2 ** 38 });
     expect(final.tcpTotals[1]).toMatchObject({ endpoint: -1, accepted: 1, connectBuckets: [] });
+    expect(final.tcpTotals[0]).toMatchObject({ connectsUnanswered: 2 ** 32 });
+    expect(final.connecting[0]).toMatchObject({ count: 2 ** 34, unanswered: 2 ** 33, sentAgain: 2 ** 35 });
+    expect(final.connecting[1]).toMatchObject({ process: -1, endpoint: -1, maxNs: 1 });
     expect(final.closeWaits[1]).toEqual({ process: -1, endpoint: -1, count: 1, fd: -1 });
     expect(final.listenQueues).toEqual([
       { process: 1, endpoint: 1, length: 2 ** 32 },
@@ -179,6 +182,7 @@ describe("fields that come and go", () => {
       final: {
         endpointTotals: [{ count: 7, queueMax: 0, queueLimit: 0 }],
         tcpTotals: [],
+        connecting: [],
         closeWaits: [],
         listenQueues: [],
       },

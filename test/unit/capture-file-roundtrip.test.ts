@@ -170,7 +170,7 @@ describe("strings are exact", () => {
           stacks: tables.stacks,
           names: [{ frame: 1, name: text }],
           locks: [{ id: 1, kind: 0, address: 1n, name: text }],
-          endpoints: [{ id: 0, role: 6, family: 1, protocol: 0, address: text, port: 0 }],
+          endpoints: [{ id: 0, role: 6, family: 1, protocol: 0, address: text, port: 0, network: 0 }],
           calls: [],
           socketCounts: [],
         },

@@ -24,7 +24,7 @@ function recorded(options: { cut?: boolean; locks?: number; hostile?: string } =
   capture.futexOwners(threads[0]!, [app("Cache::evict()")], { lock: 1, durationNs: 20e6 });
   const pool = futexOf(server, "user condition or idle wait", 0x9000n);
   capture.futex(threads[2]!, [...THREAD, app("Pool::take()"), ...CONDITION], { lock: pool, durationNs: 9e9 });
-  lockTotals.push(total(pool, process, 2, 9e9, 1), total(-2, -1, 5, 1e9));
+  lockTotals.push(total(pool, process, 2, 9e9, 1), total(-3, -1, 5, 1e9));
   const own = capture.process(99, "lowflame", { self: true });
   lockTotals.push(total(1, own.process, 1000, 1e6));
   return profileOf(server, lockTotals, { cut: options.cut ?? false });
@@ -45,7 +45,7 @@ describe("the digest of user locks", () => {
       waitersAtOnce: 2,
       waiters: [{ pid: 80, process: "app", waits: 70, sumNs: 140e6 }],
       callers: [{ name: "Cache::get(Key const&)", share: 1 }],
-      owners: [{ name: "app (pid 80)", share: 0.5 }],
+      owners: [{ name: "app (pid 80)", share: 1 }],
       samples: 2,
     });
     expect(futex!.conditions).toMatchObject({ waits: 7, sumNs: 23e9, lockCount: 2 });
@@ -80,7 +80,7 @@ describe("the summary of user locks", () => {
       "User locks: the worst five of 280 waits for 7 locks, 560 ms",
       "    total       p99   longest  lock, kind, waits",
       "   140 ms   2.00 ms   2.00 ms  futex 0x1000 of app (pid 80), 70 waits",
-      "                               wanted in Cache::get(Key const&) (100.0 %), held by app (pid 80) (50.0 %)",
+      "                               wanted in Cache::get(Key const&) (100.0 %), held by app (pid 80) (100.0 %)",
       "                               3 timeouts, 2 threads or more at once",
       "   120 ms   2.00 ms   2.00 ms  futex 0x1001 of app (pid 80), 60 waits",
       "                               wanted in Cache::get(Key const&) (100.0 %)",

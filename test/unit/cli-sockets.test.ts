@@ -114,9 +114,25 @@ describe("the summary of sockets", () => {
     const answers = part.filter((line) => / answers?\b/.test(line)).join("\n");
     expect(answers).toMatch(/3\d\d ms .*10\.0\.0\.2:8080 answers nginx, 800 answers/);
     expect(answers).toMatch(/nginx answers those who ask it, 40,800 answers/);
-    expect(part.join("\n")).toMatch(/9\d\.\d % of that it waits for the above, most for 10\.0\.0\.2:8080/);
+    expect(part.join("\n")).toMatch(
+      /at least 7\d\.\d % of that it waits for the above, most for 10\.0\.0\.2:8080/,
+    );
+    const narrow = lines(recorded(), 80).join("\n");
+    expect(narrow).toMatch(
+      /at least 7\d\.\d % of that it waits for the above\n {31}most for 10\.0\.0\.2:8080\n/,
+    );
     expect(part).toContain("Errors of sockets: ECONNRESET 24 (recvfrom of nginx)");
     expect(part.at(-1)).toBe("   8.00 s  connect of worker[5100] on 10.9.9.9:443, blocked");
+  });
+
+  it("says of errors that are none which they are, and how many", () => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "nginx");
+    const byError = [{ errno: 115, count: 77_488 }];
+    const call = callTotal(process, SYS.connect, [[9e3, 77_488]], { errors: 77_488, byError });
+    expect(lines(socketProfile(capture, { callTotals: [call] }))).toContain(
+      "Errors of sockets: none but EINPROGRESS 77,488, which calls that do not block give",
+    );
   });
 
   it("says what went wrong with TCP connections, the worst first, and how fast each way is", () => {
@@ -124,12 +140,12 @@ describe("the summary of sockets", () => {
     const from = text.indexOf("TCP connections, what went wrong");
     expect(text.slice(from + 1, from + 6)).toEqual([
       "  10.9.9.9:443, worker: 12 of 12 connects failed, 60 segments sent again",
-      "  10.0.0.2:8080, nginx: 24 resets received, 1 segment sent again, connects in 198 us",
+      "  10.0.0.2:8080, nginx: 24 resets received, 1 segment sent again, connects in 200 us",
       "  accepted on :80, nginx: 6 resets received, 2 segments sent again",
-      "  10.0.0.1:8080, nginx: 3 segments sent again, connects in 156 us",
+      "  10.0.0.1:8080, nginx: 3 segments sent again, connects in 180 us",
       "  4 connections in CLOSE-WAIT all the time, of worker[5100] at 10.0.0.7:5432, descriptor 19",
     ]);
-    expect(text.join("\n")).toMatch(/10\.0\.0\.2:8080 answers nginx, 800 answers, connects in 198 us/);
+    expect(text.join("\n")).toMatch(/10\.0\.0\.2:8080 answers nginx, 800 answers, connects in 200 us/);
   });
 
   it("tells of a queue that was full, and says nothing of connections that are all well", () => {
@@ -146,6 +162,18 @@ describe("the summary of sockets", () => {
     const text = lines(socketProfile(capture, { ...totals, ...well, ...full }));
     expect(text).toContain("  accepted on :80, nginx: queue full, 129 of 128");
     expect(text).toContain("  7 connections found the queue of a listening socket full, 9 requests dropped");
+  });
+
+  it("never cuts the network namespace of an end off its port", () => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "python3");
+    const end = capture.endpoint({ address: "127.0.0.1", port: 46_123, network: 4_026_532_177 });
+    const profile = socketProfile(capture, {
+      callTotals: [callTotal(process, SYS.connect, [[5_000, 9]])],
+      endpointTotals: [endTotal(process, end, 9)],
+    });
+    const row = lines(profile, 60).find((line) => line.includes(":46123"));
+    expect(row).toContain("127.0.0.1:46123 (netns 4026532177)");
   });
 
   it("never cuts the name of an end: what stands beside it goes first", () => {

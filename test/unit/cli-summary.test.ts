@@ -1,11 +1,14 @@
 // The summary and the digest behind it: who is named, what is counted, and that hostile names stay text.
 import { describe, expect, it } from "vitest";
 import type { Finding } from "../../src/analysis/finding.js";
+import { truncatedStacks } from "../../src/analysis/rules/losses.js";
+import { SampleFlag, userEndFlags } from "../../src/capture/binding.js";
 import { digest } from "../../src/cli/digest.js";
 import { summaryLines } from "../../src/cli/summary.js";
 import { userStackLines } from "../../src/cli/summary-stacks.js";
 import { paletteFor, printable } from "../../src/cli/terminal.js";
 import { bytes, ns, ratio } from "../../src/model/units.js";
+import type { UserStackCounts } from "../../src/model/user-stacks.js";
 import { buildProfile } from "./helpers/build-profile.js";
 import { MemoryStream } from "./helpers/cli-harness.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
@@ -19,33 +22,45 @@ const finding: Finding = {
   next: ["bpftool prog show id 12"],
 };
 
-const noStacks = {
-  ...{ ends: [], processes: 0, tables: 0, tableBytes: bytes(0), buildNs: ns(0), rereads: 0 },
-  ...{ filesWithout: 0, filesUnreadable: 0, rowsLeftOut: 0 },
-};
+/** So many stacks by how they ended: 0 = whole. */
+function stacks(
+  byEnd: Readonly<Record<number, number>>,
+  cutPrograms: UserStackCounts["cutPrograms"] = [],
+): UserStackCounts {
+  const ends = Object.entries(byEnd).map(([end, count]) => ({ source: "cpu", end: Number(end), count }));
+  const total = ends.reduce((sum, { count }) => sum + count, 0);
+  return { total, truncated: total - (byEnd[0] ?? 0), ends, cutPrograms };
+}
 
 describe("user stacks", () => {
   it("are whole, or it is said what cut them short, most often first", () => {
-    expect(userStackLines(noStacks)).toEqual([]);
-    const whole = { source: "cpu", end: 0, count: 9_990 };
-    expect(userStackLines({ ...noStacks, ends: [whole] })).toEqual([
-      "User stacks: all 9,990 walked are whole.",
-    ]);
-    const cut = [
-      { source: "cpu", end: 4, count: 4 },
-      { source: "offcpu", end: 1, count: 5 },
-      { source: "cpu", end: 99, count: 1 },
-    ];
-    expect(userStackLines({ ...noStacks, ends: [whole, ...cut] })).toEqual([
-      "User stacks: 99.9 % of 10,000 walked are whole; cut short: process not known 0.050 %, no rule 0.040 %, end 99 0.010 %.",
+    expect(userStackLines(stacks({}))).toEqual([]);
+    expect(userStackLines(stacks({ 0: 9_990 }))).toEqual(["User stacks: all 9,990 are whole."]);
+    expect(userStackLines(stacks({ 0: 9_990, 4: 4, 1: 5, 99: 1 }))).toEqual([
+      "User stacks: 99.9 % of 10,000 are whole; cut short: process not known 0.050 %, no rule 0.040 %, end 99 0.010 %.",
     ]);
   });
+  it("tell causes that add up to what is not whole", () => {
+    const [line] = userStackLines(stacks({ 0: 60, 1: 14, 2: 12, 3: 6, 4: 4, 6: 3, [-1]: 1 }));
+    expect(line).toBe(
+      "User stacks: 60.0 % of 100 are whole; cut short: process not known 14.0 %, mapping not known 12.0 %, table not loaded 6.0 %, no rule 4.0 %, other causes 4.0 %.",
+    );
+  });
+  it("say in which programs most were cut short, and why there", () => {
+    const [, line] = userStackLines(
+      stacks({ 0: 90, 1: 10 }, [
+        { name: "forks\u001b[2J", pid: 0, end: 1, count: 7 },
+        { name: "forks\u001b[2J", pid: 0, end: 4, count: 1 },
+        { name: "old", pid: 12, end: 4, count: 2 },
+      ]),
+    );
+    expect(line).toMatch(
+      /^ {2}Most of those cut short are of forks\S* \(process not known 7, no rule 1\), old\[12\] \(no rule 2\)\.$/,
+    );
+    expect(line).not.toContain("\u001b");
+  });
   it("are not all whole when one is not", () => {
-    const ends = [
-      { source: "cpu", end: 0, count: 1e6 },
-      { source: "cpu", end: 6, count: 1 },
-    ];
-    expect(userStackLines({ ...noStacks, ends })[0]).toMatch(/^User stacks: 99\.9 % of 1,000,001 /);
+    expect(userStackLines(stacks({ 0: 1e6, 6: 1 }))[0]).toMatch(/^User stacks: 99\.9 % of 1,000,001 /);
   });
 });
 
@@ -120,6 +135,7 @@ describe("the digest", () => {
 function lockProfile(cut = false) {
   const capture = new FakeCapture();
   const app = capture.process(80, "app");
+  const worker = capture.thread(app.process, 81, "worker");
   const own = capture.process(99, "lowflame", { self: true });
   const stack = [u("main"), k("ksys_mmap_pgoff"), k("down_write"), k("rwsem_down_write_slowpath")];
   const buckets = new Array<number>(56).fill(0);
@@ -127,7 +143,7 @@ function lockProfile(cut = false) {
   const lockTotals = Array.from({ length: 7 }, (_, i) => {
     const name = i === 0 ? "mmap_lock of app (pid 80)" : `lock_${i}`;
     const lock = capture.lock({ kind: "rwsem, write", name, address: 0xffff888100000000n + BigInt(i) });
-    capture.locks(app.thread, stack, { lock, times: 2 });
+    capture.locks(worker, stack, { lock, times: 2 });
     return {
       lock,
       process: app.process,
@@ -201,6 +217,33 @@ describe("the summary", () => {
     const samplesPerCpu = [{ cpu: 0, expected: 990, received: 495, idle: 0 }];
     expect(text(profile({ final: { samplesPerCpu } }), [], context)).toContain(
       "495 of 990 expected arrived (50.0 % short)",
+    );
+  });
+
+  it("tells as many user stacks cut short as the figures beside it and the tree, by tables or not", () => {
+    const walked = {
+      ...{ processes: 1, tables: 1, tableBytes: bytes(0), buildNs: ns(0), rereads: 0 },
+      ...{ filesWithout: 0, filesUnreadable: 0, rowsLeftOut: 0 },
+    };
+    const capture = new FakeCapture();
+    const { thread } = capture.process(4711, "nginx");
+    // an entry by its name, whatever ended the walk; a first frame without one; and one that is neither
+    capture.cpu(thread, [u("_start"), u("f")], { times: 60, flags: userEndFlags(4) });
+    capture.cpu(thread, [u("fiber"), u("f")], { times: 20, flags: SampleFlag.userWhole | userEndFlags(0) });
+    capture.cpu(thread, [u("lost"), u("f")], { times: 15, flags: userEndFlags(4) });
+    capture.cpu(thread, [u("lost"), u("f")], { times: 5, flags: userEndFlags(10) });
+    const whole = buildProfile(capture.events({ final: { userStacks: walked } }));
+    const said = text(whole, [], context);
+    expect(said).toContain("User stacks: 80.0 % of 100 are whole; cut short: no rule 15.0 %, guessed 5.0 %.");
+    expect(said).toContain("Most of those cut short are of nginx[4711] (no rule 15, guessed 5).");
+    expect(said).not.toContain("end early");
+    const [finding] = truncatedStacks(whole);
+    expect(finding).toMatchObject({ title: "20.0 % of the user stacks end early, most of them of nginx" });
+    expect(finding!.contributors).toEqual([{ name: "nginx", share: 0.2 }]);
+    expect(finding!.detail).toContain("20 of 100 user stacks");
+    expect(finding!.detail).toContain("nginx: no rule (15), nginx: guessed (5)");
+    expect(text(buildProfile(capture.events()), [], context)).toContain(
+      "User stacks that end early: 20 of 100 (20.0 %).",
     );
   });
 

@@ -47,7 +47,9 @@ test("a stack that stands in the off-CPU samples as well is counted once among t
   app.capture.futex(waiter, WANTS, { lock }).futexOwners(owner, WANTS, { lock });
   expect(profileOf(app, []).userStacks.total).toBe(1);
   app.capture.offcpu(waiter, WANTS).offcpu(owner, WANTS);
-  expect(profileOf(app, []).userStacks.total).toBe(2);
+  expect(profileOf(app, [], { sources: ["offcpu", "futex"] }).userStacks.total).toBe(2);
+  // without the source they are there to tell what owners were off the CPU for, and are no table
+  expect(profileOf(app, []).weights.map(({ source }) => source)).toEqual(["futex", "futex-owners"]);
 });
 
 describe("threads at once", () => {

@@ -47,3 +47,30 @@ test("merged rows have the percentiles of all their waits", () => {
   const merged = mergeRunQueue([rowOf(a, 3), rowOf(c, 4)]);
   expect(merged).toEqual({ ...rowOf([...a, ...c]), process: 3 });
 });
+
+test("with the sum the median of few values, or of many of one length, is where they lie", () => {
+  const half = (values: readonly number[]) => {
+    const row = rowOf(values);
+    return percentile(row, 0.5, row.sumNs);
+  };
+  expect(half([50e6])).toBeCloseTo(50e6, 0);
+  expect(half(new Array(9).fill(50e6))).toBeCloseTo(50e6, 0);
+  for (const values of [
+    [50.1e6, 50.2e6, 50.2e6, 50.3e6, 50.9e6],
+    [34e6, 34.1e6, 34.3e6, 50e6],
+    // others beside them, whose own places in their buckets are not known
+    [1.1e6, ...new Array(20).fill(40e6), 60e6],
+  ]) {
+    const truth = values.toSorted((a, b) => a - b)[Math.ceil(values.length / 2) - 1]!;
+    expect(Math.abs(half(values) / truth - 1)).toBeLessThan(0.08);
+  }
+  // a sum that long waits make says nothing of short ones: then evenly
+  const mixed = rowOf([...new Array(98).fill(1.1e6), 0.9e9, 1e9]);
+  expect(percentile(mixed, 0.5, mixed.sumNs)).toBe(percentile(mixed, 0.5));
+  // nor does one that cannot be
+  for (const sum of [0, 1e18, Number.NaN]) {
+    const value = percentile(rowOf([40e6, 45e6]), 0.5, sum);
+    expect(value).toBeGreaterThanOrEqual(bucketBounds(31).low);
+    expect(value).toBeLessThanOrEqual(45e6);
+  }
+});

@@ -50,7 +50,7 @@ test("calls that found nothing to do are apart from slow ones, with their stack;
   for (const fd of [1, 2, 3, 4, 5, 6, 7])
     rows.add({ endpoints: [], socketCounts: [], calls: [spin(fd)] } as never, invalid);
   const merger = new StackMerger(new FrameTable(), new FrameTree(), new FunctionInterner());
-  const built = rows.build(merger, { known: () => true, unknown: () => 0 }, invalid);
+  const built = rows.build(merger, { known: () => true, unknown: () => 0 }, () => {}, invalid);
   expect(built.spins.map(({ fd }) => fd)).toEqual([6, 7]);
   expect([built.calls, built.notes]).toEqual([[], []]);
   expect(built.spinsLeftOut).toBe(5);
@@ -131,7 +131,7 @@ test("of more slow calls than fit the longest stay, and those that have not retu
   const calls = [call(1, SampleFlag.inProgress), ...[5, 9, 2, 7, 3, 8].map((length) => call(length))];
   rows.add({ endpoints: [], socketCounts: [], calls } as never, invalid);
   const merger = new StackMerger(new FrameTable(), new FrameTree(), new FunctionInterner());
-  const built = rows.build(merger, { known: () => true, unknown: () => 0 }, invalid);
+  const built = rows.build(merger, { known: () => true, unknown: () => 0 }, () => {}, invalid);
   expect(built.calls.map(({ durationNs }) => durationNs)).toEqual([1, 8, 9]);
   expect(built.notes.join()).toMatch(/^4 slow socket calls are not listed/);
 });

@@ -1,10 +1,12 @@
 // User stacks that ended early: found by what stands at their root, shown as [truncated], counted in samples.
 import { expect, test } from "vitest";
-import { SampleFlag } from "../../src/capture/binding.js";
+import { SampleFlag, USER_STACK_ENDS, userEndFlags } from "../../src/capture/binding.js";
 import { isThreadEntry } from "../../src/model/entry-points.js";
 import { buildProfile, samplesByStack } from "./helpers/build-profile.js";
 import { FakeCapture, type FakeFrame, type FakeSampleOptions, j, k, u } from "./helpers/fake-capture.js";
 
+const endCalled = (name: (typeof USER_STACK_ENDS)[number]) => USER_STACK_ENDS.indexOf(name);
+const [WHOLE, TOO_DEEP, NO_RULE] = [endCalled("whole"), endCalled("too deep"), endCalled("no rule")];
 const LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6";
 
 function profileOf(stack: readonly FakeFrame[], options: FakeSampleOptions = {}) {
@@ -12,7 +14,8 @@ function profileOf(stack: readonly FakeFrame[], options: FakeSampleOptions = {})
   const { thread } = capture.process(100, "app");
   capture.cpu(thread, stack, options);
   const profile = buildProfile(capture.events());
-  return { stacks: Object.keys(samplesByStack(profile, "cpu")), users: profile.userStacks };
+  const { total, truncated } = profile.userStacks;
+  return { stacks: Object.keys(samplesByStack(profile, "cpu")), users: { total, truncated } };
 }
 
 test.each([
@@ -103,7 +106,14 @@ test("whole and truncated samples of one stack stay apart", () => {
   capture.cpu(thread, [u("_start"), u("f")], { times: 2, flags: SampleFlag.userTruncated });
   const profile = buildProfile(capture.events());
   expect(samplesByStack(profile, "cpu")).toEqual({ "_start;f": 5, "[truncated];_start;f": 2 });
-  expect(profile.userStacks).toEqual({ total: 7, truncated: 2 });
+  expect(profile.userStacks).toEqual({
+    ...{ total: 7, truncated: 2 },
+    ends: [
+      { source: "cpu", end: WHOLE, count: 5 },
+      { source: "cpu", end: TOO_DEEP, count: 2 },
+    ],
+    cutPrograms: [{ name: "app", pid: 100, end: TOO_DEEP, count: 2 }],
+  });
 });
 
 test("what unwind tables led down to a thread's first frame is whole, whatever that is called", () => {
@@ -114,4 +124,65 @@ test("what unwind tables led down to a thread's first frame is whole, whatever t
   });
   expect(profileOf([u(undefined, LIBC), u("work")], { flags }).users).toEqual({ total: 1, truncated: 0 });
   expect(profileOf([k("worker_thread")], { flags }).stacks).toEqual(["worker_thread"]);
+});
+
+test("what a walk by tables was cut short for is told, but a thread's entry has no caller", () => {
+  const cut = (stack: readonly FakeFrame[], end: (typeof USER_STACK_ENDS)[number]) =>
+    profileOf(stack, { flags: userEndFlags(endCalled(end)) }).users.truncated;
+  expect(cut([u("my_entry"), u("work")], "no rule")).toBe(1);
+  expect(cut([u("_start"), u("work")], "no rule")).toBe(0);
+  // tables lead through the C library to a thread's first frame: ending within it, they did not come there
+  const inLibc = [u("", LIBC, 0x2724an), u("compare"), u("work")];
+  expect(cut(inLibc, "no rule")).toBe(1);
+  expect(cut(inLibc, "guessed")).toBe(1);
+  // frame pointers that are followed instead may end nowhere else
+  expect(cut(inLibc, "process not known")).toBe(0);
+  expect(cut(inLibc, "out of time")).toBe(0);
+});
+
+test("ends by source and program add up to all stacks, calls on sockets among them", () => {
+  const capture = new FakeCapture();
+  const [one, two, other] = [
+    capture.process(1, "one"),
+    capture.process(2, "one"),
+    capture.process(3, "other"),
+  ];
+  const entry = [u("_start"), u("f")];
+  const cut = [u("lost"), u("f")];
+  const flags = userEndFlags(NO_RULE);
+  capture.cpu(one.thread, entry, { times: 5, flags: SampleFlag.userWhole | userEndFlags(WHOLE) });
+  capture.cpu(one.thread, entry, { times: 4, flags });
+  capture.cpu(one.thread, cut, { times: 3, flags });
+  capture.cpu(two.thread, cut, { times: 2, flags });
+  capture.cpu(other.thread, cut, { flags: userEndFlags(endCalled("guessed")) });
+  capture.cpu(other.thread, cut, { flags: 0 });
+  capture.cpu(other.thread, [k("worker")], { times: 9, flags });
+  capture.offcpu(two.thread, cut, { flags });
+  capture.slowCall(other.thread, cut, { flags });
+  capture.slowCall(other.thread, entry, { flags: SampleFlag.spins | SampleFlag.userWhole });
+  const profile = buildProfile(capture.events());
+  const { total, truncated, ends, cutPrograms } = profile.userStacks;
+  expect(ends).toEqual([
+    { source: "cpu", end: WHOLE, count: 9 },
+    { source: "cpu", end: NO_RULE, count: 5 },
+    { source: "cpu", end: -1, count: 1 },
+    { source: "cpu", end: endCalled("guessed"), count: 1 },
+    { source: "offcpu", end: NO_RULE, count: 1 },
+    { source: "sockets", end: WHOLE, count: 1 },
+    { source: "sockets", end: NO_RULE, count: 1 },
+  ]);
+  expect([total, truncated]).toEqual([19, 9]);
+  expect(cutPrograms).toEqual([
+    { name: "one", pid: 0, end: NO_RULE, count: 6 },
+    { name: "other", pid: 3, end: -1, count: 1 },
+    { name: "other", pid: 3, end: NO_RULE, count: 1 },
+    { name: "other", pid: 3, end: endCalled("guessed"), count: 1 },
+  ]);
+  // and to what hangs below [truncated]
+  const below = Object.entries(samplesByStack(profile, "cpu")).filter(([path]) =>
+    path.startsWith("[truncated]"),
+  );
+  expect(below.map(([, samples]) => samples)).toEqual([7]);
+  // how a walk ended is no bit of a row
+  for (const table of profile.weights) for (const bits of table.flags) expect(bits >> 16).toBe(0);
 });

@@ -27,8 +27,11 @@ struct Fake final : Symbolizer {
   std::atomic<int> map_lines{0}, asked{0};
   std::atomic<bool> stuck{false};
   Location LocateKernel(uint64_t) override { return {}; }
-  Location LocateUser(uint32_t, uint64_t, uint64_t) override { return {}; }
-  void ProcessExec(uint32_t, uint64_t, bool) override {}
+  Location LocateUser(uint32_t, uint64_t, uint64_t, uint64_t) override { return {}; }
+  uint64_t ChangedAt(uint32_t, uint64_t, uint64_t) override { return 0; }
+  void TaskRecord(const TaskEvent&) override {}
+  void TaskRecordsLost() override {}
+  void ProcessExec(uint32_t, uint64_t, uint64_t, bool) override {}
   std::vector<ModuleInfo> TakeNewModules() override { return {}; }
   SymbolStats Stats() override { return {}; }
   uint64_t FileOf(const Location&) override { return 0; }

@@ -112,13 +112,17 @@ function whatFor(profile: Profile, owners: WeightTable, row: number): string {
   return `asleep in ${call}${place === undefined ? "" : ` (${shown(place)})`}`;
 }
 
-/** The futex that the owner itself waited for longest. */
+/** The futex that the owner itself waited for longest, in the very stack in which it kept the lock, where there is one. */
 function otherLock(profile: Profile, owners: WeightTable, row: number): string | undefined {
   const waits = profile.weights.find(({ source }) => source === "futex");
   let best = -1;
+  const better = (a: number, b: number): boolean => {
+    const [here, there] = [a, b].map((each) => waits!.node[each] === owners.node[row]);
+    return here === there ? waits!.maxNs[a]! > waits!.maxNs[b]! : here!;
+  };
   for (let other = 0; waits?.lock !== undefined && other < waits.count; other++) {
     if (waits.thread[other] !== owners.thread[row] || waits.lock[other] === owners.lock![row]) continue;
-    if (best < 0 || waits.maxNs[other]! > waits.maxNs[best]!) best = other;
+    if (best < 0 || better(other, best)) best = other;
   }
   const lock = best < 0 ? undefined : profile.locks[waits!.lock![best]!];
   return lock === undefined ? undefined : futexName(lock);

@@ -1,8 +1,10 @@
 // What the recording itself is not sure of: events lost, user stacks that ended early.
+
 import { hasOwnStacks } from "../../capture/sample-sources.js";
 import type { Profile } from "../../model/profile.js";
 import { TRUNCATED as TRUNCATED_ROOT } from "../../model/stack-merge.js";
 import { ratio } from "../../model/units.js";
+import { userStackEnd } from "../../model/user-stacks.js";
 import { processName, Tally } from "../cpu-time.js";
 import { WHOLE_EVENTS } from "../event-losses.js";
 import type { Finding } from "../finding.js";
@@ -57,17 +59,23 @@ export function truncatedStacks(profile: Profile): Finding[] {
     for (let row = 0; row < table.count; row++)
       if (below[table.node[row]!] === 1)
         processes.add(processName(profile, table.thread[row]!), table.samples[row]!);
+  for (const { node, thread } of [...profile.calls, ...profile.spins])
+    if (below[node] === 1) processes.add(processName(profile, thread), 1);
   const [first] = processes.top(1);
   const unwound = profile.final?.userStacks !== undefined;
   const why = unwound
     ? "They were walked by unwind tables: on the way lay code that has none and keeps no frame pointer, or whose table was not loaded."
     : "They were walked by frame pointer, which most programs are built without.";
+  const reasons = (unwound ? profile.userStacks.cutPrograms : [])
+    .slice(0, 6)
+    .map(({ name, end, count }) => `${shown(name)}: ${userStackEnd(end)} (${count})`);
+  const most = reasons.length === 0 ? "" : ` Most often: ${reasons.join(", ")}.`;
   return [
     {
       rule: "user-stacks-truncated",
       severity: "info",
       title: `${percent(share)} of the user stacks end early, most of them of ${first?.name ?? "[unknown]"}`,
-      detail: `${truncated} of ${total} user stacks do not reach the start of their thread and hang below [truncated]. The functions shown are right, but callers are missing. ${why}`,
+      detail: `${truncated} of ${total} user stacks do not reach the start of their thread and hang below [truncated]. The functions shown are right, but callers are missing. ${why}${most}`,
       share: ratio(share),
       ...(first === undefined ? {} : { culprit: first.name }),
       contributors: processes.top(6).map(({ name, amount }) => ({ name, share: ratio(amount / total) })),

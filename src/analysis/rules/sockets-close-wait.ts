@@ -5,7 +5,7 @@ import { ratio } from "../../model/units.js";
 import { endpointNames } from "../endpoint-names.js";
 import type { Finding } from "../finding.js";
 import { descriptorCommand } from "../socket-advice.js";
-import { growths, type LeftOpen, leftOpen } from "../socket-growth.js";
+import { type Growth, growths, type LeftOpen, leftOpen } from "../socket-growth.js";
 import { shown, time } from "../text.js";
 import { CLOSE_WAIT } from "../thresholds.js";
 
@@ -13,14 +13,14 @@ import { CLOSE_WAIT } from "../thresholds.js";
 export function closeWaits(profile: Profile): Finding[] {
   const found = leftOpen(profile).slice(0, CLOSE_WAIT.maxFindings);
   if (found.length === 0) return [];
-  const growing = new Map(growths(profile).map((growth) => [growth.process, growth.more]));
-  return found.map((left) => finding(profile, left, growing.get(left.process) ?? 0));
+  const growing = new Map(growths(profile).map((growth) => [growth.process, growth]));
+  return found.map((left) => finding(profile, left, growing.get(left.process)));
 }
 
 const number = (value: number): string => value.toLocaleString("en-US");
 
-/** @param more by how many its open sockets grew for the whole recording; 0 where they did not grow all the time */
-function finding(profile: Profile, { process, count, rows }: LeftOpen, more: number): Finding {
+/** @param grown how its open sockets grew for the whole recording; undefined where they did not grow all the time */
+function finding(profile: Profile, { process, count, rows }: LeftOpen, grown: Growth | undefined): Finding {
   const nameOf = endpointNames(profile);
   const row = profile.processes[process];
   const who = row === undefined ? undefined : `${shown(row.comm)} (pid ${row.pid})`;
@@ -29,15 +29,15 @@ function finding(profile: Profile, { process, count, rows }: LeftOpen, more: num
   const lasted = time(profile.durationNs);
   const atEnd = profile.final?.tcpCounters?.closeWaitAtEnd ?? 0;
   const growth =
-    more > 0
-      ? ` Its open sockets grow as well, by ${number(more)} in ${lasted}: it will run out of descriptors (EMFILE) or memory.`
+    grown !== undefined
+      ? ` Its open sockets grow as well, by ${number(grown.more)} in ${time(grown.grewNs)}: it will run out of descriptors (EMFILE) or memory.`
       : " Each keeps a descriptor and memory; if it goes on, descriptors run out (EMFILE).";
   const young =
     atEnd > count ? ` At the end ${number(atEnd)} connections of the machine were in this state.` : "";
   const descriptor = most.fd >= 0 ? `, one of them is descriptor ${most.fd}` : "";
   return {
     rule: "close-wait",
-    severity: count >= CLOSE_WAIT.warning || more > 0 ? "warning" : "info",
+    severity: count >= CLOSE_WAIT.warning || grown !== undefined ? "warning" : "info",
     title:
       who === undefined
         ? `${number(count)} connections that the other side has closed stay open (CLOSE-WAIT) for the whole ${lasted}, and no process was found that has them`

@@ -1,5 +1,5 @@
-// Socket calls that are now and then busy for far longer than usual while the process's other calls are quick: they meet a
-// resource that is contended.
+// Socket calls that are now and then busy for far longer than usual while the process's other calls are quick, and whose CPU
+// samples show that they spin for locks: they meet a resource that is contended. A long call alone proves nothing: it may send more.
 import { bucketBounds } from "../../model/histogram.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
@@ -23,6 +23,7 @@ interface Tail {
 
 /** Findings "contended-socket-call", the call whose tail takes most time first. */
 export function contendedSocketCalls(profile: Profile, cpu: CpuTime | undefined): Finding[] {
+  if (cpu === undefined) return [];
   const rows = callSummaries(profile, notSelf(profile)).filter(
     ({ waiting, process }) => !waiting && process >= 0,
   );
@@ -30,8 +31,8 @@ export function contendedSocketCalls(profile: Profile, cpu: CpuTime | undefined)
     .map(tailOf)
     .filter((tail) => isLong(tail) && othersAreQuick(tail, rows))
     .sort((a, b) => b.row.busyNs * b.tailShare - a.row.busyNs * a.tailShare)
-    .map((tail) => ({ tail, seen: cpu && callCpu(cpu, tail.row.process, tail.row.call) }))
-    .filter(({ seen }) => !isExplained(seen))
+    .map((tail) => ({ tail, seen: callCpu(cpu, tail.row.process, tail.row.call) }))
+    .filter(({ tail, seen }) => spins(tail, seen))
     .slice(0, BUSY_TAIL.maxFindings)
     .map(({ tail, seen }) => finding(tail, seen));
 }
@@ -62,34 +63,26 @@ function othersAreQuick({ row, p99 }: Tail, rows: readonly CallSummary[]): boole
   return others99 < BUSY_TAIL.minP99Ns || others99 * BUSY_TAIL.times <= p99;
 }
 
-/** The CPU samples of the call say that it works, and does not spin. */
-const isExplained = (seen: CallCpu | undefined): boolean =>
-  seen !== undefined && seen.samples >= MIN_SAMPLES && seen.spinNs < seen.ns * BUSY_TAIL.minSpinShare;
+/** Enough CPU samples of the call spin to be at least half of its tail: a call that is long since it sends more spins for nothing. */
+const spins = ({ tailShare }: Tail, { samples, spinNs, ns }: CallCpu): boolean =>
+  samples >= MIN_SAMPLES && spinNs >= ns * Math.max(BUSY_TAIL.minSpinShare, tailShare * BUSY_TAIL.spinOfTail);
 
-function finding({ row, p50, p99, tailShare }: Tail, seen: CallCpu | undefined): Finding {
+function finding({ row, p50, p99, tailShare }: Tail, { functions, spinNs, ns }: CallCpu): Finding {
   const name = `${shown(row.comm)} (pid ${row.pid})`;
-  const [first] = seen !== undefined && seen.spinNs > 0 ? seen.functions : [];
-  const why =
-    first === undefined
-      ? seen === undefined
-        ? "What they spin on is known only where CPU samples were recorded, too."
-        : "Too few CPU samples fell into them to tell what they spin on."
-      : `By the CPU samples ${percent(seen!.spinNs / seen!.ns)} of the call's CPU time spins for locks, most of it wanted in ${first.name}.`;
-  const what =
-    seen === undefined ? "which functions and locks they spin on" : "who waits, and who holds the locks";
+  const [first] = functions;
   return {
     rule: "contended-socket-call",
     severity: "warning",
     title: `${row.call} of ${name} is busy for ${time(p99)} once in a hundred calls, usually ${time(p50)}${first === undefined ? "" : `: it spins in ${first.name}`}`,
-    detail: `Of ${row.count.toLocaleString("en-US")} calls half are busy in the kernel for less than ${time(p50)}, one in a hundred for ${time(p99)} or longer, the longest call took ${time(row.maxNs)}; the long ones take ${percent(tailShare)} of the busy time. The other socket calls of the process are quick, so these meet something that others hold. ${why}`,
+    detail: `Of ${row.count.toLocaleString("en-US")} calls half are busy in the kernel for less than ${time(p50)}, one in a hundred for ${time(p99)} or longer, the longest call took ${time(row.maxNs)}; the long ones take ${percent(tailShare)} of the busy time. The other socket calls of the process are quick, so these meet something that others hold. By the CPU samples ${percent(spinNs / ns)} of the call's CPU time spins for locks${first === undefined ? "" : `, most of it wanted in ${first.name}`}.`,
     share: ratio(tailShare),
     culprit: first?.name ?? name,
-    contributors: (seen?.functions ?? []).map((each) => ({ name: each.name, share: ratio(each.share) })),
+    contributors: functions.map((each) => ({ name: each.name, share: ratio(each.share) })),
     next: [
       ...(row.pid === null
         ? []
         : [
-            `lowflame record --what cpu,locks,sockets --pid ${row.pid}    # ${what}`,
+            `lowflame record --what cpu,locks,sockets --pid ${row.pid}    # who waits, and who holds the locks`,
             straceCommand(row.pid, row.call),
           ]),
     ],

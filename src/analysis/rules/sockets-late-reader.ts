@@ -6,30 +6,40 @@ import { ratio } from "../../model/units.js";
 import { type CpuTime, functionsWhere, innermost, Tally } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
-import { type ProgramAnswers, programAnswers } from "../socket-answers.js";
-import { type EndpointSummary, turnsTogether } from "../socket-sum.js";
+import { isAsked, type ProgramAnswers, programAnswers } from "../socket-answers.js";
+import { type EndpointSummary, programKey, turnsTogether } from "../socket-sum.js";
 import { endpointSummaries } from "../socket-summary.js";
 import { graded, percent, shown, time } from "../text.js";
 import { LATE_READER } from "../thresholds.js";
 
 /** What a program did while answers lay there; undefined where it was not recorded. Of all its processes that read late. */
 interface Meanwhile {
+  /** In the whole recording. */
   readonly cpuNs: number | undefined;
-  /** Ready to run, without a CPU. */
+  /** Ready to run, without a CPU; in the whole recording. */
   readonly queuedNs: number | undefined;
-  /** Of both, what the busiest thread of each process had; its process's wait for a CPU by its share of the CPU time. */
-  readonly busiestNs: number;
-  /** What these threads slept. */
-  readonly sleptNs: number | undefined;
-  /** Blocked in calls on sockets, for others than those that answered. */
+  /** Time that passed meanwhile on the threads that read; 0 = not known, as of older captures. Both of the next are of it. */
+  readonly passedNs: number;
+  /** At least for so long they ran or waited for a CPU. */
+  readonly awakeNs: number;
+  /** At least for so long they slept. */
+  readonly sleptNs: number;
+  /** Blocked in calls on the ends that it asks, in the whole recording. */
   readonly blockedNs: number;
   /** Summed over connections, that answers lay there: several at once count several times. */
   readonly lateSumNs: number;
-  /** The most time that can have passed meanwhile on one thread of each process. */
-  readonly elapsedNs: number;
   /** What its CPU time went into, most first. */
   readonly functions: readonly { readonly name: string; readonly share: number }[];
 }
+
+type Cause = "computes" | "queued" | "awake" | "asleep" | "unknown";
+const TITLES: Readonly<Record<Cause, string>> = {
+  computes: "; it computes meanwhile",
+  queued: "; it waits for a CPU meanwhile",
+  awake: "; it computes or waits for a CPU meanwhile",
+  asleep: "",
+  unknown: "",
+};
 
 /** Findings "late-reader", the longest time first. */
 export function lateReaders(profile: Profile, cpu: CpuTime | undefined): Finding[] {
@@ -46,7 +56,7 @@ export function lateReaders(profile: Profile, cpu: CpuTime | undefined): Finding
       const did = meanwhile(
         profile,
         cpu,
-        rows.filter(({ comm, self }) => comm === program.comm && !self),
+        rows.filter((row) => programKey(row) === programKey(program)),
       );
       return [{ lateSumNs, finding: finding(program, grade, did) }];
     })
@@ -57,56 +67,26 @@ export function lateReaders(profile: Profile, cpu: CpuTime | undefined): Finding
 
 /** @param rows of one program */
 function meanwhile(profile: Profile, cpu: CpuTime | undefined, rows: readonly EndpointSummary[]): Meanwhile {
-  const late = new Map<number, number>();
-  for (const { process, lateSumNs } of rows)
-    if (lateSumNs > 0) late.set(process, (late.get(process) ?? 0) + lateSumNs);
-  const all = (by: (process: number) => number): number =>
-    [...late.keys()].reduce((sum, each) => sum + by(each), 0);
-  const processOf = (thread: number): number => profile.threads[thread]?.process ?? -1;
+  const late = new Set(rows.filter(({ lateSumNs }) => lateSumNs > 0).map(({ process }) => process));
+  const sum = (of: (row: EndpointSummary) => number): number => rows.reduce((all, row) => all + of(row), 0);
+  const own = (thread: number): boolean => late.has(profile.threads[thread]?.process ?? -1);
   const queues = (profile.final?.runQueue ?? []).filter(({ process }) => late.has(process));
-  const queueOf = (process: number): number =>
-    queues.filter((row) => row.process === process).reduce((sum, { sumNs }) => sum + sumNs, 0);
-  const ran = byThread(cpu?.table, processOf, late);
-  const offcpu = profile.weights.find(({ source }) => source === "offcpu");
-  const slept = byThread(offcpu, processOf, late);
-  const threadsOf = (times: ReadonlyMap<number, number>, process: number): [number, number][] =>
-    [...times].filter(([thread]) => processOf(thread) === process).sort((a, b) => b[1] - a[1]);
-  const cpuOf = (process: number): number => threadsOf(ran, process).reduce((sum, [, time]) => sum + time, 0);
   return {
-    cpuNs: cpu === undefined ? undefined : all(cpuOf),
-    queuedNs: queues.length > 0 ? all(queueOf) : undefined,
-    busiestNs: all((process) => {
-      const [, most] = threadsOf(ran, process)[0] ?? [0, 0];
-      return most > 0 ? most + queueOf(process) * (most / cpuOf(process)) : queueOf(process);
-    }),
-    sleptNs:
-      offcpu === undefined
-        ? undefined
-        : all((process) => {
-            const busiest = threadsOf(ran, process)[0];
-            return busiest === undefined
-              ? (threadsOf(slept, process)[0]?.[1] ?? 0)
-              : (slept.get(busiest[0]) ?? 0);
-          }),
-    blockedNs: rows.reduce((sum, row) => sum + row.blockedNs, 0),
-    lateSumNs: all((process) => late.get(process)!),
-    elapsedNs: all((process) => Math.min(late.get(process)!, profile.durationNs)),
-    functions: cpu === undefined ? [] : functionsOf(profile, cpu, (thread) => late.has(processOf(thread))),
+    cpuNs: cpu === undefined ? undefined : weightOf(cpu.table, own),
+    queuedNs: queues.length > 0 ? queues.reduce((all, { sumNs }) => all + sumNs, 0) : undefined,
+    passedNs: sum((row) => row.latePassedNs),
+    awakeNs: sum((row) => row.lateAwakeNs),
+    sleptNs: sum((row) => row.lateSleptNs),
+    blockedNs: sum((row) => (isAsked(row) && late.has(row.process) ? row.blockedNs : 0)),
+    lateSumNs: sum((row) => row.lateSumNs),
+    functions: cpu === undefined ? [] : functionsOf(profile, cpu, own),
   };
 }
 
-/** Weight of each thread of the processes in `late`. */
-function byThread(
-  table: WeightTable | undefined,
-  processOf: (thread: number) => number,
-  late: ReadonlyMap<number, number>,
-): Map<number, number> {
-  const sums = new Map<number, number>();
-  for (let row = 0; table !== undefined && row < table.count; row++) {
-    const thread = table.thread[row]!;
-    if (late.has(processOf(thread))) sums.set(thread, (sums.get(thread) ?? 0) + table.weightNs[row]!);
-  }
-  return sums;
+function weightOf(table: WeightTable, own: (thread: number) => boolean): number {
+  let sum = 0;
+  for (let row = 0; row < table.count; row++) if (own(table.thread[row]!)) sum += table.weightNs[row]!;
+  return sum;
 }
 
 function functionsOf(
@@ -138,7 +118,7 @@ function finding(program: ProgramAnswers, grade: Severity, did: Meanwhile): Find
   return {
     rule: "late-reader",
     severity: cause === "asleep" ? "info" : grade,
-    title: `${name} reads answers late: they had come, and lay unread for ${mean} on average${{ computes: "; it computes meanwhile", queued: "; it waits for a CPU meanwhile", asleep: "", unknown: "" }[cause]}`,
+    title: `${name} reads answers late: they had come, and lay unread for ${mean} on average${TITLES[cause]}`,
     detail: `${all.lateReads.toLocaleString("en-US")} times bytes of an answer lay in the socket of ${name}, ${time(all.lateSumNs)} in all and ${time(all.lateMaxNs)} at most: ${percent(all.lateSumNs / (all.lateSumNs + all.wholeSumNs))} of the time from its questions to the end of their answers. The ends that it asks had answered${first === undefined ? "" : ` (${first.name} after ${time(first.turnP50Ns)})`}, so neither they nor the network is the cause of that. ${words}`,
     share: ratio(all.lateSumNs / (all.lateSumNs + all.wholeSumNs)),
     culprit: name,
@@ -162,37 +142,62 @@ function finding(program: ProgramAnswers, grade: Severity, did: Meanwhile): Find
 }
 
 /**
- * What took the time, as far as it is known: each must be able to make up half of it. Answers that lay there at once had one and
- * the same time, so what one thread did is compared with the time that can have passed, not with their sum.
+ * What took the time, as far as it is known. Whether its threads ran is told of the time in which answers lay there: a
+ * program that computes for two seconds of a minute was busy, although it slept for most of the minute. Which of running and
+ * waiting for a CPU it was goes by what both were in the recording.
  */
-function causeOf(name: string, did: Meanwhile): ["computes" | "queued" | "asleep" | "unknown", string] {
-  const { cpuNs, queuedNs, busiestNs, sleptNs, blockedNs, lateSumNs, elapsedNs } = did;
-  const half = elapsedNs / 2;
-  const ran = `used ${time(cpuNs ?? 0)} of CPU time in the recording`;
-  const waited = `was ready to run and without a CPU for ${time(queuedNs ?? 0)}`;
-  if ((cpuNs ?? 0) + (queuedNs ?? 0) >= lateSumNs / 2 || (busiestNs > 0 && busiestNs >= half)) {
-    const also = (what: string, ns: number | undefined): string => (ns === undefined ? "" : ` and ${what}`);
-    return (queuedNs ?? 0) >= (cpuNs ?? 0)
-      ? ["queued", `${name} ${waited}${also(ran, cpuNs)}, all threads together: it did not get to read.`]
-      : [
-          "computes",
-          `${name} ${ran}${also(waited, queuedNs)}, all threads together: it was busy with other work.`,
-        ];
-  }
-  if (blockedNs >= half)
+function causeOf(name: string, did: Meanwhile): [Cause, string] {
+  const { cpuNs, queuedNs, passedNs, awakeNs, sleptNs, blockedNs, lateSumNs } = did;
+  const ranNs = (cpuNs ?? 0) + (queuedNs ?? 0);
+  const slept = passedNs > 0 && sleptNs >= passedNs / 2;
+  const passed = `of the ${time(passedNs)} that passed on the threads that read them`;
+  if (passedNs > 0 && awakeNs >= passedNs / 2)
+    return busy(name, did, `For ${time(awakeNs)} ${passed}, these did not sleep. `);
+  if (passedNs === 0 && ranNs >= lateSumNs / 2) return busy(name, did, "");
+  if (slept && ranNs < passedNs / 2)
     return [
       "asleep",
-      `${name} was blocked in calls on sockets for ${time(blockedNs)}: it may well ask several ends and read their answers one after the other, which is no fault.`,
+      blockedNs >= passedNs / 2
+        ? `${name} was blocked in calls on sockets for ${time(blockedNs)}: it may well ask several ends and read their answers one after the other, which is no fault.`
+        : `For ${time(sleptNs)} ${passed}, these slept, in another call or for a lock. The off-CPU tab shows where.`,
     ];
-  if (sleptNs !== undefined && sleptNs >= half)
-    return [
-      "asleep",
-      `${name} was neither on a CPU nor ready to run for so long: its busiest thread slept for ${time(sleptNs)}, in another call or for a lock. The off-CPU tab shows where.`,
-    ];
-  if (cpuNs !== undefined && queuedNs !== undefined)
+  if (slept)
     return [
       "unknown",
-      `${name} ${ran} and ${waited}; neither that nor what it slept makes up half of the time.`,
+      `For ${time(sleptNs)} ${passed}, these slept; but others of ${name} ran: it ${ranText(did)}, all threads together. Whether the readers waited for those is not known.`,
     ];
-  return ["unknown", `What ${name} did meanwhile is not in this recording.`];
+  if (passedNs > 0)
+    return [
+      "unknown",
+      `For ${time(awakeNs)} ${passed}, at least, these did not sleep, and for ${time(sleptNs)}, at least, they did: neither is half of it.`,
+    ];
+  const figures = ranNs > 0 ? `${name} ${ranText(did)}, all threads together. ` : "";
+  return ["unknown", `${figures}What ${name} did meanwhile is not in this recording.`];
+}
+
+/** The program ran or waited for a CPU: which of the two, where that can make up half of what is known of both. */
+function busy(name: string, did: Meanwhile, before: string): [Cause, string] {
+  const { cpuNs, queuedNs, awakeNs } = did;
+  if (cpuNs === undefined && queuedNs === undefined)
+    return ["awake", `${before}Whether ${name} computed or waited for a CPU is not in this recording.`];
+  const [cause, words]: [Cause, string] =
+    (queuedNs ?? 0) >= (cpuNs ?? 0)
+      ? ["queued", "it did not get to read"]
+      : ["computes", "it was busy with other work"];
+  const text = `${before}${name} ${ranText(did)}, all threads together`;
+  if ((cpuNs ?? 0) + (queuedNs ?? 0) < awakeNs / 2) return ["awake", `${text}.`];
+  return [cause, `${text}: ${words}.`];
+}
+
+/** What was recorded of both, the larger one first. */
+function ranText({ cpuNs, queuedNs }: Meanwhile): string {
+  const texts = [
+    { ns: cpuNs, text: `used ${time(cpuNs ?? 0)} of CPU time in the recording` },
+    { ns: queuedNs, text: `was ready to run and without a CPU for ${time(queuedNs ?? 0)}` },
+  ];
+  return texts
+    .filter(({ ns }) => ns !== undefined)
+    .sort((a, b) => (b.ns ?? 0) - (a.ns ?? 0))
+    .map(({ text }) => text)
+    .join(" and ");
 }

@@ -2,19 +2,22 @@
 // the first bytes received after it, and to the last, so a program that never blocks in a call is judged as well.
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
+import { isUnsure } from "../answer-shares.js";
+import type { CpuTime } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
 import { ssCommand } from "../socket-advice.js";
 import { type ProgramAnswers, programAnswers } from "../socket-answers.js";
-import { type EndpointSummary, type Turns, turnsTogether } from "../socket-sum.js";
+import { didText, type ServerDid, serverAt } from "../socket-servers.js";
+import { type EndpointSummary, percentileOf, type Turns, turnsTogether } from "../socket-sum.js";
 import { endpointSummaries } from "../socket-summary.js";
 import { tcpSummaries } from "../tcp-summary.js";
 import { wayThere } from "../tcp-way.js";
 import { graded, percent, shown, time } from "../text.js";
 import { SLOW_END } from "../thresholds.js";
 
-/** What of its answers is late: half of them, one in a hundred, or the rest after a beginning in time. */
-type Late = "median" | "tail" | "rest";
+/** What of its answers is late: half of them, a quarter, one in a hundred, or the rest after a beginning in time. */
+type Late = "median" | "quarter" | "tail" | "rest";
 
 interface Judged {
   readonly end: EndpointSummary;
@@ -24,22 +27,36 @@ interface Judged {
 }
 
 /** Findings "slow-end", by program: the end that costs most first. */
-export function slowEnds(profile: Profile): Finding[] {
+export function slowEnds(profile: Profile, cpu: CpuTime | undefined): Finding[] {
   const counts = notSelf(profile);
-  const programs = programAnswers(endpointSummaries(profile, counts), tcpSummaries(profile, counts));
+  const tickNs = profile.final?.tcpCounters?.tickNs;
+  const rows = endpointSummaries(profile, counts);
+  const programs = programAnswers(rows, tcpSummaries(profile, counts), [], tickNs);
   return programs.flatMap((program) =>
     program.asked
       .flatMap((end) => judged(end, program) ?? [])
       .slice(0, SLOW_END.maxFindings)
       .map((each) =>
-        each.late === "rest" ? lateRest(profile, program, each) : finding(profile, program, each),
+        each.late === "rest"
+          ? lateRest(profile, program, each)
+          : each.end.bytesIn === 0
+            ? silentEnd(profile, program, each)
+            : finding(profile, program, each, serverAt(profile, cpu, each.end.endpoint, each.end.turnSumNs)),
       ),
   );
 }
 
-/** The other ends of one program that gave enough answers to be compared with. */
-const othersOf = (end: EndpointSummary, { asked }: ProgramAnswers): EndpointSummary[] =>
-  asked.filter((each) => each !== end && each.protocol === end.protocol && each.turns >= SLOW_END.minTurns);
+/** The other ends that the same processes ask, and that gave enough answers to be compared with. */
+function othersOf(end: EndpointSummary, { asked, askedBy }: ProgramAnswers): EndpointSummary[] {
+  const own = askedBy.get(end) ?? new Set();
+  return asked.filter(
+    (each) =>
+      each !== end &&
+      each.protocol === end.protocol &&
+      each.turns >= SLOW_END.minTurns &&
+      [...(askedBy.get(each) ?? [])].some((group) => own.has(group)),
+  );
+}
 
 /** Against the faster half of the others: with two slow ends of four each is slow all the same. */
 function judged(end: EndpointSummary, program: ProgramAnswers): Judged | undefined {
@@ -58,6 +75,11 @@ function judged(end: EndpointSummary, program: ProgramAnswers): Judged | undefin
     if (severity !== undefined && end.wholeP50Ns >= end.turnP50Ns * SLOW_END.restTimes)
       return { end, others: whole, late: "rest", severity: softened(severity, end, program) };
   }
+  if (end.turns >= SLOW_END.minTurns && others.turns >= SLOW_END.minTurns) {
+    const upper = upperQuarter(end);
+    if (upper >= SLOW_END.quarterNs && upper >= upperQuarter(others) * SLOW_END.tailTimes)
+      return { end, others, late: "quarter", severity: "warning" };
+  }
   const tail =
     end.turns >= SLOW_END.tailMinTurns &&
     others.turns >= SLOW_END.tailMinTurns &&
@@ -65,6 +87,10 @@ function judged(end: EndpointSummary, program: ProgramAnswers): Judged | undefin
     end.turnP99Ns >= others.turnP99Ns * SLOW_END.tailTimes;
   return tail ? { end, others, late: "tail", severity: "warning" } : undefined;
 }
+
+/** What a quarter of the answers take at least, ns: half of those of a TLS connection for each request are its handshake's. */
+const upperQuarter = ({ turnBuckets, turnMaxNs }: Turns): number =>
+  percentileOf(turnBuckets, turnMaxNs, 0.75);
 
 /** Of what the program does not wait for itself: a warning at most, and what may be a stream is worth knowing only. */
 function softened(severity: Severity, end: Turns, { served, waitsForWhole }: ProgramAnswers): Severity {
@@ -90,23 +116,55 @@ function finding(
   profile: Profile,
   program: ProgramAnswers,
   { end, others, late, severity }: Judged,
+  server: ServerDid | undefined,
 ): Finding {
   const name = shown(program.comm);
-  const way = wayThere(end, program.tcp.get(end.endpoint), late === "tail");
+  const idle = server?.idle ?? false;
+  const sure = !idle && (program.served !== null || server?.cpuNs !== undefined);
+  const way = wayThere(end, program.tcp.get(end.endpoint), late === "tail" || late === "quarter", sure);
   const slow = end.role === "path" ? "the other side is slow" : "the other side is slow, or the way there";
-  const seen = way.blame === undefined ? `: ${slow}.` : ".";
+  const seen = way.blame === undefined && sure ? `: ${slow}.` : ".";
   const share = shareOf(program, (row) => row.turnSumNs);
+  const quarter = late === "quarter";
+  const typical = (row: Turns): number => (quarter ? upperQuarter(row) : row.turnP50Ns);
   return {
     rule: "slow-end",
-    severity,
-    title: `${end.name} answers ${name} after ${time(end.turnP50Ns)} (p99 ${time(end.turnP99Ns)}), the others after ${time(others.turnP50Ns)} (p99 ${time(others.turnP99Ns)})${way.short}`,
-    detail: `${percent(share(end))} of the time that ${name} waits for answers goes to this end: ${answers(end)}, the slowest after ${time(end.turnMaxNs)}. ${notHere(end)}${seen}${way.text === "" ? "" : ` ${way.text}`}${ownAnswers(program)}`,
+    severity: program.served === null ? unserved(severity, idle, sure) : severity,
+    title: `${end.name} ${quarter ? `gives ${name} a quarter of its answers` : `answers ${name}`} after ${time(typical(end))} (p99 ${time(end.turnP99Ns)}), the others after ${time(typical(others))} (p99 ${time(others.turnP99Ns)})${way.short}`,
+    detail: `${percent(share(end))} of the time that ${name} waits for answers goes to this end: ${answers(end)}, the slowest after ${time(end.turnMaxNs)}. ${notHere(end)}${seen}${way.text === "" ? "" : ` ${way.text}`}${overThere(program, server)}${ownAnswers(program)}`,
     share: ratio(share(end)),
     culprit: end.name,
     contributors: program.asked.slice(0, 8).map((each) => ({
       name: `${each.name}: ${answers(each)}, p50 ${time(each.turnP50Ns)}, p99 ${time(each.turnP99Ns)}`,
       share: ratio(share(each)),
     })),
+    next: nextSteps(profile, end),
+    tab: "sockets",
+  };
+}
+
+/** Of a program for which nobody is known to wait: as sure as it is that the other side was slow. */
+function unserved(severity: Severity, idle: boolean, sure: boolean): Severity {
+  if (idle) return "info";
+  return sure || severity === "info" ? severity : "warning";
+}
+
+/** An end from which nothing ever came: whether it owes anybody an answer is known only if somebody waits for the program. */
+function silentEnd(profile: Profile, program: ProgramAnswers, { end, others, severity }: Judged): Finding {
+  const name = shown(program.comm);
+  const share = shareOf(program, (row) => row.turnSumNs);
+  const why =
+    program.served === null
+      ? `it hangs, or it is an end that answers nobody, as a log: whether ${name} waits for an answer is not known`
+      : "it hangs, or the way there does";
+  return {
+    rule: "slow-end",
+    severity: program.served === null ? "info" : severity,
+    title: `${end.name} never answered ${name}: ${end.turns.toLocaleString("en-US")} questions, half of them left for ${time(end.turnP50Ns)} or longer; the others answer after ${time(others.turnP50Ns)}`,
+    detail: `Nothing ever came from there in the recording: ${why}.${ownAnswers(program)}`,
+    share: ratio(share(end)),
+    culprit: end.name,
+    contributors: [],
     next: nextSteps(profile, end),
     tab: "sockets",
   };
@@ -157,14 +215,26 @@ const notHere = ({ protocol, wholeBuckets }: EndpointSummary): string =>
     ? "Answers are timed to their arrival, not to when they are read, so neither the program here nor the kernel of this machine is the cause"
     : "The same program reads the answers of the others in time, so neither it nor the kernel of this machine is the cause";
 
-function ownAnswers({ comm, served, upstreamShare }: ProgramAnswers): string {
-  if (served === null || upstreamShare === null) return "";
-  return ` ${shown(comm)} itself answers after ${time(served.turnP50Ns)} (p99 ${time(served.turnP99Ns)}); ${percent(upstreamShare)} of that time it waits for the ends that it asks.`;
+/** What is known of the program that answers, and whether it may be meant to take so long. */
+function overThere({ served }: ProgramAnswers, server: ServerDid | undefined): string {
+  const meant = "a question that is meant to wait (BLPOP, a long poll) looks the same";
+  const open = served === null ? ` Whether it is asked to answer at once is not known: ${meant}.` : "";
+  if (server === undefined || server.cpuNs === undefined) return open;
+  const did = ` The program there, ${server.who}, is on this machine and ${didText(server)}`;
+  if (!server.idle) return `${did}.`;
+  const why = "it did not compute, but waited itself, for a timer, a lock or an end that it asks";
+  return `${did}: ${why}${served === null ? `; ${meant}` : ""}.`;
+}
+
+function ownAnswers({ comm, served, upstreamShare, upstreamLeast }: ProgramAnswers): string {
+  if (served === null || upstreamShare === null || upstreamLeast === null) return "";
+  const share = `${isUnsure(upstreamShare, upstreamLeast) ? `${percent(upstreamLeast)} to ` : ""}${percent(upstreamShare)}`;
+  return ` ${shown(comm)} itself answers after ${time(served.turnP50Ns)} (p99 ${time(served.turnP99Ns)}); ${share} of that time it waits for the ends that it asks.`;
 }
 
 function nextSteps(profile: Profile, end: EndpointSummary): string[] {
   const ss = ssCommand(profile.endpoints[end.endpoint]);
-  const port = end.protocol === "tcp" ? /:(\d+)$/.exec(end.name)?.[1] : undefined;
+  const port = end.protocol === "tcp" ? profile.endpoints[end.endpoint]?.port : undefined;
   return [
     ...(ss === undefined
       ? []

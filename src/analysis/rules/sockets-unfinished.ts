@@ -107,12 +107,14 @@ function placeOf({ fd, endpoint }: CallSeen): string {
 
 /** What it waits for, as far as the call tells. */
 function doingOf(
-  { call, busyNs, durationNs, nothingAsked }: CallSeen,
+  { call, busyNs, durationNs, nothingAsked, endpoint }: CallSeen,
   idle: boolean,
   meant: boolean,
 ): string {
   if (busyNs > durationNs / 2)
     return "It is busy in the kernel all that time: see what it spins on in the CPU tab.";
+  if (idle && nothingAsked && endpoint?.protocol !== "tcp")
+    return "The recording saw nothing sent there that is not answered, and of the time before it such a socket tells nothing: it may wait for what the other side has to say (SUBSCRIBE, events, datagrams).";
   if (idle && nothingAsked)
     return "As far as the ticks of TCP's clock tell it is owed no answer there: the other side spoke last, and may speak when it has something to say (SUBSCRIBE, events, replication).";
   if (idle && meant)

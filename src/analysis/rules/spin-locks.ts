@@ -107,11 +107,14 @@ function spinning(cpu: CpuTime): Finding | undefined {
 /** A sentence on which locks were spun for, where waits for locks were recorded, too; else "". */
 function whichLocks(profile: Profile, spinNs: number): string {
   if (!locksRecorded(profile, "locks")) return "";
-  const locks = lockSummaries(profile, "locks", notSelf(profile)).filter(
+  const all = lockSummaries(profile, "locks", notSelf(profile));
+  const locks = all.filter(
     ({ lock, kind }) => lock >= 0 && (kind === "spin lock" || kind.startsWith("rwlock")),
   );
+  // what has no row of its own may be of any kind
+  const otherNs = all.find(({ lock }) => lock < 0)?.sumNs ?? 0;
   const waitedNs = locks.reduce((sum, { sumNs }) => sum + sumNs, 0);
-  if (waitedNs < spinNs * SPIN_WAITS_HIDDEN)
+  if (waitedNs + otherNs < spinNs * SPIN_WAITS_HIDDEN)
     return ` The kernel's tracepoints told of only ${time(waitedNs)} of such waits: this guest's kernel hides them, since its test-and-set lock spins before the tracepoint, so the list of kernel locks misses them.`;
   if (locks.length === 0) return "";
   const named = locks.slice(0, 2).map(({ name, sumNs }) => `${name} (${time(sumNs)})`);

@@ -45,6 +45,9 @@ message EndpointTotal {
   double late_sum_ns = 23;
   double late_max_ns = 24;
   double pauses = 25;
+  double late_passed_ns = 26; // 0 with late reads: not known, nor the next two
+  double late_awake_ns = 27;
+  double late_slept_ns = 28;
 }
 message DescriptorTotal {
   sint32 process = 1;
@@ -66,6 +69,15 @@ message TcpTotal {
   double resets_sent = 9;
   double resets_received = 10;
   double retransmits = 11;
+  double connects_unanswered = 12;
+}
+message Connecting {
+  sint32 process = 1; // -1: not known
+  sint32 endpoint = 2;
+  double count = 3;
+  double unanswered = 4;
+  double sent_again = 5;
+  double max_ns = 6;
 }
 message CloseWait {
   sint32 process = 1; // -1: not known
@@ -82,5 +94,6 @@ message TcpCounters {
   double listen_overflows = 1;
   double listen_drops = 2;
   double close_wait_at_end = 3;
+  double tick_ns = 4; // 0: not known
 }
 `;

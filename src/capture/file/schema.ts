@@ -5,7 +5,7 @@
 //   1  first version
 //   2  kernel and user locks: Tables.locks, Samples.lock, Final.lock_totals, samples of "locks", "futex" and their owners;
 //      sockets: Tables.endpoints, .calls and .socket_counts, Final.call_totals, .endpoint_totals, .descriptor_totals,
-//      .tcp_totals, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks and .names;
+//      .tcp_totals, .connecting, .close_waits, .listen_queues and .tcp_counters; Cost.statistics_on (absent: on); Final.user_stacks and .names;
 //      Tables.sources
 import protobuf from "protobufjs";
 import { SOCKET_TOTALS } from "./schema-sockets.js";
@@ -162,6 +162,7 @@ message Endpoint {
   uint32 protocol = 4;
   string address = 5;
   uint32 port = 6;
+  uint32 network = 7; // inode of the network namespace; 0: the recorder's own, none, or not known
 }
 message Call {
   double time_ns = 1;
@@ -226,6 +227,7 @@ message Final {
   repeated ListenQueue listen_queues = 18;
   UserStacks user_stacks = 19; // absent: they followed frame pointers
   Names names = 20; // absent: recorded by a version that did not tell
+  repeated Connecting connecting = 21;
 }
 message Loss {
   string id = 1;
@@ -286,7 +288,7 @@ message LockTotal {
   double timeouts = 7;
 }
 ${SOCKET_TOTALS}message UserStacks {
-  repeated UserStackEnds ends = 1;
+  // 1 and 10 were counts of how walks ended: samples tell that themselves
   double processes = 2;
   double tables = 3;
   double table_bytes = 4;
@@ -295,11 +297,6 @@ ${SOCKET_TOTALS}message UserStacks {
   double files_without = 7;
   double files_unreadable = 8;
   double rows_left_out = 9;
-}
-message UserStackEnds {
-  string source = 1;
-  uint32 end = 2; // index into USER_STACK_ENDS
-  double count = 3;
 }
 message Names {
   double found = 1;

@@ -3,7 +3,12 @@ import type { Finding } from "../../analysis/finding.js";
 import type { CallSeen } from "../../analysis/socket-calls.js";
 import type { SpinningDescriptor } from "../../analysis/socket-spin.js";
 import type { CallSummary, EndpointSummary } from "../../analysis/socket-sum.js";
-import type { CloseWaitSummary, ListenQueueSummary, TcpSummary } from "../../analysis/tcp-sum.js";
+import type {
+  CloseWaitSummary,
+  ConnectingSummary,
+  ListenQueueSummary,
+  TcpSummary,
+} from "../../analysis/tcp-sum.js";
 import type { SampleSource, TcpCounters } from "../../capture/binding.js";
 import type { NumberColumn } from "./columns.js";
 
@@ -105,6 +110,8 @@ export interface ReportSockets {
   /** TCP connections by end, those where most went wrong first. */
   readonly tcp: readonly TcpSummary[];
   readonly tcpLeftOut: number;
+  /** Connections that were not established yet, most first. */
+  readonly connecting: readonly ConnectingSummary[];
   /** Most connections first. */
   readonly closeWaits: readonly CloseWaitSummary[];
   /** Longest first. */

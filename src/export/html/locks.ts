@@ -1,7 +1,9 @@
 // The locks of a report, kernel locks or futexes: one row a lock from the exact totals, and the rows of sampled waits with
 // their lock.
+
+import { othersOf } from "../../analysis/futex-conditions.js";
 import { type LockSummary, lockSummaries } from "../../analysis/lock-summary.js";
-import { type LockSource, OTHER_LOCKS } from "../../capture/sample-sources.js";
+import type { LockSource } from "../../capture/sample-sources.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import type { ReportLock } from "./document.js";
 
@@ -21,11 +23,14 @@ export function lockIndex(profile: Profile, source: LockSource): LockIndex {
   ];
   const places = new Map(summaries.flatMap(({ locks }, place) => locks.map((lock) => [lock, place])));
   // A sampled wait whose lock found no row in the kernel's table was counted into the row of the others.
-  const others = places.get(OTHER_LOCKS[source]) ?? -1;
+  const others = (lock: number): number => places.get(othersOf(source, profile.locks[lock])) ?? -1;
   return {
     rows: summaries.map((summary) => lockRow(profile, summary)),
     column: ({ count, lock }) =>
-      Int32Array.from({ length: count }, (_, row) => places.get(lock?.[row] ?? -1) ?? others),
+      Int32Array.from({ length: count }, (_, row) => {
+        const id = lock?.[row] ?? -1;
+        return places.get(id) ?? others(id);
+      }),
   };
 }
 

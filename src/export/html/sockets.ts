@@ -4,7 +4,7 @@ import { type CallSeen, slowCalls, unfinishedCalls } from "../../analysis/socket
 import { socketCallNodes } from "../../analysis/socket-cpu.js";
 import { spinningDescriptors } from "../../analysis/socket-spin.js";
 import { callSummaries, endpointSummaries, socketsRecorded } from "../../analysis/socket-summary.js";
-import { closeWaitRows, listenQueueRows, tcpSummaries } from "../../analysis/tcp-summary.js";
+import { closeWaitRows, connectingRows, listenQueueRows, tcpSummaries } from "../../analysis/tcp-summary.js";
 import type { Profile } from "../../model/profile.js";
 import type { ReportSockets, ReportSource } from "./document.js";
 
@@ -29,6 +29,7 @@ export function socketsOf(profile: Profile, cpu: ReportSource | undefined): Repo
     endpointsLeftOut: Math.max(0, endpoints.length - MOST_ROWS),
     tcp: tcp.slice(0, MOST_ROWS),
     tcpLeftOut: Math.max(0, tcp.length - MOST_ROWS),
+    connecting: connectingRows(profile).slice(0, MOST_ROWS),
     closeWaits: closeWaitRows(profile).slice(0, MOST_ROWS),
     listenQueues: listenQueueRows(profile).slice(0, MOST_ROWS),
     tcpCounters: profile.final?.tcpCounters ?? null,

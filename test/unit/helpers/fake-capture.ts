@@ -70,7 +70,10 @@ export interface FakeSampleOptions {
   readonly state?: OffCpuState;
   readonly syscall?: number;
   readonly flags?: number;
-  /** When it was taken, or when the wait ended, ns since the start; default 1 ms after the sample before. */
+  /**
+   * When it was taken, or when the wait ended, ns since the start; default 1 ms after the sample before, where the thread
+   * has not waited for a lock until then: then behind that. Owners of a lock come one by one with the waits for it.
+   */
   readonly at?: number;
 }
 
@@ -107,6 +110,9 @@ export class FakeCapture {
   #batches: Batch[] = [];
   #sent = { processes: 0, threads: 0, modules: 0, frames: 0, nodes: 0, names: 0, locks: 0, endpoints: 0 };
   #time = 0;
+  /** Thread -> end of its last wait for a lock; lock -> ends of the waits for it of which no owner is known. */
+  readonly #lastEnd = new Map<number, number>();
+  readonly #unowned = new Map<number, number[]>();
 
   /** Adds a process and its main thread. */
   process(pid: number, comm: string, over: Partial<ProcessRow> = {}): { process: number; thread: number } {
@@ -159,7 +165,7 @@ export class FakeCapture {
   endpoint(end: { role?: EndpointRole } & Partial<Omit<EndpointRow, "id" | "role">> = {}): number {
     const id = this.#endpoints.length;
     const { role = "remote", ...rest } = end;
-    const usual = { family: 2, protocol: 6, address: "10.0.0.1", port: 8080 };
+    const usual = { family: 2, protocol: 6, address: "10.0.0.1", port: 8080, network: 0 };
     this.#endpoints.push({ id, role: ENDPOINT_ROLES.indexOf(role), ...usual, ...rest });
     return id;
   }
@@ -335,6 +341,21 @@ export class FakeCapture {
     return id;
   }
 
+  #timeOf({ source, thread, options }: PendingSample, durationNs: number): number {
+    const owners = source === "lock-owners" || source === "futex-owners";
+    const lock = options.lock ?? 0;
+    if (owners && options.at === undefined) {
+      const end = this.#unowned.get(lock)?.shift();
+      if (end !== undefined) return end;
+    }
+    this.#time += 1_000_000;
+    if (options.at !== undefined || !isOfLocks(source) || owners) return options.at ?? this.#time;
+    const end = Math.max(this.#time, (this.#lastEnd.get(thread) ?? 0) + durationNs);
+    this.#lastEnd.set(thread, end + 1000);
+    this.#unowned.set(lock, [...(this.#unowned.get(lock) ?? []), end]);
+    return end;
+  }
+
   #columns(source: SampleSource): SampleColumns {
     const rows = this.#samples
       .filter((s) => s.source === source)
@@ -346,10 +367,7 @@ export class FakeCapture {
     return {
       source,
       count: rows.length,
-      timeNs: Float64Array.from(rows, (s) => {
-        this.#time += 1_000_000;
-        return s.options.at ?? this.#time;
-      }),
+      timeNs: Float64Array.from(rows, (s) => this.#timeOf(s, duration(s))),
       cpu: Uint32Array.from(rows, (s) => s.options.cpu ?? 0),
       thread: Uint32Array.from(rows, (s) => s.thread),
       stack: Uint32Array.from(rows, (s) => s.stack),

@@ -55,6 +55,7 @@ export const fakeFinal = (over: Partial<FinalFacts> = {}): FinalFacts => ({
   endpointTotals: [],
   descriptorTotals: [],
   tcpTotals: [],
+  connecting: [],
   closeWaits: [],
   listenQueues: [],
   otherPrograms: [],

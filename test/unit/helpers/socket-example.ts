@@ -81,13 +81,14 @@ export function endTotal(
   over: Partial<EndpointTotal> = {},
 ): EndpointTotal {
   return {
-    ...{ process, endpoint, count, bytesOut: 0, bytesIn: 0, errors: 0, again: 0 },
+    ...{ process, endpoint, count, bytesOut: 0, bytesIn: countOf(turns), errors: 0, again: 0 },
     ...{ busyNs: ns(2_000 * count), blockedNs: ns(0), waitingNs: ns(0), maxNs: ns(2_000) },
     buckets: bucketsOf([[2_000, count]]),
     ...{ turns: countOf(turns), turnSumNs: ns(sumOf(turns)), turnMaxNs: ns(longestOf(turns)) },
     ...{ turnBuckets: bucketsOf(turns), queueMax: 0, queueLimit: 0 },
     ...wholes(turns),
     ...{ pauses: 0, lateReads: 0, lateSumNs: ns(0), lateMaxNs: ns(0) },
+    ...{ latePassedNs: ns(0), lateAwakeNs: ns(0), lateSleptNs: ns(0) },
     ...over,
   };
 }
@@ -104,7 +105,13 @@ export const wholes = (
 /** Connections at one end, and how long those that this side opened took to be established. */
 export function tcpTotal(endpoint: number, took: Lengths = [], over: Partial<TcpTotal> = {}): TcpTotal {
   return {
-    ...{ endpoint, connects: countOf(took), connectsFailed: 0, connectSumNs: ns(sumOf(took)) },
+    ...{
+      endpoint,
+      connects: countOf(took),
+      connectsFailed: 0,
+      connectsUnanswered: 0,
+      connectSumNs: ns(sumOf(took)),
+    },
     ...{ connectMaxNs: ns(longestOf(took)), connectBuckets: bucketsOf(took), accepted: 0, closes: 0 },
     ...{ resetsSent: 0, resetsReceived: 0, retransmits: 0 },
     ...over,
@@ -240,6 +247,6 @@ export function addSockets(
     tcpTotals.push(tcpTotal(path, [], { resetsSent: 1 }));
     capture.slowCall(evil.thread, [u(hostile.lock), ...SYSCALL], { endpoint: path, durationNs: ns(2e9) });
   }
-  const tcp = { tcpTotals, closeWaits, listenQueues, tcpCounters };
+  const tcp = { tcpTotals, connecting: [], closeWaits, listenQueues, tcpCounters };
   return { callTotals, endpointTotals, descriptorTotals: [], ...tcp };
 }

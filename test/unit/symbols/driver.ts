@@ -57,6 +57,7 @@ export interface Stats {
   readonly filesOpened: number;
   readonly filesFailed: number;
   readonly tablesRefused: number;
+  readonly filesChanged: number;
   readonly namesFound: number;
   readonly namesMissing: number;
   readonly processesGone: number;
@@ -81,12 +82,14 @@ export class Naming {
   static async start(
     pid: number,
     addresses: readonly string[],
-    options: { startNs?: bigint; alsoPid?: number } = {},
+    options: { startNs?: bigint; alsoPid?: number; records?: readonly string[] } = {},
   ): Promise<Naming & { located: Located[] }> {
     const start = options.startNs === undefined ? [] : ["--start", String(options.startNs)];
     const also = options.alsoPid === undefined ? [] : ["--also", String(options.alsoPid)];
     const command = [DRIVER, "--pid", String(pid), ...start, ...also, "--user", ...addresses];
+    if (options.records) command.splice(command.indexOf("--user"), 0, "--records");
     const naming = new Naming(Child.start(command));
+    if (options.records) naming.tell(...options.records, "");
     const { located } = await naming.next("located");
     return Object.assign(naming, { located: located as Located[] });
   }
@@ -106,6 +109,10 @@ export class Naming {
     this.child.write(`${after}\n`);
     const { located } = await this.next("located");
     return { located: located as Located[], names: (await this.next("names")).names as string[] };
+  }
+  /** Records as the kernel would write them, and "at NS", the time of what is located next (native/symbols/driver_main.cc). */
+  tell(...lines: readonly string[]): void {
+    for (const line of lines) this.child.write(`${line}\n`);
   }
   async end(): Promise<Stats> {
     this.child.write("end\n");

@@ -92,7 +92,74 @@ test("a map that was emptied and begun anew is read anew", async () => {
   const naming = await locate(0);
   expect(await naming.names()).toEqual(["before, with a long name"]);
   writeFileSync(map, `${hex(code)} 40 after\n`);
-  expect(await naming.names()).toEqual(["after"]);
+  // what was located is other code than what is there now
+  expect(await naming.names()).toEqual([""]);
+  expect((await naming.again("locate")).names).toEqual(["after"]);
+  await naming.stop();
+});
+
+test("other code at an address: each sample is named by the lines of its time, also after an exec", async () => {
+  const now = () => Number(process.hrtime.bigint());
+  writeFileSync(map, `${hex(code)} 40 first\n${hex(code + 0x40)} 40 beside\n`);
+  const naming = await locate(0, 0x40, 0x100);
+  const namesAt = async (ns: number) => {
+    naming.tell(`at ${ns}`);
+    return (await naming.again("locate")).names;
+  };
+  expect(await naming.names()).toEqual(["first", "beside", ""]);
+  const before = now();
+  // the same line again is no other code
+  appendFileSync(map, `${hex(code)} 40 first\n${hex(code)} 40 first\n`);
+  await naming.names();
+  expect(await namesAt(now())).toEqual(["first", "beside", ""]);
+  const between = now();
+  await naming.names(); // reads the map: what comes now is of later
+  appendFileSync(map, `${hex(code + 0x10)} 20 second\n${hex(code)} 20 second\n${hex(code + 0x100)} 8 late\n`);
+  await naming.names();
+  expect(await namesAt(now())).toEqual(["second", "beside", "late"]);
+  expect(await namesAt(before)).toEqual(["first", "beside", "late"]);
+  expect(await namesAt(between)).toEqual(["first", "beside", "late"]);
+  const executed = now();
+  naming.tell(`at ${executed}`);
+  expect((await naming.again("exec")).names).toEqual(["", "", ""]);
+  expect(await namesAt(executed - 1)).toEqual(["second", "beside", "late"]);
+  appendFileSync(map, `${hex(code)} 40 third\n`);
+  expect(await namesAt(now())).toEqual(["third", "", ""]);
+  expect(await namesAt(executed - 1)).toEqual(["second", "beside", "late"]);
+  await naming.stop();
+});
+
+test("a map in the place of one that was removed is found, and tells nothing of what the other one told otherwise", async () => {
+  writeFileSync(map, `${hex(code)} 40 first\n${hex(code + 0x40)} 10 beside\n`);
+  const naming = await locate(0);
+  expect(await naming.names()).toEqual(["first"]);
+  appendFileSync(map, `${hex(code)} 40 second\n`);
+  expect(await naming.names()).toEqual(["first"]);
+  rmSync(map);
+  writeFileSync(map, `${hex(code)} 40 third\n`);
+  expect(await naming.names()).toEqual(["first"]); // by the one that is open
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  naming.tell("at 0"); // before the second line
+  expect((await naming.again("locate")).names).toEqual([""]);
+  naming.tell(`at ${process.hrtime.bigint()}`);
+  expect((await naming.again("locate")).names).toEqual(["third"]);
+  await naming.stop();
+});
+
+test("more changes than are kept: no name that was given before is another code's", async () => {
+  writeFileSync(map, `${hex(code)} 10 name0\n`);
+  const naming = await locate(0);
+  expect(await naming.names()).toEqual(["name0"]);
+  for (let round = 1; round <= 5; round++) {
+    const lines = Array.from(
+      { length: 1000 },
+      (_, i) => `${hex(code + 0x100 * (i % 1000))} 10 name${round}\n`,
+    );
+    appendFileSync(map, lines.join(""));
+    const names = await naming.names();
+    expect(["name0", ""]).toContain(names[0]);
+  }
+  expect((await naming.again("locate")).names).toEqual(["name5"]);
   await naming.stop();
 });
 

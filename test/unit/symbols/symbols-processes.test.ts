@@ -1,5 +1,13 @@
 // Names in processes: while they live and after they ended, whatever way they were linked.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -72,7 +80,21 @@ test("a file that is written over after it was parsed gives no names rather than
   const other = readFileSync(file, "latin1").replaceAll("exported_function", "something_else_xx");
   writeFileSync(file, other, "latin1");
   expect(await naming.names()).toEqual(["", ""]);
-  await naming.stop();
+  expect(await naming.end()).toMatchObject({ filesChanged: 1 });
+});
+
+test("a file whose time alone has changed keeps its names and its lines", async () => {
+  const file = compileNamed(join(dir, "touched"), ["-g"]);
+  const program = await startNamed([file]);
+  const naming = await Naming.start(program.pid, [program.at.exported!, program.at.local!]);
+  utimesSync(file, 1_000_000_000, 1_000_000_000);
+  expect(await naming.names()).toEqual([NAMES.exported, NAMES.local]);
+  utimesSync(file, 1_000_000_001, 1_000_000_001);
+  expect(await naming.names()).toEqual([NAMES.exported, NAMES.local]);
+  const places = (await naming.places()).map(([place]) => place?.file.replace(/.*\//, ""));
+  expect(places).toEqual(["named.cc", "named.cc"]);
+  expect(await naming.end()).toMatchObject({ filesChanged: 0 });
+  await program.child.stop();
 });
 
 test("the vdso has names", async () => {

@@ -33,6 +33,8 @@ const STOPS = [
   "read",
   "backwards",
   "depth",
+  "time",
+  "guessed",
 ] as const;
 
 export interface Rule {

@@ -123,6 +123,25 @@ __attribute__((noinline)) static void interrupted(void) {
   interrupted_from = 0;
 }
 
+// A fiber, the first frame of which is made by makecontext; afterwards it goes on with `link`, or ends the thread.
+static ucontext_t outside, fiber;
+static const char* fiber_name;
+static void in_fiber(void) {
+  down(4, fiber_name);
+  swapcontext(&fiber, &outside);
+}
+
+__attribute__((noinline)) static void in_context(const char* name, ucontext_t* link) {
+  static char room[262144];
+  fiber_name = name;
+  getcontext(&fiber);
+  fiber.uc_stack.ss_sp = room;
+  fiber.uc_stack.ss_size = sizeof(room);
+  fiber.uc_link = link;
+  makecontext(&fiber, in_fiber, 0);
+  swapcontext(&outside, &fiber);
+}
+
 static void* in_thread(void* argument) {
   down(4, "thread");
   return argument;
@@ -141,6 +160,8 @@ int main(void) {
   signal(SIGUSR1, on_signal);
   raise(SIGUSR1);
   interrupted();
+  in_context("fiber", NULL);
+  in_context("linked fiber", &outside);
   pthread_create(&thread, NULL, in_thread, NULL);
   pthread_join(thread, NULL);
   return 0;

@@ -89,6 +89,7 @@ describe("other frames", () => {
     expect(m.walk({ ip: inside(0, 32 + 11), sp: STACK, bp: 0n }).frames[1]).toBe(inside(1, 32));
   });
 
+  // both addresses are told one byte higher, since whoever names a caller looks one byte lower
   test("a signal handler: the interrupted code is looked up where it is, its registers come from the kernel's frame", () => {
     const frame = Array<bigint>(24).fill(JUNK);
     // struct sigcontext begins 40 bytes into struct ucontext; rbp, rsp and rip are its 11th, 16th and 17th words
@@ -110,7 +111,7 @@ describe("other frames", () => {
     );
     expect(m.walk({ ip: inside(0), sp: STACK, bp: JUNK })).toMatchObject({
       stop: "whole",
-      frames: [inside(0), inside(1), inside(2, 0), inside(3)],
+      frames: [inside(0), inside(1) + 1n, inside(2, 0) + 1n, inside(3)],
     });
   });
 
@@ -124,7 +125,7 @@ describe("other frames", () => {
     );
     expect(m.walk({ ip: inside(0), sp: at(10), bp: 0n })).toMatchObject({
       stop: "whole",
-      frames: [inside(0), inside(1), inside(2), inside(3)],
+      frames: [inside(0), inside(1) + 1n, inside(2) + 1n, inside(3)],
     });
   });
 
@@ -228,10 +229,53 @@ describe("frames without a rule", () => {
     });
   });
 
-  test("a frame pointer of 0 marks the first frame, but not in a leaf", () => {
+  test("a frame pointer of 0 does not make a stack whole: code without a table may use the register for anything", () => {
     const m = machine([{ cfa: Cfa.sp, cfaOffset: 8 }, { cfa: Cfa.none }], [inside(1)]);
-    expect(m.walk({ ip: inside(0), sp: STACK, bp: 0n })).toMatchObject({ stop: "whole" });
+    expect(m.walk({ ip: inside(0), sp: STACK, bp: 0n })).toMatchObject({ stop: "no rule" });
     expect(m.walk({ ip: inside(1), sp: STACK, bp: 0n })).toMatchObject({ stop: "no rule" });
+  });
+
+  test("a word of 0 for a return address makes a stack whole, but not behind a frame that was guessed", () => {
+    const up = { cfa: Cfa.sp, cfaOffset: 8 };
+    const rules = [up, up, { cfa: Cfa.none }, END];
+    expect(machine(rules, [inside(1), 0n]).walk({ ip: inside(0), sp: STACK, bp: 0n })).toMatchObject({
+      stop: "whole",
+      frames: [inside(0), inside(1)],
+    });
+    // the word above the guessed frame, and one that tables lead to from there
+    const leaf = { ip: inside(2), sp: STACK, bp: at(1) };
+    expect(machine(rules, [JUNK, JUNK, 0n]).walk(leaf)).toMatchObject({
+      stop: "guessed",
+      frames: [inside(2)],
+    });
+    expect(machine(rules, [JUNK, JUNK, inside(0), 0n]).walk(leaf)).toMatchObject({
+      stop: "guessed",
+      frames: [inside(2), inside(0)],
+    });
+    // a first frame is one
+    expect(machine(rules, [JUNK, JUNK, inside(3)]).walk(leaf)).toMatchObject({ stop: "whole" });
+  });
+
+  test("a return address where a function begins behind a gap is no call's: the stack was made so, and is whole", () => {
+    const up = { cfa: Cfa.sp, cfaOffset: 8 };
+    const rules = [up, { cfa: Cfa.none }, up, up];
+    const gap = { rules, gaps: [1] };
+    const begin = inside(2, 0);
+    const leaf = { ip: inside(0), sp: STACK, bp: 0n };
+    expect(machine(gap.rules, [begin], gap).walk(leaf)).toMatchObject({
+      stop: "whole",
+      frames: [inside(0), begin],
+    });
+    // behind a function, as after a call that does not return, it is that function's
+    expect(machine(gap.rules, [inside(3, 0), inside(0), 0n], gap).walk(leaf)).toMatchObject({
+      stop: "whole",
+      frames: [inside(0), inside(3, 0), inside(0)],
+    });
+    for (const within of [inside(1), inside(1, 255)])
+      expect(machine(gap.rules, [within], gap).walk(leaf)).toMatchObject({ stop: "no rule" });
+    // nor is what was guessed
+    const guessed = machine([...rules, { cfa: Cfa.none }], [JUNK, 0n, begin], gap);
+    expect(guessed.walk({ ip: inside(4), sp: STACK, bp: at(1) })).toMatchObject({ stop: "no rule" });
   });
 
   test.each([
