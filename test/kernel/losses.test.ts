@@ -262,7 +262,7 @@ test("code in a file that is no program is counted as a file that failed", async
 
 test("stacks that the full table of eight million nodes cuts are counted, and their time stays", async () => {
   const program = await startProgram("lost-stacks", {
-    args: ["--mode", "3", "--count", "110000"],
+    args: ["--mode", "3", "--count", "125000"],
     hold: true,
   });
   const { final, events } = await recordEvents(

@@ -76,7 +76,7 @@ NOINLINE void path_a(uint64_t* seed, int left);
 NOINLINE void path_b(uint64_t* seed, int left);
 static inline __attribute__((always_inline)) void choose(uint64_t* seed, int left) {
   if (!left)
-    sleep_briefly(10000);
+    sleep_briefly(50000);  // long enough that it has not passed before the thread is asleep
   else if (next_random(seed) >> 40 & 1)
     path_a(seed, left - 1);
   else
