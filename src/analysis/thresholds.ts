@@ -198,6 +198,15 @@ export const LATE_READER = {
 /** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
 export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 
+/** An end of which nothing ever came, where there is no other to compare it with. */
+export const SILENT_END = {
+  /** One may be an accident, or the last before the end. */
+  minTurns: 2,
+  p50Ns: 1e9,
+  /** "domain": questions that nobody asks without waiting for the answer. */
+  namePort: 53,
+} as const;
+
 /**
  * One of the ends that a program asks answers far later than the others. Medians differ threefold between healthy ends of
  * different work, not fivefold; 20 ms are felt, half a second is an outage. A slow tail needs more answers to be seen.

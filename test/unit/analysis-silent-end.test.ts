@@ -33,3 +33,30 @@ test("where somebody does, it hangs", () => {
     { severity: "critical", detail: expect.stringContaining("it hangs, or the way there does") },
   ]);
 });
+
+/** A worker that asks one end three times, waiting 5 s each time for nothing. */
+function alone(port: number, questions = 3, seconds = 5) {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "worker");
+  const end = capture.endpoint({ address: "192.0.2.1", port });
+  const profile = socketProfile(capture, {
+    endpointTotals: [endTotal(process, end, questions, [[seconds * 1e9, questions]], { bytesIn: 0 })],
+  });
+  return analyze(profile).filter(({ rule }) => rule === "slow-end");
+}
+
+test("a name server that never answers is told without another to compare it with: whoever asks it waits", () => {
+  const [finding, ...more] = alone(53);
+  expect(more).toEqual([]);
+  expect(finding).toMatchObject({ severity: "warning", culprit: "192.0.2.1:53" });
+  expect(finding!.title).toBe(
+    "192.0.2.1:53 never answered worker: 3 questions, half of them left for 5.0 s or longer",
+  );
+  expect(finding!.detail).toContain("packets to it are dropped on the way");
+});
+
+test("any other single end is worth knowing only, and one question or a short wait is not", () => {
+  expect(alone(9302)).toMatchObject([{ severity: "info" }]);
+  expect(alone(53, 1)).toEqual([]);
+  expect(alone(53, 3, 0.5)).toEqual([]);
+});

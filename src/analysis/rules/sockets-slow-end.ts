@@ -2,7 +2,7 @@
 // the first bytes received after it, and to the last, so a program that never blocks in a call is judged as well.
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
-import { isUnsure } from "../answer-shares.js";
+import { ownAnswers, shareOf } from "../answer-text.js";
 import type { CpuTime } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
@@ -15,6 +15,7 @@ import { tcpSummaries } from "../tcp-summary.js";
 import { wayThere } from "../tcp-way.js";
 import { graded, percent, shown, time } from "../text.js";
 import { SLOW_END } from "../thresholds.js";
+import { silentEnd } from "./sockets-silent-end.js";
 
 /** What of its answers is late: half of them, a quarter, one in a hundred, or the rest after a beginning in time. */
 type Late = "median" | "quarter" | "tail" | "rest";
@@ -33,17 +34,21 @@ export function slowEnds(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   const rows = endpointSummaries(profile, counts);
   const programs = programAnswers(rows, tcpSummaries(profile, counts), [], tickNs);
   return programs.flatMap((program) =>
-    program.asked
-      .flatMap((end) => judged(end, program) ?? [])
-      .slice(0, SLOW_END.maxFindings)
-      .map((each) =>
-        each.late === "rest"
-          ? lateRest(profile, program, each)
-          : each.end.bytesIn === 0
-            ? silentEnd(profile, program, each)
-            : finding(profile, program, each, serverAt(profile, cpu, each.end.endpoint, each.end.turnSumNs)),
-      ),
+    program.asked.flatMap((end) => found(profile, cpu, end, program) ?? []).slice(0, SLOW_END.maxFindings),
   );
+}
+
+function found(
+  profile: Profile,
+  cpu: CpuTime | undefined,
+  end: EndpointSummary,
+  program: ProgramAnswers,
+): Finding | undefined {
+  const each = judged(end, program);
+  if (end.bytesIn === 0) return silentEnd(profile, program, end, each, nextSteps(profile, end));
+  if (each === undefined) return undefined;
+  if (each.late === "rest") return lateRest(profile, program, each);
+  return finding(profile, program, each, serverAt(profile, cpu, each.end.endpoint, each.end.turnSumNs));
 }
 
 /** The other ends that the same processes ask, and that gave enough answers to be compared with. */
@@ -149,27 +154,6 @@ function unserved(severity: Severity, idle: boolean, sure: boolean): Severity {
   return sure || severity === "info" ? severity : "warning";
 }
 
-/** An end from which nothing ever came: whether it owes anybody an answer is known only if somebody waits for the program. */
-function silentEnd(profile: Profile, program: ProgramAnswers, { end, others, severity }: Judged): Finding {
-  const name = shown(program.comm);
-  const share = shareOf(program, (row) => row.turnSumNs);
-  const why =
-    program.served === null
-      ? `it hangs, or it is an end that answers nobody, as a log: whether ${name} waits for an answer is not known`
-      : "it hangs, or the way there does";
-  return {
-    rule: "slow-end",
-    severity: program.served === null ? "info" : severity,
-    title: `${end.name} never answered ${name}: ${end.turns.toLocaleString("en-US")} questions, half of them left for ${time(end.turnP50Ns)} or longer; the others answer after ${time(others.turnP50Ns)}`,
-    detail: `Nothing ever came from there in the recording: ${why}.${ownAnswers(program)}`,
-    share: ratio(share(end)),
-    culprit: end.name,
-    contributors: [],
-    next: nextSteps(profile, end),
-    tab: "sockets",
-  };
-}
-
 /** Answers that begin in time and are complete late. */
 function lateRest(profile: Profile, program: ProgramAnswers, { end, others, severity }: Judged): Finding {
   const name = shown(program.comm);
@@ -203,12 +187,6 @@ function whoWaits({ comm, served, waitsForWhole }: ProgramAnswers, end: Turns): 
 
 const answers = ({ turns }: Turns): string => `${turns.toLocaleString("en-US")} answers`;
 
-/** How much of the sum over all ends that a program asks is one end's. */
-function shareOf({ asked }: ProgramAnswers, value: (row: Turns) => number): (row: Turns) => number {
-  const all = asked.reduce((sum, each) => sum + value(each), 0);
-  return (row) => (all > 0 ? value(row) / all : 0);
-}
-
 /** Why this machine is not the cause. TCP tells when bytes came, whoever reads them when. */
 const notHere = ({ protocol, wholeBuckets }: EndpointSummary): string =>
   protocol === "tcp" && wholeBuckets.length > 0
@@ -224,12 +202,6 @@ function overThere({ served }: ProgramAnswers, server: ServerDid | undefined): s
   if (!server.idle) return `${did}.`;
   const why = "it did not compute, but waited itself, for a timer, a lock or an end that it asks";
   return `${did}: ${why}${served === null ? `; ${meant}` : ""}.`;
-}
-
-function ownAnswers({ comm, served, upstreamShare, upstreamLeast }: ProgramAnswers): string {
-  if (served === null || upstreamShare === null || upstreamLeast === null) return "";
-  const share = `${isUnsure(upstreamShare, upstreamLeast) ? `${percent(upstreamLeast)} to ` : ""}${percent(upstreamShare)}`;
-  return ` ${shown(comm)} itself answers after ${time(served.turnP50Ns)} (p99 ${time(served.turnP99Ns)}); ${share} of that time it waits for the ends that it asks.`;
 }
 
 function nextSteps(profile: Profile, end: EndpointSummary): string[] {
