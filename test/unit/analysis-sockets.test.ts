@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import type { FinalFacts } from "../../src/capture/binding.js";
 import { ns } from "../../src/model/units.js";
-import { FakeCapture, k, u } from "./helpers/fake-capture.js";
+import { b, FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { SYSCALL } from "./helpers/proxy-load.js";
 import { addSockets, callTotal, descriptor, endTotal, SYS, socketProfile } from "./helpers/socket-example.js";
 
@@ -75,6 +75,32 @@ describe("contended-socket-call", () => {
     );
     expect(finding!.detail).toContain("75.0 % of the call's CPU time spins for locks");
     expect(finding!.contributors[0]).toMatchObject({ name: "lock_sock_nested", share: 0.75 });
+  });
+
+  test("is proven by the kernel's account of its locks as well, where the timer sees nothing: a BPF program's map", () => {
+    const { capture, thread, callTotals } = recorded(contended);
+    const bucket = capture.lock({ kind: "spin lock" });
+    const stack = (call: string) => [
+      u("main"),
+      ...SYSCALL,
+      k(`__x64_sys_${call}`),
+      b("bpf_prog_0123456789abcdef_agent_probe"),
+      k("htab_map_update_elem"),
+      k("resilient_queued_spin_lock_slowpath"),
+    ];
+    capture.locks(thread, stack("recvfrom"), { lock: bucket, durationNs: 300e3, times: 300 });
+    expect(found("contended-socket-call", capture, { callTotals })).toEqual([]);
+    capture.locks(thread, stack("sendto"), { lock: bucket, durationNs: 300e3, times: 300 });
+    const [finding] = found("contended-socket-call", capture, { callTotals });
+    expect(finding!.title).toMatch(/it spins in htab_map_update_elem in BPF program agent_probe$/);
+    expect(finding!.detail).toMatch(
+      /By the kernel's account of its locks \d+\.\d % of the busy time spins for them/,
+    );
+    // waits that make up little of the tail prove nothing
+    const other = recorded(contended);
+    const few = { lock: other.capture.lock({ kind: "spin lock" }), durationNs: 100e3, times: 20 };
+    other.capture.locks(other.thread, stack("sendto"), few);
+    expect(found("contended-socket-call", other.capture, { callTotals: other.callTotals })).toEqual([]);
   });
 
   test("is none without proof: no CPU samples of it, or too few", () => {

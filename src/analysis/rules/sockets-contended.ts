@@ -1,5 +1,6 @@
-// Socket calls that are now and then busy for far longer than usual while the process's other calls are quick, and whose CPU
-// samples show that they spin for locks: they meet a resource that is contended. A long call alone proves nothing: it may send more.
+// Socket calls that are now and then busy for far longer than usual while the process's other calls are quick, and that are seen to
+// spin for locks, by CPU samples or by the kernel's account of its locks: they meet a resource that is contended. A long call alone
+// proves nothing: it may send more.
 import { bucketBounds } from "../../model/histogram.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
@@ -7,7 +8,8 @@ import type { CpuTime } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
 import { straceCommand } from "../socket-advice.js";
-import { type CallCpu, callCpu } from "../socket-cpu.js";
+import { callCpu } from "../socket-cpu.js";
+import { callLockWaits } from "../socket-lock-waits.js";
 import { addBuckets, type CallSummary, percentileOf } from "../socket-sum.js";
 import { callSummaries } from "../socket-summary.js";
 import { percent, shown, time } from "../text.js";
@@ -21,9 +23,15 @@ interface Tail {
   readonly tailShare: number;
 }
 
+/** That a call spins, and for what. */
+interface Proof {
+  /** "By the CPU samples 75 % of …", a sentence but for what is wanted. */
+  readonly text: string;
+  readonly functions: readonly { readonly name: string; readonly share: number }[];
+}
+
 /** Findings "contended-socket-call", the call whose tail takes most time first. */
 export function contendedSocketCalls(profile: Profile, cpu: CpuTime | undefined): Finding[] {
-  if (cpu === undefined) return [];
   const rows = callSummaries(profile, notSelf(profile)).filter(
     ({ waiting, process }) => !waiting && process >= 0,
   );
@@ -31,10 +39,11 @@ export function contendedSocketCalls(profile: Profile, cpu: CpuTime | undefined)
     .map(tailOf)
     .filter((tail) => isLong(tail) && othersAreQuick(tail, rows))
     .sort((a, b) => b.row.busyNs * b.tailShare - a.row.busyNs * a.tailShare)
-    .map((tail) => ({ tail, seen: callCpu(cpu, tail.row.process, tail.row.call) }))
-    .filter(({ tail, seen }) => spins(tail, seen))
-    .slice(0, BUSY_TAIL.maxFindings)
-    .map(({ tail, seen }) => finding(tail, seen));
+    .flatMap((tail) => {
+      const proof = lockProof(profile, tail) ?? sampleProof(cpu, tail);
+      return proof === undefined ? [] : [finding(tail, proof)];
+    })
+    .slice(0, BUSY_TAIL.maxFindings);
 }
 
 function tailOf(row: CallSummary): Tail {
@@ -63,18 +72,39 @@ function othersAreQuick({ row, p99 }: Tail, rows: readonly CallSummary[]): boole
   return others99 < BUSY_TAIL.minP99Ns || others99 * BUSY_TAIL.times <= p99;
 }
 
-/** Enough CPU samples of the call spin to be at least half of its tail: a call that is long since it sends more spins for nothing. */
-const spins = ({ tailShare }: Tail, { samples, spinNs, ns }: CallCpu): boolean =>
-  samples >= MIN_SAMPLES && spinNs >= ns * Math.max(BUSY_TAIL.minSpinShare, tailShare * BUSY_TAIL.spinOfTail);
+/** Of the time that is to be explained so much must be spinning: a call that is long since it sends more spins for nothing. */
+const leastShare = ({ tailShare }: Tail): number =>
+  Math.max(BUSY_TAIL.minSpinShare, tailShare * BUSY_TAIL.spinOfTail);
 
-function finding({ row, p50, p99, tailShare }: Tail, { functions, spinNs, ns }: CallCpu): Finding {
+function sampleProof(cpu: CpuTime | undefined, tail: Tail): Proof | undefined {
+  if (cpu === undefined) return undefined;
+  const { samples, spinNs, ns, functions } = callCpu(cpu, tail.row.process, tail.row.call);
+  if (samples < MIN_SAMPLES || spinNs < ns * leastShare(tail)) return undefined;
+  return {
+    text: `By the CPU samples ${percent(spinNs / ns)} of the call's CPU time spins for locks`,
+    functions,
+  };
+}
+
+function lockProof(profile: Profile, tail: Tail): Proof | undefined {
+  const { samples, ns, functions } = callLockWaits(profile, tail.row.process, tail.row.call);
+  const busy = tail.row.busyNs;
+  if (samples < MIN_SAMPLES || ns < busy * leastShare(tail)) return undefined;
+  const share = Math.min(1, ns / busy);
+  return {
+    text: `By the kernel's account of its locks ${percent(share)} of the busy time spins for them`,
+    functions: functions.map((each) => ({ name: each.name, share: each.share * share })),
+  };
+}
+
+function finding({ row, p50, p99, tailShare }: Tail, { text, functions }: Proof): Finding {
   const name = `${shown(row.comm)} (pid ${row.pid})`;
   const [first] = functions;
   return {
     rule: "contended-socket-call",
     severity: "warning",
     title: `${row.call} of ${name} is busy for ${time(p99)} once in a hundred calls, usually ${time(p50)}${first === undefined ? "" : `: it spins in ${first.name}`}`,
-    detail: `Of ${row.count.toLocaleString("en-US")} calls half are busy in the kernel for less than ${time(p50)}, one in a hundred for ${time(p99)} or longer, the longest call took ${time(row.maxNs)}; the long ones take ${percent(tailShare)} of the busy time. The other socket calls of the process are quick, so these meet something that others hold. By the CPU samples ${percent(spinNs / ns)} of the call's CPU time spins for locks${first === undefined ? "" : `, most of it wanted in ${first.name}`}.`,
+    detail: `Of ${row.count.toLocaleString("en-US")} calls half are busy in the kernel for less than ${time(p50)}, one in a hundred for ${time(p99)} or longer, the longest call took ${time(row.maxNs)}; the long ones take ${percent(tailShare)} of the busy time. The other socket calls of the process are quick, so these meet something that others hold. ${text}${first === undefined ? "" : `, most of it wanted in ${first.name}`}.`,
     share: ratio(tailShare),
     culprit: first?.name ?? name,
     contributors: functions.map((each) => ({ name: each.name, share: ratio(each.share) })),
