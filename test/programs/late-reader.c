@@ -25,7 +25,7 @@ static int listener(int* port) {
   struct sockaddr_in a = v4(0);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   must(fd >= 0, "socket");
-  must(!bind(fd, (struct sockaddr*)&a, sizeof(a)) && !listen(fd, 8), "listen");
+  must(!bind(fd, (struct sockaddr*)&a, sizeof(a)) && !listen(fd, MOST), "listen");
   *port = port_of(fd);
   return fd;
 }
