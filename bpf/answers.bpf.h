@@ -36,7 +36,7 @@ static __always_inline void lf_add_answer(struct lf_endpoint_row* row, struct lf
   lf_forget();
   __u32 whole = a->bucket, before = a->bucket_before;
 
-  if (before_ns) {
+  if (lf_rare(before_ns)) {
     if (a->part_ns > settings.tick_ns) row->pauses++;
     if (before != whole && before < LF_RUNQ_BUCKETS) row->whole_bucket[before]--;
   } else {
@@ -48,7 +48,7 @@ static __always_inline void lf_add_answer(struct lf_endpoint_row* row, struct lf
   if ((!before_ns || before != whole) && whole < LF_RUNQ_BUCKETS) row->whole_bucket[whole]++;
   row->whole_ns += a->part_ns;
   if (a->whole_ns > row->whole_max_ns) row->whole_max_ns = a->whole_ns;
-  if (!a->late_ns) return;
+  if (!lf_rare(a->late_ns)) return;
   row->late++;
   row->late_ns += a->late_ns;
   row->late_passed_ns += a->passed_ns;

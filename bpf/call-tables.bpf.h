@@ -48,7 +48,7 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
       row = t;
       break;
     }
-    if (!t->key) {
+    if (lf_rare(!t->key)) {
       t->start_time_ns = start_ns;
       note_comm(t);
       t->key = key;
@@ -56,7 +56,7 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
       break;
     }
   }
-  if (!row) {
+  if (lf_rare(!row)) {
     area->counter[LF_CALLS_TABLE_FULL]++;
     row = &area->call[LF_CALL_ROWS];
   }
@@ -70,7 +70,7 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
   if (c->ns > row->max_ns) row->max_ns = c->ns;
   if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   if (busy < LF_RUNQ_BUCKETS) row->busy_bucket[busy]++;
-  if (c->error) {
+  if (lf_rare(c->error)) {
     row->errors++;
     add_error(row, c->error);
   }
@@ -95,7 +95,7 @@ static __always_inline struct lf_endpoint_row* endpoint_row(struct lf_call_area*
     if (t->key == key && *(__u64*)&t->end == what && t->end.addr[0] == e->addr[0] && t->end.addr[1] == e->addr[1] &&
         t->start_time_ns == start_ns)
       return t;
-    if (!t->key) {
+    if (lf_rare(!t->key)) {
       t->start_time_ns = start_ns;
       t->end = *e;
       t->name_length = area->name_length;
@@ -126,8 +126,8 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
     if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   }
   if (c->answer.part_ns) lf_add_answer(row, &c->answer);
-  if (c->queue > row->queue_max) row->queue_max = c->queue;
-  if (c->queue_limit) row->queue_limit = c->queue_limit;
+  if (lf_rare(c->queue > row->queue_max)) row->queue_max = c->queue;
+  if (lf_rare(c->queue_limit)) row->queue_limit = c->queue_limit;
   if (c->error == EAGAIN)
     row->again++;
   else if (c->error)
@@ -143,7 +143,7 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
 /* How many calls this one stands for among its descriptors', 0 = it is left out: on a CPU that makes very many, few
  * tell which descriptors are the busiest. */
 static __always_inline __u64 descriptor_weight(struct lf_call_area* area, __u64 now) {
-  if (now - area->fd_window_ns >= FD_WINDOW_NS) {
+  if (lf_rare(now - area->fd_window_ns >= FD_WINDOW_NS)) {
     area->fd_window_ns = now;
     area->fd_calls = 0;
   }
@@ -175,7 +175,7 @@ static __always_inline int lf_add_descriptor(struct lf_call_area* area, struct l
     else if (!least || t->count < least->count)
       least = t;
   }
-  if (!row) {
+  if (lf_rare(!row)) {
     row = least;
     if (!row) return 0;
     row->key = key;
@@ -187,7 +187,7 @@ static __always_inline int lf_add_descriptor(struct lf_call_area* area, struct l
   /* a descriptor comes again with another socket behind it: the last is told */
   row->end = area->end;
   row->count += weight;
-  if (c->error != EAGAIN) return 0;
+  if (!lf_rare(c->error == EAGAIN)) return 0;
   __u64 before = row->again, again = before + weight;
 
   row->again = again;

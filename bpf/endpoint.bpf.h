@@ -123,7 +123,7 @@ static __always_inline void lf_remote(struct sock* sk, __u16 family, struct lf_e
 static __always_inline void lf_local(struct sock* sk, __u16 family, struct lf_endpoint* e) {
   e->port = LF_GET(sock, sk, __sk_common.skc_num);
   /* one that was reset has given its port back, but still knows it */
-  if (!e->port) e->port = lf_swap16(LF_GET(inet_sock, sk, inet_sport));
+  if (lf_rare(!e->port)) e->port = lf_swap16(LF_GET(inet_sock, sk, inet_sport));
   if (family == AF_INET)
     lf_set_ipv4(e, LF_GET(sock, sk, __sk_common.skc_rcv_saddr));
   else
@@ -263,10 +263,10 @@ static __always_inline int lf_endpoint_of(struct lf_call_area* area) {
     __u16 type = LF_GET(sock, sk, sk_type);
     bool stream = type == SOCK_STREAM || type == SOCK_SEQPACKET;
 
-    if (stream && LF_GET(sock, sk, __sk_common.skc_state) == TCP_LISTEN) {
+    if (lf_rare(stream && LF_GET(sock, sk, __sk_common.skc_state) == TCP_LISTEN)) {
       e->role = LF_END_LISTEN;
       lf_local(sk, family, e);
-    } else if (!LF_GET(sock, sk, __sk_common.skc_dport)) {
+    } else if (lf_rare(!LF_GET(sock, sk, __sk_common.skc_dport))) {
       e->role = LF_END_LOCAL;
       lf_local(sk, family, e);
     } else if (stream && lf_accepted(sk)) {

@@ -124,7 +124,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   __u32 cpu = bpf_get_smp_processor_id();
 
   if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
-  if ((__u16)regs->cs == USER32_CS || call == LF_CALL_32) {
+  if (lf_rare((__u16)regs->cs == USER32_CS || call == LF_CALL_32)) {
     if ((__u16)regs->cs != USER32_CS || call != LF_CALL_32 || !lf_task_wanted(bpf_get_current_task_btf(), true))
       return 0;
     struct lf_call_area* area = call_area(cpu);
@@ -137,7 +137,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   struct sock* sk = NULL;
   bool third = false;
 
-  if (class == LF_CALL_CLOSE) {
+  if (lf_rare(class == LF_CALL_CLOSE)) {
     struct file* file = lf_file_of(task, fd);
 
     sk = lf_socket_in(file);
@@ -149,7 +149,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   } else if (class == LF_CALL_ANY_FD) {
     sk = lf_socket_of(task, fd);
     if (!sk) return 0;
-  } else if (class == LF_CALL_SPLICE) {
+  } else if (lf_rare(class == LF_CALL_SPLICE)) {
     sk = lf_socket_of(task, fd);
     if (!sk) {
       third = true;
@@ -165,7 +165,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   if (!set) return 0;
   struct lf_call_slot* slot = lf_call_find(set, key);
 
-  if (!slot) {
+  if (lf_rare(!slot)) {
     slot = lf_call_claim(set, key);
     if (!slot) {
       struct lf_call_area* area = call_area(cpu);
@@ -278,9 +278,9 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   bool looks = takes_nothing(c->nr, third, regs->r10);
 
   if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT) && !looks)
-    c->bytes = is_many(c->nr) ? (__u32)lf_message_bytes(second, result) : (__u64)result;
+    c->bytes = lf_rare(is_many(c->nr)) ? (__u32)lf_message_bytes(second, result) : (__u64)result;
   c->bucket = lf_bucket(c->ns);
-  if (c->busy_ns != c->ns)
+  if (lf_rare(c->busy_ns != c->ns))
     c->busy_bucket = lf_bucket(c->busy_ns);
   else
     c->busy_bucket = c->bucket;
@@ -288,22 +288,22 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   area->counter[LF_CALLS_SEEN]++;
   lf_add_call(area, c);
   if (class == LF_CALL_IDLE || class == LF_CALL_CLOSE || class == LF_CALL_OPEN) return 0;
-  if (class == LF_CALL_SPLICE && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
+  if (lf_rare(class == LF_CALL_SPLICE) && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
   bool spins = false, named = false;
   bool accepted = class == LF_CALL_ACCEPT && result >= 0;
 
   area->socket = lf_call_socket(slot);
-  if (accepted) area->socket = (__u64)lf_socket_of(task, (__u32)result);
+  if (lf_rare(accepted)) area->socket = (__u64)lf_socket_of(task, (__u32)result);
   struct sock* sk = (struct sock*)*(volatile __u64*)&area->socket;
 
   if (sk) {
     lf_endpoint_of(area);
     lf_forget();
     /* a datagram socket of unix may have a name and no other end, too; a receive in vain gives no address back */
-    if ((area->end.role == LF_END_LOCAL && !(c->call & LF_CALL_IN && result < 0)) ||
-        (area->end.role == LF_END_LISTEN && area->end.family == AF_UNIX && c->call & LF_CALL_OUT))
+    if (lf_rare((area->end.role == LF_END_LOCAL && !(c->call & LF_CALL_IN && result < 0)) ||
+                (area->end.role == LF_END_LISTEN && area->end.family == AF_UNIX && c->call & LF_CALL_OUT)))
       lf_address_end(area, second, third, fifth, sixth);
-    else if (may_name_another(sk, c, area->end.role, fifth))
+    else if (lf_rare(may_name_another(sk, c, area->end.role, fifth)))
       named = lf_other_end(area, second, fifth, sixth);
     lf_forget();
     __u16 role = area->end.role;
@@ -320,12 +320,12 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
                        .question = opened == out,
                        .here = opened};
 
-      lf_turn_of(area, &t, &c->answer);
-      if (c->answer.late_ns) lf_meanwhile(&c->answer, slot, now);
-    } else if (opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS) {
+      note_turn(area, &t, &c->answer);
+      if (lf_rare(c->answer.late_ns)) lf_meanwhile(&c->answer, slot, now);
+    } else if (lf_rare(opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS)) {
       lf_waited(area, task->pid);
     }
-    if (accepted) {
+    if (lf_rare(accepted)) {
       struct sock* listener = (struct sock*)lf_call_socket(slot);
 
       if (listener) {
@@ -335,7 +335,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       }
     }
     lf_forget();
-    if ((role == LF_END_DATAGRAM || named) && result > 0 && is_many(c->nr) && !looks)
+    if (lf_rare((role == LF_END_DATAGRAM || named) && result > 0 && is_many(c->nr) && !looks))
       lf_add_messages(area, second, result);
     else
       lf_add_endpoint(area, c);
@@ -344,7 +344,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   }
   bool slow = c->busy_ns >= settings.call_busy_limit_ns || c->blocked_ns >= settings.call_blocked_limit_ns;
 
-  if (slow || spins) send_call(ctx, area, cpu, task, c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  if (lf_rare(slow || spins)) send_call(ctx, area, cpu, task, c, result, sk != NULL, slow ? 0 : LF_SPINS);
   return 0;
 }
 

@@ -8,6 +8,9 @@
 
 #define LF_USED (1ULL << 63)
 
+/* What hardly ever holds: its code goes behind the rest, so that what usually runs lies together in the cache. */
+#define lf_rare(condition) __builtin_expect(!!(condition), 0)
+
 /* From here on what is in memory is read anew: to the verifier unknown numbers, so that ways that meet again are one.
  */
 static __always_inline void lf_forget(void) {

@@ -49,7 +49,7 @@ struct turn {
 static __always_inline __u64 lay_there(const struct turn* w, __u64 wait) {
   __u64 ns = w->woken_ns, tcp = w->tcp;
 
-  if (tcp && wait > settings.tick_ns) {
+  if (lf_rare(tcp && wait > settings.tick_ns)) {
     __u32 came = LF_GET(inet_connection_sock, tcp, icsk_ack.lrcvtime);
     __s32 ticks = (__u32)bpf_jiffies64() - came;
 
@@ -74,95 +74,116 @@ static __always_inline bool asked_by_another(const struct turn* w, const struct 
   return w->here ? LF_GET(tcp_sock, socket, data_segs_out) : LF_GET(tcp_sock, socket, data_segs_in);
 }
 
+/* What lf_turn_place tells of the line whose number is in the lower bits: */
+#define TURN_OWN (1U << 30)  /* it is the socket's */
+#define TURN_IDLE (1U << 31) /* nobody needs it just now; with neither, it is one of those that wait for an answer */
+
+/*
+ * The line of the socket `key`, or else the one that it may have: one that waits for an answer does not give way, else
+ * the longest silent, and first those that were closed. For the few sockets that are not at the first place.
+ */
+__noinline __u32 lf_turn_place(__u64 key) {
+  __u32 place = lf_hash(key) & (LF_TURNS - 1);
+  __u64 least = ~0ULL;
+
+#pragma clang loop unroll(full)
+  for (__u32 i = 0; i < TURN_PROBES; i++) {
+    __u32 at = (lf_hash(key) + i) & (LF_TURNS - 1);
+    struct lf_turn* t = bpf_map_lookup_elem(&lf_turns, &at);
+
+    if (!t) return place;
+    if (t->key == key) return at | TURN_OWN;
+    if (t->since_ns && !turn_began(t)) continue;
+    if (t->since_ns < least) {
+      least = t->since_ns;
+      place = at | TURN_IDLE;
+    }
+  }
+  return place;
+}
+
 /*
  * Notes bytes that are to be answered. An answer is timed from the last that were sent before it: a question may come
  * in pieces, as slowly as a client uploads it, and what was sent before may have wanted no answer. How long there has
  * been none goes by the first.
  */
-static __always_inline void asked(struct lf_call_area* area, __u64* counter, const struct turn* w, struct lf_turn* own,
-                                  struct lf_turn* idle) {
-  bool known = own && own->tgid == w->tgid;
+static __always_inline void asked(struct lf_call_area* area, __u64* counter, const struct turn* w, struct lf_turn* t,
+                                  __u32 place) {
+  bool known = place & TURN_OWN && t->tgid == w->tgid;
 
-  if (known && own->since_ns && !turn_began(own)) {
-    __u64 ns = w->now - own->since_ns;
+  if (lf_rare(known && t->since_ns && !turn_began(t))) {
+    __u64 ns = w->now - t->since_ns;
 
-    if (own->sends < 0xff) own->sends++;
-    if (ns > LF_GAVE_UP_NS) own->flags |= LF_TURN_LATER;
-    own->ns = ns;
-    own->asker = w->tid;
+    if (t->sends < 0xff) t->sends++;
+    if (ns > LF_GAVE_UP_NS) t->flags |= LF_TURN_LATER;
+    t->ns = ns;
+    t->asker = w->tid;
     return;
   }
-  bool spoke = known && own->flags & (LF_TURN_BEGAN | LF_TURN_SPOKE);
+  bool spoke = known && t->flags & (LF_TURN_BEGAN | LF_TURN_SPOKE);
 
-  if (!own) {
-    own = idle;
-    if (!own) {
+  if (lf_rare(!(place & TURN_OWN))) {
+    if (!(place & TURN_IDLE))
       counter[LF_CALLS_TURN_REPLACED]++;
-      own = turn_line(w->key, 0);
-      if (!own) return;
-    } else if (own->since_ns && w->now - own->since_ns < LF_ANSWERED_NS) {
+    else if (t->since_ns && w->now - t->since_ns < LF_ANSWERED_NS)
       counter[LF_CALLS_TURN_CUT]++;
-    }
   }
-  own->key = w->key;
-  own->end.role = LF_END_NONE;
-  if (w->here) own->end = area->end;
-  own->start_time_ns = w->start_ns;
-  own->tgid = w->tgid;
-  own->asker = w->tid;
-  own->sends = 1;
-  own->flags = spoke ? LF_TURN_SPOKE : 0;
-  own->ns = 0;
-  own->since_ns = w->now;
+  t->key = w->key;
+  t->end.role = LF_END_NONE;
+  if (w->here) t->end = area->end;
+  t->start_time_ns = w->start_ns;
+  t->tgid = w->tgid;
+  t->asker = w->tid;
+  t->sends = 1;
+  t->flags = spoke ? LF_TURN_SPOKE : 0;
+  t->ns = 0;
+  t->since_ns = w->now;
 }
 
-/* Notes bytes that are to be answered, or some of the answer: then gives the time that it took. A function of its own,
- * which the verifier looks at once, not on each way to it. */
-__noinline int lf_turn_of(struct lf_call_area* area, const struct turn* w, struct lf_answer* answer) {
-  if (!area || !w || !answer) return 0;
+/* Notes bytes that are to be answered, or some of the answer: then gives the time that it took. */
+static __always_inline void note_turn(struct lf_call_area* area, const struct turn* w, struct lf_answer* answer) {
   __u64* counter = w->kernel ? area->tcp_counter : area->counter;
-  struct lf_turn *own = NULL, *idle = NULL;
+  struct lf_turn* t = turn_line(w->key, 0);
+  __u32 place = TURN_OWN;
 
-  /* most sockets are at the first place: the others are lines of memory that nobody else needs just now */
-#pragma clang loop unroll(full)
-  for (__u32 i = 0; i < TURN_PROBES; i++) {
-    if (own) break;
-    struct lf_turn* t = turn_line(w->key, i);
+  if (!t) return;
+  if (lf_rare(t->key != w->key)) {
+    place = lf_turn_place(w->key);
+    __u32 at = place & (LF_TURNS - 1);
 
-    if (!t) return 0;
-    if (t->key == w->key) {
-      own = t;
-      continue;
-    }
-    /* one that waits for an answer does not give way; else the longest silent, and first those that were closed */
-    if (t->since_ns && !turn_began(t)) continue;
-    if (!idle || t->since_ns < idle->since_ns) idle = t;
+    t = bpf_map_lookup_elem(&lf_turns, &at);
+    if (!t) return;
   }
-  /* else the compiler remembers what it is by a number, which tells the verifier nothing */
-  asm volatile("" : "+r"(own));
   if (w->question) {
-    asked(area, counter, w, own, idle);
-    return 0;
+    asked(area, counter, w, t, place);
+    return;
   }
-  if (!own || !own->since_ns) return 0;
-  if (own->tgid != w->tgid) {
+  if (!(place & TURN_OWN) || !t->since_ns) return;
+  if (lf_rare(t->tgid != w->tgid)) {
     if (!asked_by_another(w, &area->end)) {
-      own->since_ns = 0;
-      return 0;
+      t->since_ns = 0;
+      return;
     }
-    own->tgid = w->tgid;
-    own->start_time_ns = w->start_ns;
+    t->tgid = w->tgid;
+    t->start_time_ns = w->start_ns;
   }
-  bool began = turn_began(own);
-  __u64 since = began ? own->since_ns : own->since_ns + own->ns, before = began ? own->ns : 0;
+  bool began = turn_began(t);
+  __u64 since = began ? t->since_ns : t->since_ns + t->ns, before = began ? t->ns : 0;
   __u64 wait = w->now > since ? w->now - since : 1;
 
   answer->late_ns = lay_there(w, wait);
   answer->part_ns = wait - answer->late_ns;
   answer->whole_ns = before + answer->part_ns;
-  own->ns = answer->whole_ns;
-  own->flags |= LF_TURN_BEGAN;
-  own->since_ns = w->kernel ? 0 : w->now;
+  t->ns = answer->whole_ns;
+  t->flags |= LF_TURN_BEGAN;
+  t->since_ns = w->kernel ? 0 : w->now;
+}
+
+/* note_turn where it is no matter of nanoseconds: a function of its own, which the verifier looks at once, not on each
+ * way to it. */
+__noinline int lf_turn_of(struct lf_call_area* area, const struct turn* w, struct lf_answer* answer) {
+  if (!area || !w || !answer) return 0;
+  note_turn(area, w, answer);
   return 0;
 }
 
