@@ -151,12 +151,12 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
     wait = lock_find(set, key, &area->begin_place);
     /* a mutex tells twice: when it begins to spin and when it goes to sleep */
     if (wait && wait->lock == lock) return 0;
-    if (!wait && earlier_wait_goes_on(task, lock)) return 0;
-    if (wait)
+    if (!wait && lf_rare(earlier_wait_goes_on(task, lock))) return 0;
+    if (lf_rare(wait != NULL))
       area->begin_counter[LF_LOCKS_NESTED]++;
     else
       wait = lock_claim(set, key, &area->begin_place);
-    if (!wait) {
+    if (lf_rare(!wait)) {
       area->begin_counter[LF_LOCKS_SLOT_COLLISION]++;
       return 0;
     }
@@ -174,7 +174,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   add_ended(area);
   __u64 one_in = lock_one_in(area, now);
 
-  if (lf_random(&area->random) >> 24 & (one_in - 1)) return 0;
+  if (!lf_rare(!(lf_random(&area->random) >> 24 & (one_in - 1)))) return 0;
   struct lf_record_lock* r = &area->begin_scratch;
   /* unique among the waits in flight: a count of this CPU's and the CPU itself; never 0 */
   __u64 seq = ++area->seq << 12 | (cpu & 0xfff);
@@ -200,7 +200,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   if (!lf_active_since()) return 0;
   struct task_struct* task = bpf_get_current_task_btf();
 
-  if (!lf_cpu_wanted(cpu)) {
+  if (lf_rare(!lf_cpu_wanted(cpu))) {
     /* a wait that began on a wanted CPU and ends on another is not counted, but it is over */
     struct lf_lock_set* set = lock_set(task);
     struct lf_lock_place place;
@@ -229,7 +229,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
     struct lf_lock_set* set = lock_set(task);
 
     slot = set ? lock_find(set, lf_lock_key(task), &area->end_place) : NULL;
-    if (!slot || slot->lock != lock) {
+    if (lf_rare(!slot || slot->lock != lock)) {
       slot = earlier_wait_ends(task, lock, lf_active_since());
       if (!slot) {
         area->counter[LF_LOCKS_ORPHAN_END]++;
@@ -256,7 +256,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
     area->counter[LF_LOCKS_NESTED] += depth - left - 1;
     area->depth = left;
   }
-  if (!seq && ns < settings.lock_limit_ns) return 0;
+  if (!lf_rare(seq || ns >= settings.lock_limit_ns)) return 0;
 
   struct lf_record_lock* r = &area->end_scratch;
   __u64 bytes = 0;

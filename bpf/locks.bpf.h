@@ -162,11 +162,11 @@ static __always_inline struct lf_lock_wait* lock_claim(struct lf_lock_set* set, 
 static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
   __u64 n = area->one_in ? area->one_in : 1;
 
-  if (now - area->window_ns >= LOCK_WINDOW_NS) {
+  if (lf_rare(now - area->window_ns >= LOCK_WINDOW_NS)) {
     if (area->window_stacks < LOCK_STACKS_A_WINDOW / 2 && n > 1) n /= 2;
     area->window_ns = now;
     area->window_stacks = 0;
-  } else if (area->window_stacks >= LOCK_STACKS_A_WINDOW && n < LOCK_ONE_IN_MAX) {
+  } else if (lf_rare(area->window_stacks >= LOCK_STACKS_A_WINDOW && n < LOCK_ONE_IN_MAX)) {
     n *= 2;
     area->window_stacks = 0;
   }
@@ -189,7 +189,7 @@ static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, 
       place = index;
       break;
     }
-    if (!t->lock) {
+    if (lf_rare(!t->lock)) {
       t->key = key;
       t->start_time_ns = w->start_time_ns;
       t->lock = w->lock;
@@ -197,7 +197,7 @@ static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, 
       break;
     }
   }
-  if (place == LF_LOCK_ROWS) {
+  if (lf_rare(place == LF_LOCK_ROWS)) {
     __u32 index = (at + (lf_random(&area->random) >> 61)) & settings.table_mask & (LF_LOCK_ROWS - 1);
     struct lf_lock_row* t = &area->row[index];
 
@@ -249,7 +249,7 @@ static __always_inline void note_ended(struct lf_lock_area* area, const struct l
   e->key = (__u64)w->object << 40 | (__u64)w->kind << 32 | w->tgid;
   e->start_time_ns = w->start_time_ns;
   e->ns = ns;
-  if (room) {
+  if (!lf_rare(!room)) {
     asm volatile("" ::: "memory");
     area->ended_head = head + 1;
   } else if (!area->adding) {
