@@ -13,8 +13,10 @@ namespace {
 // Short enough to read the mappings of processes that live briefly; rings hold at least 100 ms of the worst rate. Each
 // wake-up takes a CPU from somebody: at 20 ms they were half of what a recording cost a saturated proxy.
 constexpr uint64_t kIntervalNs = 40000000;
+// Where only CPU samples come: their rate is fixed, so no burst can fill a ring before its time.
+constexpr uint64_t kSteadyIntervalNs = 80000000;
 // Mappings of new processes that are read between two drains: 100 a second.
-constexpr uint32_t kExecLooksADrain = 4;
+constexpr uint64_t kExecLookNs = 10000000;
 constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
 constexpr uint64_t kWakeupIntervalNs = 1000000000ull;
@@ -55,12 +57,16 @@ void AppendSamples(Samples* to, Samples* from) {
 
 }  // namespace
 
+uint64_t Session::DrainIntervalNs() const {
+  return off_object_ || lock_object_ || call_object_ ? kIntervalNs : kSteadyIntervalNs;
+}
+
 void Session::DrainLoop() {
-  uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs, next_drain = MonotonicNs() + kIntervalNs;
+  uint64_t next_hotplug = MonotonicNs() + kHotplugIntervalNs, next_drain = MonotonicNs() + DrainIntervalNs();
   while (!stop_) {
     const auto left_ms = static_cast<int>((next_drain - std::min(next_drain, MonotonicNs()) + 999999) / 1000000);
     // a look at a process that was just started cannot wait, but too many of them can
-    const bool looks = exec_looks_ < kExecLooksADrain;
+    const bool looks = exec_looks_ < DrainIntervalNs() / kExecLookNs;
     pollfd waits[] = {{stop_fd_.get(), POLLIN, 0}, {looks ? proc_object_->WakeFd() : -1, POLLIN, 0}};
     poll(waits, 2, left_ms);
     if (stop_) break;
@@ -68,7 +74,7 @@ void Session::DrainLoop() {
       proc_object_->Drain();
       continue;
     }
-    next_drain = MonotonicNs() + kIntervalNs;
+    next_drain = MonotonicNs() + DrainIntervalNs();
     exec_looks_ = 0;
     statistics_.Tick(MonotonicNs());
     DrainOnce(false);
@@ -278,7 +284,7 @@ void Session::OnProcRecord(const lf_record* r, size_t) {
   if (r->kind != LF_RECORD_EXEC) return;
   exec_looks_++;
   NoteTaskRecords();
-  symbolizer_->ProcessExec(r->tgid, r->start_time_ns, r->time_ns, exec_looks_ <= kExecLooksADrain);
+  symbolizer_->ProcessExec(r->tgid, r->start_time_ns, r->time_ns, exec_looks_ <= DrainIntervalNs() / kExecLookNs);
   // who is only ever counted has no sample that names it, and may be gone when the counts are read
   if (exec_names_.size() >= kMaxKnownThreads) exec_names_.clear();
   exec_names_[{r->tgid, r->start_time_ns}] = std::string(r->leader_comm, strnlen(r->leader_comm, LF_COMM_LEN));

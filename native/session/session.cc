@@ -116,8 +116,8 @@ void Session::Configure(const SessionConfig& config) {
         "BPF programs user stacks follow frame pointers");
 
   uint32_t wanted = config.ring_bytes ? PowerOfTwoAtLeast(std::max(4096u, config.ring_bytes)) : 0;
-  // at high frequencies 100 ms of samples must fit, about 2.2 KB each at most: a busy machine lets the drain wait
-  uint32_t by_rate = PowerOfTwoAtLeast(static_cast<uint64_t>(config.frequency_hz) * 2200 / 10);
+  // at high frequencies 200 ms of samples must fit, about 2.2 KB each at most: a busy machine lets the drain wait
+  uint32_t by_rate = PowerOfTwoAtLeast(static_cast<uint64_t>(config.frequency_hz) * 2200 / 5);
   cpu_ring_bytes_ = wanted ? wanted : std::max(128u * 1024, by_rate);
   perf_ring_bytes_ = cpu_ring_bytes_;
   off_ring_bytes_ = wanted ? wanted : 512 * 1024;

@@ -211,6 +211,7 @@ class Session {
 
   void Require(Step step, const char* what) const;
   void DrainLoop();
+  uint64_t DrainIntervalNs() const;
   void StopDraining();
   void DrainOnce(bool last);
   void DrainCpu();

@@ -13,8 +13,11 @@ import type { CaptureEvent } from "./events.js";
 
 /** JavaScript time that one turn of the event loop may spend on batches before timers and signals get theirs, ms. */
 const TURN_BUDGET_MS = 8;
-/** Longest sleep without a wake-up from the addon, ms: a lost wake-up costs latency, never data. */
-const MAX_IDLE_MS = 1000;
+/**
+ * Longest sleep without a wake-up from the addon, ms: a lost wake-up costs latency, never data. Longer than the addon's own interval:
+ * whoever wakes by himself takes half a batch, and two small ones cost twice as much as one.
+ */
+const MAX_IDLE_MS = 5000;
 
 /** Asks a recording to end. The first reason stands; asking again changes nothing. */
 export class StopRequest {

@@ -40,7 +40,7 @@ export const HEAD_BYTES = GZIP_HEADER_BYTES + 2 + EXTRA_BYTES;
 // An empty deflate stream is 2 bytes.
 const MIN_MEMBER_BYTES = HEAD_BYTES + 2 + GZIP_TRAILER_BYTES;
 // Fast levels lose little here: the columns are already small differences.
-const GZIP_LEVEL = 4;
+const GZIP_LEVEL = 1;
 
 /** Compresses one message into a whole member, off the event loop. */
 export async function buildMember(
