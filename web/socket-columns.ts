@@ -123,7 +123,8 @@ export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
   return programs.flatMap(({ comm, asked, silent, served, tcp, upstreamShare, upstreamLeast }) => {
     const all = asked.reduce((sum, { turnSumNs }) => sum + turnSumNs, 0);
     const rows: AnswerRow[] = asked.map((end) => ({
-      ...{ who: end.name, whom: comm, turns: end, own: false },
+      who: end.bytesIn === 0 ? `${end.name} (never answered)` : end.name,
+      ...{ whom: comm, turns: end, own: false },
       share: all > 0 ? end.turnSumNs / all : 0,
       least: -1,
       tcp: tcp.get(end.endpoint),

@@ -200,9 +200,10 @@ export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 
 /** An end of which nothing ever came, where there is no other to compare it with. */
 export const SILENT_END = {
-  /** One may be an accident, or the last before the end. */
+  /** One may be an accident, or the last before the end; not one that was left for so long: whoever asks a name server asks again. */
   minTurns: 2,
   p50Ns: 1e9,
+  oneNs: 4e9,
   /** "domain": questions that nobody asks without waiting for the answer. */
   namePort: 53,
 } as const;

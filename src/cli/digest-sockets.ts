@@ -149,7 +149,8 @@ const silentJson = (row: ConnectingSummary): SilentEndJson => ({
 function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined, there: Turns | undefined): AskedJson {
   const { name, protocol } = row;
   const connect = tcp === undefined ? null : connectJson(tcp);
-  return { name, protocol, ...answersJson(row), itself: itselfJson(there), connect };
+  const neverAnswered = row.bytesIn === 0;
+  return { name, protocol, neverAnswered, ...answersJson(row), itself: itselfJson(there), connect };
 }
 
 function itselfJson(there: Turns | undefined): AskedJson["itself"] {

@@ -86,6 +86,8 @@ export interface SocketEndJson extends SocketTimesJson {
 export interface AskedJson extends AnswersJson {
   readonly name: string;
   readonly protocol: string;
+  /** Nothing ever came from there in the recording: its "answers" are questions, for as long as they were waited for. */
+  readonly neverAnswered: boolean;
   /** Own answers of who serves there, from when it read the question on, to all who ask; null where that was not recorded. */
   readonly itself: {
     readonly answers: number;

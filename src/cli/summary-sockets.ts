@@ -82,7 +82,8 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
       answerLine(
         row,
         row.name,
-        ` answers ${process}`,
+        row.neverAnswered ? ` never answered ${process}` : ` answers ${process}`,
+        plural(row.answers, row.neverAnswered ? "question" : "answer"),
         width,
         restText(row),
         `${itselfText(row)}${connectText(row)}`,
@@ -93,7 +94,9 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
   if (silent.length > ROWS)
     lines.push(`${" ".repeat(INDENT)}and ${count(silent.length - ROWS)} other silent ends`);
   if (served === null) return lines;
-  lines.push(answerLine(served, process, " answers those who ask it", width));
+  lines.push(
+    answerLine(served, process, " answers those who ask it", plural(served.answers, "answer"), width),
+  );
   lines.push(...blame(program, upstreamShare, width - INDENT).map((line) => below(line, width)));
   return lines;
 }
@@ -157,11 +160,12 @@ function answerLine(
   row: AnswersJson,
   who: string,
   whom: string,
+  many: string,
   width: number,
   rest = "",
   more = "",
 ): string {
-  const answers = `, ${plural(row.answers, "answer")}`;
+  const answers = `, ${many}`;
   const late = rest === "" ? [] : [`${whom}${answers}${rest}`, `${whom}${rest}`, rest];
   const rests = [`${whom}${answers}${rest}${more}`, ...late, `${whom}${answers}`, whom, answers, ""];
   return lineOf([row.p50Ns, row.p99Ns, row.maxNs], who, rests, width);

@@ -1,6 +1,10 @@
 // An end that is asked and never sends anything: that is said as it is, and no more than is known is made of it.
 import { expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
+import { programAnswers } from "../../src/analysis/socket-answers.js";
+import { endpointSummaries } from "../../src/analysis/socket-summary.js";
+import { summaryLines } from "../../src/cli/summary.js";
+import { answerRows } from "../../web/socket-columns.js";
 import { FakeCapture } from "./helpers/fake-capture.js";
 import { endTotal, socketProfile } from "./helpers/socket-example.js";
 
@@ -35,14 +39,15 @@ test("where somebody does, it hangs", () => {
 });
 
 /** A worker that asks one end three times, waiting 5 s each time for nothing. */
-function alone(port: number, questions = 3, seconds = 5) {
+const alone = (...given: Parameters<typeof asksOne>) =>
+  analyze(asksOne(...given)).filter(({ rule }) => rule === "slow-end");
+function asksOne(port: number, questions = 3, seconds = 5) {
   const capture = new FakeCapture();
   const { process } = capture.process(80, "worker");
   const end = capture.endpoint({ address: "192.0.2.1", port });
-  const profile = socketProfile(capture, {
+  return socketProfile(capture, {
     endpointTotals: [endTotal(process, end, questions, [[seconds * 1e9, questions]], { bytesIn: 0 })],
   });
-  return analyze(profile).filter(({ rule }) => rule === "slow-end");
 }
 
 test("a name server that never answers is told without another to compare it with: whoever asks it waits", () => {
@@ -55,8 +60,23 @@ test("a name server that never answers is told without another to compare it wit
   expect(finding!.detail).toContain("packets to it are dropped on the way");
 });
 
+test("one question is enough where it was left for as long as nobody waits for a name", () => {
+  expect(alone(53, 1)[0]!.title).toBe(
+    "192.0.2.1:53 never answered worker: a question left for 5.0 s or longer",
+  );
+});
+
 test("any other single end is worth knowing only, and one question or a short wait is not", () => {
   expect(alone(9302)).toMatchObject([{ severity: "info" }]);
-  expect(alone(53, 1)).toEqual([]);
+  expect(alone(9302, 1)).toEqual([]);
+  expect(alone(53, 1, 2)).toEqual([]);
   expect(alone(53, 3, 0.5)).toEqual([]);
+});
+
+test("the summary and the table do not say that it answers", () => {
+  const profile = asksOne(53);
+  const text = summaryLines(profile, [], { files: [], childCommand: null, width: 120 }).join("\n");
+  expect(text).toContain("192.0.2.1:53 never answered worker, 3 questions");
+  const [row] = answerRows(programAnswers(endpointSummaries(profile, () => true)));
+  expect(row!.who).toBe("192.0.2.1:53 (never answered)");
 });

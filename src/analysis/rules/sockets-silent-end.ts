@@ -55,7 +55,8 @@ function severityOf(
 ): Severity | undefined {
   const left = end.turns >= SILENT_END.minTurns && end.turnP50Ns >= SILENT_END.p50Ns;
   // whoever asks for a name waits for it
-  if (named && left) return served !== null && compared !== undefined ? compared.severity : "warning";
+  if (named && (left || end.turnMaxNs >= SILENT_END.oneNs))
+    return served !== null && compared !== undefined ? compared.severity : "warning";
   if (compared !== undefined) return served === null ? "info" : compared.severity;
   return left ? "info" : undefined;
 }
