@@ -70,7 +70,7 @@ async function report(path: string, options: ReportOptions, deps: CliDeps, made:
   const builder = await deps.createBuilder();
   const damage = await replay(path, builder, options, deps, made);
   const profile = builder.build();
-  const findings = await deps.analyze(profile);
+  const findings = tellsFindings(options, made.outputs) ? await deps.analyze(profile) : [];
   const written = await writeOutputs(deps, made.outputs, profile, findings, made.part ?? null);
   const problem = written.problem ?? damage;
   const exitCode = problem?.exitCode ?? Exit.ok;
@@ -85,6 +85,10 @@ async function report(path: string, options: ReportOptions, deps: CliDeps, made:
   }
   return exitCode;
 }
+
+/** Whether anybody will see what was found: it takes as long as a quarter of the rest. */
+const tellsFindings = ({ json, quiet }: ReportOptions, outputs: readonly PreparedOutput[]): boolean =>
+  json === true || quiet !== true || outputs.some(({ plan }) => plan.format.name === "html");
 
 /** Reads the capture into the model (and into a new capture, when one is asked for). Returns what is damaged. */
 async function replay(
