@@ -12,7 +12,8 @@
 #include "turns.bpf.h"
 
 static __always_inline bool is_on_descriptor(__u32 class) {
-  return class == LF_CALL_SOCKET || class == LF_CALL_ANY_FD || class == LF_CALL_SPLICE || class == LF_CALL_ACCEPT;
+  return class == LF_CALL_SOCKET || class == LF_CALL_ANY_FD || class == LF_CALL_SPLICE || class == LF_CALL_ACCEPT ||
+         class == LF_CALL_CLOSE;
 }
 
 /* What the recording knows of the last question on a socket, and of who waits for its answer. */
@@ -45,6 +46,9 @@ int lf_open_calls(struct bpf_iter__task* ctx) {
     /* another thread may have given the descriptor to something else since */
     if (slot->call & LF_SLOT_THIRD) call.fd = (__u32)regs->dx;
     area->socket = lf_call_socket(slot);
+  } else if (class == LF_CALL_CLOSE) {
+    /* the descriptor is gone already, and with it what it was */
+    return 0;
   } else {
     area->socket = (__u64)lf_socket_of(task, call.fd);
     if (!area->socket && class == LF_CALL_SPLICE) {

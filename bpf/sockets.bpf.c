@@ -287,12 +287,13 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   lf_forget();
   area->counter[LF_CALLS_SEEN]++;
   lf_add_call(area, c);
-  if (class == LF_CALL_IDLE || class == LF_CALL_CLOSE || class == LF_CALL_OPEN) return 0;
+  if (class == LF_CALL_IDLE || class == LF_CALL_OPEN) return 0;
   if (lf_rare(class == LF_CALL_SPLICE) && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
   bool spins = false, named = false;
   bool accepted = class == LF_CALL_ACCEPT && result >= 0;
 
-  area->socket = lf_call_socket(slot);
+  /* what was closed may be another socket by now */
+  area->socket = class == LF_CALL_CLOSE ? 0 : lf_call_socket(slot);
   if (lf_rare(accepted)) area->socket = (__u64)lf_socket_of(task, (__u32)result);
   struct sock* sk = (struct sock*)*(volatile __u64*)&area->socket;
 

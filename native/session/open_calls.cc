@@ -141,6 +141,7 @@ void Session::ChargeCalls() {
     lf_record& r = t.task.h;
     if (r.kernel_frames > LF_MAX_FRAMES) continue;
     auto found = slots.find(r.tid);
+    const auto seen = open.find(r.tid);
     lf_call_slot call{};
     auto fd = static_cast<__u32>(r.syscall_arg0);
     if (found != slots.end()) {
@@ -149,7 +150,9 @@ void Session::ChargeCalls() {
       const bool first = call.call & LF_SLOT_SOCKET && !(call.call & LF_SLOT_THIRD);
       if (!first || static_cast<__u64>(r.syscall) != (call.call & LF_SLOT_NR)) fd = LF_NO_FD;
     } else {
-      if (t.task.own_start_ns > begin || !MayBeSocketCall(r.syscall) || !IsSocket(r.tgid, r.syscall_arg0) ||
+      // of splice the third argument may be the socket: that is known to who has looked
+      const bool known = seen != open.end() && static_cast<int32_t>(seen->second.nr) == r.syscall;
+      if (t.task.own_start_ns > begin || !MayBeSocketCall(r.syscall) || !(known || IsSocket(r.tgid, r.syscall_arg0)) ||
           !InWantedCgroup(r.tgid))
         continue;
       if (!cpus.empty() && std::find(cpus.begin(), cpus.end(), static_cast<int>(t.task.last_cpu)) == cpus.end())
@@ -158,7 +161,6 @@ void Session::ChargeCalls() {
       call.call = static_cast<__u64>(r.syscall) & LF_SLOT_NR;
     }
     const auto nr = static_cast<int32_t>(call.call & LF_SLOT_NR);
-    const auto seen = open.find(r.tid);
     // of one that has gone on meanwhile nothing is known
     const lf_open_call* on =
         seen != open.end() && static_cast<int32_t>(seen->second.nr) == nr ? &seen->second : nullptr;
@@ -175,12 +177,13 @@ void Session::ChargeCalls() {
     row.thread = wait.thread;
     row.stack = wait.stack;
     row.flags = wait.flags;
-    row.fd = on ? on->fd : fd;
+    // a close has given its descriptor back, whatever it waits for
+    row.fd = nr == SYS_close ? LF_NO_FD : on ? on->fd : fd;
     row.syscall = nr;
     row.endpoint = -1;
     if (on) {
       row.endpoint = EndpointId(on->end, on->name, on->name_length);
-      if (NothingAsked(r.tgid, *on)) row.flags |= LF_NOTHING_ASKED;
+      if (nr != SYS_close && NothingAsked(r.tgid, *on)) row.flags |= LF_NOTHING_ASKED;
     }
     work_.tables.calls.push_back(row);
   }

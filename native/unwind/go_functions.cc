@@ -1,4 +1,4 @@
-// Finds functions of Go's runtime by name: see go_functions.h.
+// Reads .gopclntab: see go_functions.h.
 #include "go_functions.h"
 
 #include <algorithm>
@@ -45,51 +45,89 @@ const Known* Find(const uint8_t* name, size_t most) {
   return nullptr;
 }
 
+template <class F>
+void SortWithoutOverlaps(std::vector<F>* functions) {
+  std::sort(functions->begin(), functions->end(), [](const F& a, const F& b) { return a.begin < b.begin; });
+  size_t kept = 0;
+  for (const F& f : *functions)
+    if (!kept || f.begin >= (*functions)[kept - 1].end) (*functions)[kept++] = f;
+  functions->resize(kept);
+}
+
+bool Inside(const std::vector<TextRange>& text, uint64_t begin, uint64_t end) {
+  return std::any_of(text.begin(), text.end(),
+                     [&](const TextRange& range) { return range.begin <= begin && end <= range.end; });
+}
+
 }  // namespace
 
-std::vector<GoFunction> FindGoFunctions(const ElfBytes& elf, const std::vector<TextRange>& text) {
-  std::vector<GoFunction> found;
-  FrameSection section;
+GoFunctions FindGoFunctions(const ElfBytes& elf, const std::vector<TextRange>& text, bool with_frames) {
+  GoFunctions found;
   for (const char* name : {".gopclntab", ".data.rel.ro.gopclntab"})
-    if (ReadNamed(elf, name, &section)) break;
-  const uint8_t *begin = section.bytes.data(), *end = begin + section.bytes.size();
+    if (ReadNamed(elf, name, &found.section)) break;
+  const uint8_t *begin = found.section.bytes.data(), *end = begin + found.section.bytes.size();
+  const size_t size = found.section.bytes.size();
   Bytes in(begin, end);
   const uint32_t magic = in.Read<uint32_t>();
-  in.Skip(3);
+  in.Skip(2);
+  const uint8_t quantum = in.Read<uint8_t>();
   if ((magic != kGo118 && magic != kGo120) || in.Read<uint8_t>() != sizeof(uint64_t)) return found;
   const uint64_t functions = in.Read<uint64_t>();
   in.Skip(sizeof(uint64_t));  // number of files
   uint64_t text_begin = in.Read<uint64_t>();
   const uint64_t names_at = in.Read<uint64_t>();
-  in.Skip(3 * sizeof(uint64_t));
-  const uint64_t table_at = in.Read<uint64_t>();
-  if (!in.ok() || names_at > section.bytes.size() || table_at > section.bytes.size() || text.empty()) return found;
+  in.Skip(2 * sizeof(uint64_t));
+  const uint64_t sizes_at = in.Read<uint64_t>(), table_at = in.Read<uint64_t>();
+  if (!in.ok() || names_at > size || table_at > size || text.empty()) return found;
   // where it is filled in when the program is loaded
   if (!text_begin && !(text_begin = AddressOfNamed(elf, ".text"))) return found;
+  // addresses in it are counted in instructions' sizes, of one byte on x86
+  if (sizes_at > size || quantum != 1) with_frames = false;
 
   const Bytes names(begin + names_at, end), table(begin + table_at, end);
   Bytes rows = table;
-  for (uint64_t i = 0; i < functions && rows.ok() && found.size() < kMostFunctions; i++) {
+  for (uint64_t i = 0; i < functions && rows.ok() && found.known.size() < kMostFunctions; i++) {
     const uint32_t from = rows.Read<uint32_t>(), entry = rows.Read<uint32_t>();
     Bytes next = rows, function = table;
     const uint32_t to = next.Read<uint32_t>();
     function.Skip(uint64_t{entry} + sizeof(uint32_t));
     const uint32_t name = function.Read<uint32_t>();
     if (!next.ok() || !function.ok() || name >= names.left() || to <= from) continue;
-    const Known* known = Find(names.at() + name, names.left() - name);
-    if (!known) continue;
-    GoFunction f{text_begin + from, text_begin + to, {}};
-    f.rule.cfa = known->cfa;
-    bool inside = std::any_of(text.begin(), text.end(),
-                              [&](const TextRange& range) { return range.begin <= f.begin && f.end <= range.end; });
-    if (inside && f.begin < f.end) found.push_back(f);
+    const uint64_t first = text_begin + from, last = text_begin + to;
+    if (first >= last || !Inside(text, first, last)) continue;
+    if (const Known* known = Find(names.at() + name, names.left() - name)) {
+      GoFunction f{first, last, {}};
+      f.rule.cfa = known->cfa;
+      found.known.push_back(f);
+    } else if (with_frames) {
+      function.Skip(2 * sizeof(uint32_t));  // arguments, where deferred calls return to
+      const uint32_t at = function.Read<uint32_t>();
+      // 0: no sizes are known of it
+      if (function.ok() && at && at < size - sizes_at) found.framed.push_back({first, last, sizes_at + at});
+    }
   }
-  std::sort(found.begin(), found.end(), [](const GoFunction& a, const GoFunction& b) { return a.begin < b.begin; });
-  size_t kept = 0;
-  for (const GoFunction& f : found)
-    if (!kept || f.begin >= found[kept - 1].end) found[kept++] = f;
-  found.resize(kept);
+  SortWithoutOverlaps(&found.known);
+  SortWithoutOverlaps(&found.framed);
   return found;
+}
+
+std::vector<GoFrameSize> FrameSizesOf(const GoFunctions& go, const GoFrames& function) {
+  std::vector<GoFrameSize> sizes;
+  const uint8_t* begin = go.section.bytes.data();
+  Bytes in(begin + function.sizes_at, begin + go.section.bytes.size());
+  // pairs: how much more (zigzag), and for how many bytes of code; a first value of -1 is what is added to
+  int64_t bytes = -1;
+  uint64_t address = function.begin;
+  while (address < function.end) {
+    const uint64_t change = in.Uleb();
+    if (!in.ok() || (!change && !sizes.empty())) break;
+    bytes += static_cast<int64_t>(change >> 1) ^ -static_cast<int64_t>(change & 1);
+    const uint64_t length = in.Uleb();
+    if (!in.ok() || !length || length > function.end - address || bytes < 0 || bytes > INT32_MAX / 2) break;
+    sizes.push_back({address, address + length, static_cast<uint32_t>(bytes)});
+    address += length;
+  }
+  return sizes;
 }
 
 }  // namespace lowflame

@@ -43,10 +43,11 @@ class Builder {
       entries.Read(debug_);
       entries.Settle();
     }
-    table->functions = entries.fdes().size();
+    const bool bare = entries.covered_bytes() * 2 < table->text_bytes;
+    const GoFunctions go = FindGoFunctions(elf_, text_, bare);
+    table->functions = entries.fdes().size() + go.framed.size();
     table->functions_left_out = entries.left_out();
-    const std::vector<GoFunction> go = FindGoFunctions(elf_, text_);
-    if (entries.fdes().empty() && go.empty()) {
+    if (entries.fdes().empty() && go.known.empty() && go.framed.empty()) {
       table->why = has_eh ? "its .eh_frame tells nothing about its code" : eh_why;
       if (eh_why == "it has no .eh_frame" && !debug_why.empty()) table->why = "it has no .eh_frame, and " + debug_why;
       return;
@@ -63,31 +64,47 @@ class Builder {
     return static_cast<bool>(FindDebugFile(fd_, root_, "", DebugLink(), use));
   }
 
-  // A function whose rules come from its entry, or which has the one that is known of it.
+  // A function whose rules come from its entry, or from the sizes of its frame, or which has the one that is known of
+  // it.
   struct Piece {
     uint32_t begin, end;
     const Fde* fde;
     const lf_uw_rule* rule;
+    const GoFrames* frames;
   };
 
   // By address; entries that overlap with what is known otherwise are out.
-  std::vector<Piece> PiecesOf(const FrameEntries& entries, const std::vector<GoFunction>& go) const {
+  std::vector<Piece> PiecesOf(const FrameEntries& entries, const GoFunctions& go) const {
     std::vector<Piece> pieces;
-    auto known = go.begin();
+    auto known = go.known.begin();
     auto add_known = [&](uint64_t until) {
-      for (; known != go.end() && known->begin - base_ < until; ++known)
+      for (; known != go.known.end() && known->begin - base_ < until; ++known)
         pieces.push_back({static_cast<uint32_t>(known->begin - base_), static_cast<uint32_t>(known->end - base_),
-                          nullptr, &known->rule});
+                          nullptr, &known->rule, nullptr});
     };
     for (const Fde& fde : entries.fdes()) {
       add_known(fde.end);
-      if (pieces.empty() || pieces.back().end <= fde.begin) pieces.push_back({fde.begin, fde.end, &fde, nullptr});
+      if (pieces.empty() || pieces.back().end <= fde.begin)
+        pieces.push_back({fde.begin, fde.end, &fde, nullptr, nullptr});
     }
     add_known(~uint64_t{0});
-    return pieces;
+    return go.framed.empty() ? pieces : WithFramed(pieces, go.framed);
   }
 
-  void Write(const FrameEntries& entries, const std::vector<GoFunction>& go, UnwindRules* rules, UnwindTable* table) {
+  // With those Go functions of which nothing else is known.
+  std::vector<Piece> WithFramed(const std::vector<Piece>& pieces, const std::vector<GoFrames>& framed) const {
+    std::vector<Piece> all;
+    auto piece = pieces.begin();
+    for (const GoFrames& f : framed) {
+      const auto begin = static_cast<uint32_t>(f.begin - base_), end = static_cast<uint32_t>(f.end - base_);
+      for (; piece != pieces.end() && piece->begin < end; ++piece) all.push_back(*piece);
+      if (all.empty() || all.back().end <= begin) all.push_back({begin, end, nullptr, nullptr, &f});
+    }
+    all.insert(all.end(), piece, pieces.end());
+    return all;
+  }
+
+  void Write(const FrameEntries& entries, const GoFunctions& go, UnwindRules* rules, UnwindTable* table) {
     const std::vector<Piece> pieces = PiecesOf(entries, go);
     uint64_t first = base_ + PageOf(pieces.front().begin), end = base_ + pieces.back().end;
     table->file.first = first;
@@ -96,9 +113,11 @@ class Builder {
       const Piece& piece = pieces[i];
       // Go's .debug_frame does not say where a function keeps its caller's rbp, which the rules of those that change
       // stacks begin at: below the return address, as soon as it has a frame (cmd/internal/obj/x86/obj6.go)
-      out.KeepsFramePointers(!go.empty() && !piece.rule && piece.fde->debug);
+      out.KeepsFramePointers(piece.frames || (!go.known.empty() && piece.fde && piece.fde->debug));
       if (piece.rule)
         out.Add(base_ + piece.begin - first, *piece.rule);
+      else if (piece.frames)
+        AddFrames(go, *piece.frames, first, &out);
       else
         Run(entries, *piece.fde, first, &out);
       bool last = i + 1 == pieces.size();
@@ -108,6 +127,18 @@ class Builder {
     table->words.clear();
     table->file = lf_uw_file{};
     table->why = "its table would be larger than 64 MiB";
+  }
+
+  void AddFrames(const GoFunctions& go, const GoFrames& function, uint64_t first, TableWriter* out) const {
+    const std::vector<GoFrameSize> sizes = FrameSizesOf(go, function);
+    for (const GoFrameSize& size : sizes) {
+      lf_uw_rule rule{};
+      rule.cfa = LF_UW_SP;
+      rule.cfa_offset = static_cast<__s32>(size.bytes + sizeof(uint64_t));
+      out->Add(size.begin - first, rule);
+    }
+    const uint64_t known_until = sizes.empty() ? function.begin : sizes.back().end;
+    if (known_until < function.end) out->AddNone(known_until - first);
   }
 
   void Run(const FrameEntries& entries, const Fde& fde, uint64_t first, TableWriter* out) const {

@@ -57,7 +57,7 @@ function nameOf(row: EndpointRow, role: EndpointRole, comms: ReadonlyMap<number,
       return `own address ${ownAddressOf(row)}`;
     case "process": {
       const comm = comms.get(Number(row.address));
-      return `unix pair with pid ${escaped(row.address)}${comm === undefined ? "" : ` (${shown(comm)})`}`;
+      return `unix pair made by pid ${escaped(row.address)}${comm === undefined ? "" : ` (${shown(comm)})`}`;
     }
     case "family":
       return row.family === AF_NETLINK ? `netlink ${netlinkName(row.port)}` : familyName(row.family);

@@ -51,13 +51,18 @@ function found(
   return finding(profile, program, each, serverAt(profile, cpu, each.end.endpoint, each.end.turnSumNs));
 }
 
+/** Requests and answers over a stream of bytes; datagrams are asked other things (names, logs). */
+const STREAMS: ReadonlySet<string> = new Set(["tcp", "unix"]);
+const isLike = (a: EndpointSummary, b: EndpointSummary): boolean =>
+  a.protocol === b.protocol || (STREAMS.has(a.protocol) && STREAMS.has(b.protocol));
+
 /** The other ends that the same processes ask, and that gave enough answers to be compared with. */
 function othersOf(end: EndpointSummary, { asked, askedBy }: ProgramAnswers): EndpointSummary[] {
   const own = askedBy.get(end) ?? new Set();
   return asked.filter(
     (each) =>
       each !== end &&
-      each.protocol === end.protocol &&
+      isLike(each, end) &&
       each.turns >= SLOW_END.minTurns &&
       [...(askedBy.get(each) ?? [])].some((group) => own.has(group)),
   );

@@ -121,6 +121,8 @@ function doingOf(
     return "The other side is alive, it answers others; this was asked before the recording, and may be meant to wait (BLPOP, a long poll).";
   if (idle)
     return "It waits for others to send or to connect, which may be how it idles; such a thread can do nothing else meanwhile.";
+  if (/^close/.test(call))
+    return "It waits until the other side has taken what was sent (SO_LINGER), and can do nothing else meanwhile.";
   if (/^connect/.test(call)) return "The other side does not answer to the connection request.";
   if (/^(?:send|write)/.test(call))
     return "There is no room to send: the other side does not read, or its answers do not arrive.";

@@ -20,10 +20,15 @@ interface Form {
   readonly textBegin?: string;
   readonly names?: string;
   readonly nameOf?: string;
+  /** Bytes that tell how large the frame of `last` is, where: runtime.pcvalue. */
+  readonly sizes?: readonly number[];
+  readonly sizesAt?: string;
 }
 /** Four functions, with call frame information of the first two alone. The table is that of Go 1.18 to 1.25. */
 function goProgram(name: string, form: Form = {}): string {
   const { magic = 0xfffffff1, functions = "4", textBegin = "text", names = "names - table", nameOf } = form;
+  const { sizes, sizesAt = "sizes - table" } = form;
+  const sizesOf = (f: string) => (f === "last" && sizes !== undefined ? "s_last - sizes" : "0");
   const own = ["own", "switches", "first", "last"];
   const source = `
   .text
@@ -41,17 +46,19 @@ end:
   .section .gopclntab, "a"
 table: .long ${magic}
   .byte 0, 0, 1, 8
-  .quad ${functions}, 0, ${textBegin}, ${names}, 0, 0, 0, rows - table
+  .quad ${functions}, 0, ${textBegin}, ${names}, 0, 0, ${sizesAt}, rows - table
 names: .byte 0
 n_own: .asciz "runtime.systemstack_switch"
 n_switches: .asciz "runtime.systemstack.abi0"
 n_first: .asciz "runtime.goexit"
 n_last: .asciz "main.main"
+sizes: .byte 0
+s_last: .byte ${[...(sizes ?? []), 0].join(", ")}
   .balign 4
 rows:
 ${own.map((f) => `  .long ${f} - text, d_${f} - rows`).join("\n")}
   .long end - text
-${own.map((f) => `d_${f}: .long ${f} - text, ${nameOf ?? `n_${f} - names`}`).join("\n")}`;
+${own.map((f) => `d_${f}: .long ${f} - text, ${nameOf ?? `n_${f} - names`}, 0, 0, ${sizesOf(f)}`).join("\n")}`;
   return assemble(dir, name, source);
 }
 const at = (file: string, label: string, offset = 8) => labels(file).get(label)! + offset;
@@ -90,6 +97,44 @@ describe("a Go program", () => {
     expect([own!.cfa, switches!.cfa]).toEqual(["none", "otherStack"]);
   });
 
+  /** Without call frame information: the rule of each of these offsets in `last`. */
+  function framesOf(name: string, form: Form, offsets: readonly number[]) {
+    const file = goProgram(name, form);
+    execFileSync("objcopy", ["--remove-section=.eh_frame", file]);
+    return rules(
+      file,
+      offsets.map((offset) => at(file, "last", offset)),
+    ).map(({ cfa, cfaOffset, fp }) => [cfa, cfa === "sp" ? cfaOffset : null, fp]);
+  }
+  // by -1 + 1 = 0 for 4 bytes, 40 more for 56, 40 less for 4 (zigzag)
+  const frame = [2, 4, 80, 56, 79, 4];
+
+  test("stripped of it has the frames of all its functions: where the return address is, and the caller's rbp", () => {
+    expect(framesOf("frames", { sizes: frame }, [0, 3, 4, 59, 60, 63, 64])).toEqual([
+      ["sp", 8, "same"],
+      ["sp", 8, "same"],
+      ["sp", 48, "cfa"],
+      ["sp", 48, "cfa"],
+      ["sp", 8, "same"],
+      ["sp", 8, "same"],
+      // its table says no more
+      ["none", null, "same"],
+    ]);
+  });
+
+  test.each<[string, Form]>([
+    ["beyond its end", { sizes: frame, sizesAt: "0x7fffffffffffffff" }],
+    ["of less than nothing", { sizes: [3, 4] }],
+    ["of no length", { sizes: [2, 0] }],
+    ["longer than the function", { sizes: [2, 0xff, 0xff, 0x7f] }],
+    ["larger than a stack", { sizes: [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 4] }],
+  ])("with frames %s has no rule there", (name, form) => {
+    expect(framesOf(`frames-${name.replace(/\W/g, "-")}`, form, [0, 8])).toEqual([
+      ["none", null, "same"],
+      ["none", null, "same"],
+    ]);
+  });
+
   test.each<[string, Form]>([
     ["of another version", { magic: 0xfffffffa }],
     ["with its names beyond its end", { names: "0x7fffffffffffffff" }],
@@ -112,6 +157,12 @@ onlyWithGo(
   "a real one, with its tables and stripped of them",
   () => {
     const source = join(repositoryRoot(), "test/programs/go-stacks.go");
+    const everywhere: unknown[][] = [];
+    /** The middle of each function of the program itself and of its runtime. */
+    const wide = (symbols: ReadonlyMap<string, number>) =>
+      [...symbols]
+        .filter(([name]) => /^(?:main|strconv|sort)\./.test(name))
+        .map(([, address]) => address + 16);
     for (const [name, flags] of [
       ["whole", []],
       ["stripped", ["-ldflags=-s -w"]],
@@ -133,9 +184,13 @@ onlyWithGo(
       const first = cfa("runtime.goexit", "runtime.mcall", "runtime.sigtramp");
       expect(first).toEqual(new Set(["end"]));
       // its .debug_frame keeps silent about rbp: without it a walk that changes stacks would go the same way again
-      if (name === "whole")
-        expect(rules(file, [of("main.main") + 64])[0]).toMatchObject({ cfa: "sp", fp: "cfa", fpOffset: -16 });
+      const [inMain] = rules(file, [of("main.main") + 64]);
+      expect(inMain).toMatchObject({ cfa: "sp", fp: "cfa", fpOffset: -16 });
+      // in hot code too small for a frame rbp is the caller's, who must not be left out: from .gopclntab as from .debug_frame
+      everywhere.push(rules(file, wide(symbols)).map((rule) => [rule.cfa, rule.cfaOffset]));
     }
+    expect(everywhere[0]!.length).toBeGreaterThan(20);
+    expect(everywhere[1]).toEqual(everywhere[0]);
   },
   120_000,
 );
