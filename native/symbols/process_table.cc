@@ -149,12 +149,19 @@ bool ProcessTable::Read(Processes::iterator it) {
     return true;
   }
   p.gone = true;  // what was known stays good for the samples that are still to come
-  if (first && p.space.empty() && !p.by_parent) gone_++;
+  if (first && p.space.empty() && !p.by_parent) p.never_read = true;
   return false;
 }
 
 ProcessTable::Found ProcessTable::Find(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) {
-  return FindIn(Get(pid, start_time_ns), address, time_ns, 0);
+  auto it = Get(pid, start_time_ns);
+  Found found = FindIn(it, address, time_ns, 0);
+  // a loss only where somebody asks: most that start and end were never sampled
+  if (!found.mapping && it->second.never_read) {
+    it->second.never_read = false;
+    gone_++;
+  }
+  return found;
 }
 
 ProcessTable::Found ProcessTable::FindIn(Processes::iterator it, uint64_t address, uint64_t time_ns, int depth) {

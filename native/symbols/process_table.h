@@ -46,11 +46,12 @@ class ProcessTable {
     AddressSpace space;
     uint64_t read_ns = 0, reread_after_ns = 100000000, last_used = 0;
     bool gone = false;
-    bool suspect = false;    // a record of it may be lost
-    bool recorded = false;   // known by its fork's record: the start time is the record's, a little late
-    uint64_t born_ns = 0;    // when its entry was made
-    bool by_parent = false;  // its parent had what was asked for
-    uint32_t parent = 0;     // of a fork, 0 = not known
+    bool never_read = false;  // it was gone before it could be, and nobody has asked yet
+    bool suspect = false;     // a record of it may be lost
+    bool recorded = false;    // known by its fork's record: the start time is the record's, a little late
+    uint64_t born_ns = 0;     // when its entry was made
+    bool by_parent = false;   // its parent had what was asked for
+    uint32_t parent = 0;      // of a fork, 0 = not known
     uint64_t forked_ns = 0;
     uint64_t first_exec_ns = ~0ull, last_exec_ns = 0, exec_seen_ns = 0;
   };

@@ -12,6 +12,8 @@ import {
 import { type ConnectingSummary, connectingTogether, type TcpSummary } from "./tcp-sum.js";
 
 export interface ProgramAnswers extends Pick<SocketOwner, "process" | "comm" | "self"> {
+  /** All its processes. */
+  readonly processes: ReadonlySet<number>;
   /** Ends that it asked and that answered, the longest sum first. Processes of one name in one network are one program; one without a name is one by itself. */
   readonly asked: readonly EndpointSummary[];
   /**
@@ -84,12 +86,34 @@ export function programAnswers(
   for (const row of rows) programOf(row).rows.push(row);
   for (const row of connecting) if (row.connectingUnanswered > 0) programOf(row).silent.push(row);
   return [...programs.values()]
+    .flatMap(askersApart)
     .map((program) => {
       const answers = answersOf(program.rows, silentByEnd(program.silent), tcp);
       return { ...answers, ...leastOf(answers, rows, unseenBelow(tickNs)) };
     })
     .filter(({ asked, silent, served }) => asked.length > 0 || silent.length > 0 || served !== null)
     .sort((a, b) => spent(b) - spent(a));
+}
+
+interface Program {
+  readonly rows: readonly EndpointSummary[];
+  readonly silent: readonly ConnectingSummary[];
+}
+
+/**
+ * A program's processes that ask, and those of the same name that only serve: a gateway and the services behind it may all be
+ * called `node`, and what these take for their answers is not time for which they wait.
+ */
+function askersApart({ rows, silent }: Program): Program[] {
+  const groupOf = groupsOf(rows);
+  const asks = new Set([...rows.filter(isAsked), ...silent].map(({ process }) => groupOf(process)));
+  const asking = rows.filter(({ process }) => asks.has(groupOf(process)));
+  if (asks.size === 0 || !rows.some((row) => isServed(row) && !asking.includes(row)))
+    return [{ rows, silent }];
+  return [
+    { rows: asking, silent },
+    { rows: rows.filter((row) => !asking.includes(row)), silent: [] },
+  ];
 }
 
 /** One row an end, most connections first: of all processes of a program. */
@@ -174,7 +198,20 @@ function answersOf(
       return [end, new Set(own.map(({ process }) => groupOf(process)))];
     }),
   );
-  return { process, comm, self, asked, silent, served, askedBy, tcp, upstreamShare, waitsForWhole };
+  const processes = new Set([...rows, ...silent].map((row) => row.process));
+  return {
+    process,
+    comm,
+    self,
+    processes,
+    asked,
+    silent,
+    served,
+    askedBy,
+    tcp,
+    upstreamShare,
+    waitsForWhole,
+  };
 }
 
 /** Time to connect to ends that no other program uses: of the others it is not known whose it was. */

@@ -3,10 +3,11 @@
 import { ENDPOINT_ROLES, type EndpointRow } from "../capture/binding.js";
 import type { Profile } from "../model/profile.js";
 import type { CpuTime } from "./cpu-time.js";
+import type { ProgramAnswers } from "./socket-answers.js";
 import { socketOwner } from "./socket-summary.js";
 import { ownersText } from "./tcp-sum.js";
 import { shown, time } from "./text.js";
-import { SLOW_END } from "./thresholds.js";
+import { SLOW_END, UNSEEN_WAIT } from "./thresholds.js";
 
 export interface ServerDid {
   /** "redis-server (pid 12)". */
@@ -58,6 +59,27 @@ export function serverAt(
     ...{ who: shown(ownersText([{ ...owner, processes: processes.size }])), cpuNs, queuedNs },
     idle: cpuNs !== undefined && cpuNs + (queuedNs ?? 0) <= most,
   };
+}
+
+/** CPU time and waits for a CPU of some processes in the recording, ns; undefined where CPU time was not recorded. */
+export function workOf(
+  profile: Profile,
+  cpu: CpuTime | undefined,
+  processes: ReadonlySet<number>,
+): number | undefined {
+  return cpu === undefined ? undefined : cpuOf(cpu, profile, processes) + queuedOf(profile, processes);
+}
+
+/**
+ * Whether a program that answers worked so little that it must have waited, too, for most of what of its own answers' time is not
+ * seen as waiting: behind connections with many questions at once (HTTP/2), where answers look short; for a disk; for a lock.
+ */
+export function waitsUnseen(profile: Profile, cpu: CpuTime | undefined, program: ProgramAnswers): boolean {
+  const { served, upstreamShare, processes } = program;
+  const work = workOf(profile, cpu, processes);
+  if (work === undefined || served === null || upstreamShare === null) return false;
+  const unseen = served.turnSumNs * (1 - upstreamShare);
+  return work < Math.min(unseen, profile.durationNs) * UNSEEN_WAIT.workShare;
 }
 
 /** What a server did, for a sentence behind its name: "used 1.2 s of CPU time and …". */

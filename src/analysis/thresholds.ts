@@ -198,6 +198,9 @@ export const LATE_READER = {
 /** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
 export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 
+/** A program that works for less than this part of the recording, or of its own answers' time, was not kept by its own work. */
+export const UNSEEN_WAIT = { workShare: 0.25 } as const;
+
 /** An end of which nothing ever came, where there is no other to compare it with. */
 export const SILENT_END = {
   /** One may be an accident, or the last before the end; not one that was left for so long: whoever asks a name server asks again. */

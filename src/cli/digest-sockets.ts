@@ -1,7 +1,10 @@
 // Socket calls, ends of sockets and answers as rows, without lowflame's own. Pure.
+
+import { type CpuTime, cpuTime } from "../analysis/cpu-time.js";
 import { notSelf } from "../analysis/lock-summary.js";
 import { isAsked, isServed, type ProgramAnswers, programAnswers } from "../analysis/socket-answers.js";
 import { type CallSeen, slowCalls, unfinishedCalls } from "../analysis/socket-calls.js";
+import { waitsUnseen, workOf } from "../analysis/socket-servers.js";
 import { type SpinningDescriptor, spinningDescriptors } from "../analysis/socket-spin.js";
 import {
   type CallSummary,
@@ -48,6 +51,7 @@ const MOST_CALLS = 2_000;
 export function digestSockets(profile: Profile, limit: number): SocketsJson | null {
   if (!socketsRecorded(profile)) return null;
   const counts = notSelf(profile);
+  const cpu = cpuTime(profile);
   const all = callSummaries(profile, counts);
   const calls = all.filter(({ waiting }) => !waiting);
   const idle = all.filter(({ waiting }) => waiting);
@@ -73,7 +77,7 @@ export function digestSockets(profile: Profile, limit: number): SocketsJson | nu
     ends: ends.slice(0, limit).map(endJson),
     programs: programAnswers(ends, tcp, connectingRows(profile, counts), profile.final?.tcpCounters?.tickNs)
       .slice(0, limit)
-      .map((program) => programJson(program, limit)),
+      .map((program) => programJson(profile, cpu, program, limit)),
     spinning: spinningDescriptors(profile, counts)
       .slice(0, limit)
       .map((row) => spinningJson(profile, row)),
@@ -127,7 +131,12 @@ function answersJson(row: Turns): AnswersJson {
   };
 }
 
-function programJson(program: ProgramAnswers, limit: number): SocketAnswersJson {
+function programJson(
+  profile: Profile,
+  cpu: CpuTime | undefined,
+  program: ProgramAnswers,
+  limit: number,
+): SocketAnswersJson {
   const { comm, served, asked, silent, tcp, there, waitsForWhole } = program;
   const { upstreamShare, upstreamLeast, unseenBelowNs } = program;
   return {
@@ -136,6 +145,8 @@ function programJson(program: ProgramAnswers, limit: number): SocketAnswersJson 
     asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint), there.get(row))),
     silent: silent.slice(0, limit).map(silentJson),
     ...{ upstreamShare, upstreamLeast, unseenBelowNs, waitsForWhole },
+    workNs: workOf(profile, cpu, program.processes) ?? null,
+    waitsUnseen: waitsUnseen(profile, cpu, program),
   };
 }
 

@@ -136,6 +136,10 @@ export interface SocketAnswersJson {
   readonly unseenBelowNs: number;
   /** Whether its own answers begin only when those of the ends are complete: then these count whole in `upstreamShare`. */
   readonly waitsForWhole: boolean;
+  /** CPU time and waits for a CPU of its processes in the recording; null where CPU time was not recorded. */
+  readonly workNs: number | null;
+  /** Whether that is too little for what of its own answers' time is not seen as waiting. False where it is not known. */
+  readonly waitsUnseen: boolean;
 }
 
 /** One slow or unfinished call. */

@@ -123,7 +123,14 @@ function whoseTime(program: SocketAnswersJson, share: number, room: number): str
   const took = (row: AskedJson): number => (waitsForWhole ? (row.whole?.sumNs ?? 0) : row.sumNs);
   const first = asked.toSorted((a, b) => took(b) - took(a))[0];
   const all = asked.reduce((sum, row) => sum + took(row), 0);
-  if (share < 0.5 || first === undefined) return [`${percent(1 - share)} of that is ${process}'s own time`];
+  if (share < 0.5 || first === undefined) {
+    if (!program.waitsUnseen) return [`${percent(1 - share)} of that is ${process}'s own time`];
+    return [
+      `${percent(1 - share)} of that it is not seen to wait,`,
+      `but it worked for ${duration(program.workNs ?? 0)} only: it waits for a`,
+      "disk, a lock, or behind HTTP/2 (many at once)",
+    ];
+  }
   const unsure = upstreamLeast !== null && isUnsure(share, upstreamLeast);
   if (unsure && upstreamLeast < 0.5) return notToldApart(program, share, upstreamLeast, room);
   const waits = `${unsure ? `at least ${percent(upstreamLeast)}` : percent(share)} of that it waits for the above`;
