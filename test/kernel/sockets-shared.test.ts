@@ -62,3 +62,32 @@ for (const without of [[], ["sched_exit_tp", "bpf_rdonly_cast"]])
     expect([repeated.bytesOut, repeated.turns]).toEqual([20, 2]);
     expect(repeated.turnSumNs).toBeGreaterThan(1.1e9 + 1.7e9);
   });
+
+/** Numbers of system calls (x86-64). */
+const CLOSE = 3;
+const SPLICE = 275;
+const IN_PROGRESS = 16;
+
+for (const without of [[], ["sched_exit_tp", "bpf_rdonly_cast"]])
+  test(`calls whose first argument does not tell the socket are known by it: splice, close${without.length ? ", on an older kernel" : ""}`, async () => {
+    const program = await startProgram("stuck-sends", { hold: true });
+    const { profile } = await recordWhile({ sources: ["sockets"], without }, async () => {
+      program.go();
+      await program.child.until(() => program.child.stdout.includes('"result"'), 20_000, "the last close");
+      await sleep(500);
+    });
+    await program.stop();
+    const ports = JSON.parse(program.child.stdout.trim().split("\n").at(-1)!);
+    const calls = profile.calls.filter(
+      (call) => profile.processes[profile.threads[call.thread]!.process]?.pid === program.pid,
+    );
+    const ends = (nr: number, open: boolean) =>
+      calls
+        .filter((call) => call.syscall === nr && Boolean(call.flags & IN_PROGRESS) === open)
+        .map((call) => [profile.endpoints[call.endpoint]?.port, call.blockedNs > 0.4e9]);
+    // it began before the recording; the pipe is its first argument
+    expect(ends(SPLICE, true)).toEqual([[ports.splicePort, true]]);
+    expect(ends(CLOSE, true)).toEqual([[ports.closePort, true]]);
+    // what has been closed may be another socket by then
+    expect(ends(CLOSE, false)).toEqual(Array.from({ length: 3 }, () => [undefined, true]));
+  });
