@@ -121,7 +121,7 @@ std::vector<GoFrameSize> FrameSizesOf(const GoFunctions& go, const GoFrames& fun
   while (address < function.end) {
     const uint64_t change = in.Uleb();
     if (!in.ok() || (!change && !sizes.empty())) break;
-    bytes += static_cast<int64_t>(change >> 1) ^ -static_cast<int64_t>(change & 1);
+    bytes = static_cast<int64_t>(static_cast<uint64_t>(bytes) + ((change >> 1) ^ (0 - (change & 1))));
     const uint64_t length = in.Uleb();
     if (!in.ok() || !length || length > function.end - address || bytes < 0 || bytes > INT32_MAX / 2) break;
     sizes.push_back({address, address + length, static_cast<uint32_t>(bytes)});
