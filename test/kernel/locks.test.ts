@@ -203,7 +203,8 @@ test("nothing waits, nothing runs: an idle second costs no program run but a han
 test("a kernel lock that is waited for much gets a row, however many were waited for before it", async () => {
   const contention = (ms: string) =>
     runProgram("lock-contention", "--mode", FILES, "--threads", "4", "--ms", ms);
-  const { final, profile } = await recordWhile({ sources: ["locks"], tableRows: 8 }, async () => {
+  const filters = { comms: ["lock-contention"] };
+  const { final, profile } = await recordWhile({ sources: ["locks"], tableRows: 8, filters }, async () => {
     for (let i = 0; i < 40; i++) await contention("20");
     await contention("2000");
   });
