@@ -233,7 +233,8 @@ void Session::CollectCalls() {
        "calls whose endpoint found no row; they are in the endpoint \"other\"");
   loss("sockets.endpoints_cut", endpoints_dropped_, "endpoints beyond the first 16,384, told without a name");
   loss("sockets.turns_replaced", sum[LF_CALLS_TURN_REPLACED],
-       "answers and connects that were not timed: of the table of 8,192 sockets the places that theirs may have were taken by others that wait");
+       "answers and connects that were not timed: of the table of 8,192 sockets the places that theirs may have were "
+       "taken by others that wait");
   loss("sockets.turns_cut", sum[LF_CALLS_TURN_CUT],
        "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
   loss("sockets.compat", sum[LF_CALLS_COMPAT],
