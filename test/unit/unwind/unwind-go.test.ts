@@ -158,7 +158,7 @@ onlyWithGo(
   () => {
     const source = join(repositoryRoot(), "test/programs/go-stacks.go");
     const everywhere: unknown[][] = [];
-    /** The middle of each function of the program itself and of its runtime. */
+    /** A place in each function of the program itself, and of two packages of Go's library. */
     const wide = (symbols: ReadonlyMap<string, number>) =>
       [...symbols]
         .filter(([name]) => /^(?:main|strconv|sort)\./.test(name))
@@ -186,7 +186,7 @@ onlyWithGo(
       // its .debug_frame keeps silent about rbp: without it a walk that changes stacks would go the same way again
       const [inMain] = rules(file, [of("main.main") + 64]);
       expect(inMain).toMatchObject({ cfa: "sp", fp: "cfa", fpOffset: -16 });
-      // in hot code too small for a frame rbp is the caller's, who must not be left out: from .gopclntab as from .debug_frame
+      // a leaf without a frame has its caller's rbp, so by that alone the caller is left out: .gopclntab tells as .debug_frame does
       everywhere.push(rules(file, wide(symbols)).map((rule) => [rule.cfa, rule.cfaOffset]));
     }
     expect(everywhere[0]!.length).toBeGreaterThan(20);
