@@ -7,7 +7,6 @@
 #define LOWFLAME_CALL_TABLES_H
 
 #include "answers.bpf.h"
-#include "random.bpf.h"
 #include "tables.bpf.h"
 
 #define EAGAIN 11
@@ -65,8 +64,10 @@ static __always_inline int lf_add_call(struct lf_call_area* area, struct lf_call
   row->count++;
   row->bytes += c->bytes;
   row->busy_ns += c->busy_ns;
-  row->blocked_ns += c->blocked_ns;
-  row->waiting_ns += c->waiting_ns;
+  if (lf_rare(c->busy_ns != c->ns)) {
+    row->blocked_ns += c->blocked_ns;
+    row->waiting_ns += c->waiting_ns;
+  }
   if (c->ns > row->max_ns) row->max_ns = c->ns;
   if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   if (busy < LF_RUNQ_BUCKETS) row->busy_bucket[busy]++;
@@ -120,8 +121,10 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
     if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
     if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
     row->busy_ns += c->busy_ns;
-    row->blocked_ns += c->blocked_ns;
-    row->waiting_ns += c->waiting_ns;
+    if (lf_rare(c->busy_ns != c->ns)) {
+      row->blocked_ns += c->blocked_ns;
+      row->waiting_ns += c->waiting_ns;
+    }
     if (c->ns > row->max_ns) row->max_ns = c->ns;
     if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   }
@@ -140,15 +143,19 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
 #define FD_CALLS_A_WINDOW 2000
 #define FD_ONE_IN 8
 
-/* How many calls this one stands for among its descriptors', 0 = it is left out: on a CPU that makes very many, few
- * tell which descriptors are the busiest. */
+/*
+ * How many calls this one stands for among its descriptors', 0 = it is left out: on a CPU that makes very many, few
+ * tell which descriptors are the busiest. Which, goes by the multiples of the golden ratio: they lie evenly among the
+ * calls, and among every second or third of them, too (Weyl, "Ueber die Gleichverteilung von Zahlen mod. Eins", 1916).
+ */
 static __always_inline __u64 descriptor_weight(struct lf_call_area* area, __u64 now) {
   if (lf_rare(now - area->fd_window_ns >= FD_WINDOW_NS)) {
     area->fd_window_ns = now;
     area->fd_calls = 0;
   }
   if (++area->fd_calls <= FD_CALLS_A_WINDOW) return 1;
-  return lf_random(&area->random) >> 24 & (FD_ONE_IN - 1) ? 0 : FD_ONE_IN;
+  area->fd_phase += 0x9E3779B97F4A7C15ULL;
+  return area->fd_phase > ~0ULL / FD_ONE_IN ? 0 : FD_ONE_IN;
 }
 
 /*

@@ -261,7 +261,7 @@ struct lf_call_area {
   __u64 window_stacks;
   __u64 fd_window_ns;
   __u64 fd_calls; /* in this window */
-  __u64 random;
+  __u64 fd_phase; /* which calls tell of descriptors */
   struct lf_record_call scratch;
   struct lf_uw_walk unwind;
   struct lf_call_result result;   /* of the call that ends */

@@ -12,6 +12,7 @@
 #include "events.h"
 #include "filter.bpf.h"
 #include "call-tables.bpf.h"
+#include "callers.bpf.h"
 #include "calls.bpf.h"
 #include "endpoint.bpf.h"
 #include "stack.bpf.h"
@@ -132,7 +133,10 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
     if (area) area->enter_counter[LF_CALLS_COMPAT]++;
     return 0;
   }
-  struct task_struct* task = bpf_get_current_task_btf();
+  struct lf_caller here, *who = lf_caller(&here, (__u64)regs);
+
+  if (!who) return 0;
+  struct task_struct* task = LF_CALLER_TASK(who);
   __u32 fd = (__u32)regs->di;
   struct sock* sk = NULL;
   bool third = false;
@@ -145,7 +149,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
     if (!sk || !area) return 0;
     area->closing_socket = (__u64)sk;
-    if (lf_is_last(file)) lf_gave_up(area, task->tgid);
+    if (lf_is_last(file)) lf_gave_up(area, who->tgid);
   } else if (class == LF_CALL_ANY_FD) {
     sk = lf_socket_of(task, fd);
     if (!sk) return 0;
@@ -159,14 +163,13 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   }
   if (!lf_task_wanted(task, true)) return 0;
   if (class == LF_CALL_SOCKET || class == LF_CALL_ACCEPT) sk = lf_socket_of(task, fd);
-  struct lf_call_set* set = lf_call_set(task);
-  __u64 key = lf_slot_key(task);
+  struct lf_call_set* set = lf_caller_set(who);
 
   if (!set) return 0;
-  struct lf_call_slot* slot = lf_call_find(set, key);
+  struct lf_call_slot* slot = lf_caller_slot(who, set);
 
   if (lf_rare(!slot)) {
-    slot = lf_call_claim(set, key);
+    slot = lf_call_claim(set, who->slot_key);
     if (!slot) {
       struct lf_call_area* area = call_area(cpu);
 
@@ -183,8 +186,9 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   return 0;
 }
 
-static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, struct task_struct* task,
-                                      const struct lf_call_result* c, long result, bool has_end, __u16 flags) {
+static __always_inline void send_call(void* ctx, struct lf_call_area* area, __u32 cpu, const struct lf_call_result* c,
+                                      long result, bool has_end, __u16 flags) {
+  struct task_struct* task = bpf_get_current_task_btf();
   __u64 now = c->now;
 
   if (now - area->window_ns >= CALL_WINDOW_NS) {
@@ -241,13 +245,14 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   __u32 call = class_of(regs->orig_ax), class = call & LF_CALL_CLASS;
 
   if (!call) return 0;
-  struct task_struct* task = bpf_get_current_task_btf();
-  struct lf_call_set* set = lf_call_set(task);
+  struct lf_caller here, *who = lf_caller(&here, (__u64)regs);
+  struct lf_call_set* set = who ? lf_caller_set(who) : NULL;
 
   if (!set) return 0;
-  struct lf_call_slot* slot = lf_call_find(set, lf_slot_key(task));
+  struct lf_call_slot* slot = lf_caller_slot(who, set);
 
   if (!slot || !slot->enter_ns) return 0;
+  struct task_struct* task = LF_CALLER_TASK(who);
   __u64 since = lf_active_since();
   __u32 cpu = bpf_get_smp_processor_id();
   struct lf_call_area* area = call_area(cpu);
@@ -268,8 +273,8 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   c->bytes = c->queue = c->queue_limit = 0;
   c->answer.part_ns = c->answer.whole_ns = c->answer.late_ns = 0;
   c->now = now;
-  c->start_ns = task->group_leader->start_time;
-  c->tgid = task->tgid;
+  c->start_ns = who->start_ns;
+  c->tgid = who->tgid;
   c->fd = class == LF_CALL_IDLE || class == LF_CALL_OPEN ? LF_NO_FD
           : slot->call & LF_SLOT_THIRD                   ? (__u32)regs->dx
                                                          : (__u32)regs->di;
@@ -279,7 +284,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
 
   if (result > 0 && call & (LF_CALL_IN | LF_CALL_OUT) && !looks)
     c->bytes = lf_rare(is_many(c->nr)) ? (__u32)lf_message_bytes(second, result) : (__u64)result;
-  c->bucket = lf_bucket(c->ns);
+  c->bucket = lf_bucket_of_short(c->ns);
   if (lf_rare(c->busy_ns != c->ns))
     c->busy_bucket = lf_bucket(c->busy_ns);
   else
@@ -317,14 +322,14 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
                        .tcp = opened && area->end.protocol == IPPROTO_TCP ? area->socket : 0,
                        .woken_ns = opened && c->blocked_ns ? c->waiting_ns : 0,
                        .tgid = c->tgid,
-                       .tid = task->pid,
+                       .tid = who->tid,
                        .question = opened == out,
                        .here = opened};
 
       note_turn(area, &t, &c->answer);
       if (lf_rare(c->answer.late_ns)) lf_meanwhile(&c->answer, slot, now);
     } else if (lf_rare(opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS)) {
-      lf_waited(area, task->pid);
+      lf_waited(area, who->tid);
     }
     if (lf_rare(accepted)) {
       struct sock* listener = (struct sock*)lf_call_socket(slot);
@@ -345,7 +350,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   }
   bool slow = c->busy_ns >= settings.call_busy_limit_ns || c->blocked_ns >= settings.call_blocked_limit_ns;
 
-  if (lf_rare(slow || spins)) send_call(ctx, area, cpu, task, c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  if (lf_rare(slow || spins)) send_call(ctx, area, cpu, c, result, sk != NULL, slow ? 0 : LF_SPINS);
   return 0;
 }
 

@@ -248,7 +248,7 @@ class Session {
   void NameLocks();
   void ChargeLockWaiters();
   LockTotal& TotalOf(int64_t lock, int64_t process);
-  // As lf_bucket in bpf/tables.bpf.h: two an octave from 1,024 ns.
+  // As lf_bucket in bpf/buckets.h: two an octave from 1,024 ns.
   static size_t BucketOf(uint64_t ns);
   void CollectLocks();
   // earlier_lock_waits.cc

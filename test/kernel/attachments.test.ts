@@ -46,6 +46,7 @@ const WRITABLE: Record<string, readonly string[]> = {
     "lf_turns",
     "lf_iter_scratch",
   ],
+  percpu_array: ["lf_callers"],
   ringbuf: ["lf_ring"],
 };
 /** Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. */

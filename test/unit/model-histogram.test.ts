@@ -1,4 +1,5 @@
 // Percentiles of run-queue wait: the bucket layout is that of RunQueueRow.
+import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { RUNQUEUE_BUCKETS } from "../../src/capture/binding.js";
 import { bucketBounds, mergeRunQueue, percentile } from "../../src/model/histogram.js";
@@ -24,6 +25,14 @@ test("buckets meet without gap or overlap, two an octave from 1,024 ns", () => {
   expect(bucketBounds(1)).toEqual({ low: 1024, high: 1536 });
   expect(bucketBounds(2)).toEqual({ low: 1536, high: 2048 });
   expect(bucketBounds(RUNQUEUE_BUCKETS - 1)).toEqual({ low: 2 ** 37, high: Number.POSITIVE_INFINITY });
+});
+
+test("the BPF programs choose the same buckets, at each end of one", () => {
+  const bounds = Array.from({ length: RUNQUEUE_BUCKETS }, (_, i) => bucketBounds(i).low);
+  const times = [...bounds.flatMap((low) => [low, low + 1, Math.max(low - 1, 0)]), 2 ** 44, 2 ** 52];
+  const chosen = execFileSync("build/test-programs/buckets", times.map(String), { encoding: "utf8" });
+  const own = times.map((time) => bounds.findLastIndex((low) => time >= low));
+  expect(chosen.trim().split("\n").map(Number)).toEqual(own);
 });
 
 test("a percentile is within its bucket of the true one", () => {
