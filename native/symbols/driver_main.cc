@@ -10,8 +10,8 @@
 //   lowflame-symbols --kernel ADDRESS...    {"located":[...]}, {"names":[...]}
 //   lowflame-symbols --address SYMBOL...    {"address":"..."} of each kernel symbol
 //   lowflame-symbols --demangle NAME...     {"name":"..."} of each
-//   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"refused":...,"names":[...]} of one
-//       file
+//   lowflame-symbols --elf FILE OFFSET...   {"parsed":...,"parseNs":...,"bytes":...,"refused":...,"names":[...],
+//       "begins":[...]} of one file; begins: where the functions begin, null where the file does not tell
 //   lowflame-symbols --elf-each OFFSET FILE...   the same of each file
 //   lowflame-symbols --lines FILE OFFSET...   {"refused":...,"ns":...,"places":[[{"function","file","line"}...]...]},
 //       the innermost function first, names mangled
@@ -199,11 +199,16 @@ int NameInFile(const char* path, const std::vector<uint64_t>& offsets) {
   clock_gettime(CLOCK_MONOTONIC, &begin);
   ElfSymbols symbols = ElfSymbols::Load(fd.get(), path, -1);
   clock_gettime(CLOCK_MONOTONIC, &end);
-  std::vector<std::string> names;
+  std::vector<std::string> names, begins;
   for (uint64_t offset : offsets) names.push_back(Json(symbols.NameAt(offset)));
+  for (uint64_t offset : offsets) {
+    const std::optional<uint64_t> begin = symbols.BeginAt(offset);
+    begins.push_back(begin ? JsonHex(*begin) : "null");
+  }
   int64_t ns = (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec;
-  printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"refused\":%d,\"names\":%s}\n",
-         symbols.parsed() ? "true" : "false", ns, symbols.bytes(), symbols.refused(), JsonList(names).c_str());
+  printf("{\"parsed\":%s,\"parseNs\":%" PRId64 ",\"bytes\":%" PRIu64 ",\"refused\":%d,\"names\":%s,\"begins\":%s}\n",
+         symbols.parsed() ? "true" : "false", ns, symbols.bytes(), symbols.refused(), JsonList(names).c_str(),
+         JsonList(begins).c_str());
   return 0;
 }
 

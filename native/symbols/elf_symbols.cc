@@ -150,6 +150,7 @@ ElfSymbols ElfSymbols::Load(int fd, const std::string& path, int root) {
   out.fd_ = out.names_fd_ = fd;
   out.ReadSegments(elf.get());
   out.plt_.Read(elf.get(), fd, size);
+  out.starts_.Read(elf.get(), fd, size);
   out.ReadCode(elf.get());
   const std::vector<Range> own_code = out.code_;
   if (!out.ReadTable(elf.get(), SHT_SYMTAB, size, fd, kTable)) {
@@ -237,10 +238,23 @@ std::string ElfSymbols::BestName(size_t i) const {
   return best;
 }
 
-std::string ElfSymbols::NameAt(uint64_t offset) const {
+const ElfSymbols::Segment* ElfSymbols::SegmentOf(uint64_t offset) const {
   const Segment* segment = nullptr;
   for (const Segment& s : segments_)
     if (offset >= s.offset && offset - s.offset < s.size) segment = &s;
+  return segment;
+}
+
+std::optional<uint64_t> ElfSymbols::BeginAt(uint64_t offset) const {
+  const Segment* segment = SegmentOf(offset);
+  if (!segment || fd_ < 0 || !stamp_.Holds(fd_)) return {};
+  const std::optional<uint64_t> begin = starts_.At(offset - segment->offset + segment->address, fd_);
+  if (!begin || *begin < segment->address || *begin - segment->address >= segment->size) return {};
+  return *begin - segment->address + segment->offset;
+}
+
+std::string ElfSymbols::NameAt(uint64_t offset) const {
+  const Segment* segment = SegmentOf(offset);
   if (!segment) return "";
   // written over since it was parsed: whatever would be read now is not its name
   if (names_fd_ >= 0 && !NamesHold()) return "";

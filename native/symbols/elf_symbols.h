@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "../core/unique_fd.h"
 #include "file_stamp.h"
+#include "function_starts.h"
 #include "go_functions.h"
 #include "plt.h"
 
@@ -29,6 +31,8 @@ class ElfSymbols {
   // file does not tell where they lead. The code that signal handlers return to is "__restore_rt", also where no symbol
   // says so.
   std::string NameAt(uint64_t file_offset) const;
+  // File offset at which the function that holds `file_offset` begins, for one that has no name.
+  std::optional<uint64_t> BeginAt(uint64_t file_offset) const;
   // Whether it was an ELF file at all.
   bool parsed() const { return parsed_; }
   // Memory held.
@@ -71,6 +75,7 @@ class ElfSymbols {
   void ReadMini(void* elf, uint64_t file_size);
   void ReadGo(void* elf, uint64_t file_size);
   void Finish();
+  const Segment* SegmentOf(uint64_t file_offset) const;
   bool IsCode(uint64_t address) const;
   std::string NameOf(const Symbol& symbol) const;
   std::string NameOfAddress(uint64_t address) const;
@@ -87,6 +92,7 @@ class ElfSymbols {
   int fd_ = -1;         // the file itself
   Strings strings_[2];  // of kTable and kMini
   GoFunctions go_;
+  FunctionStarts starts_;
   int names_fd_ = -1;  // the file with the symbol table
   UniqueFd debug_file_, mini_;
   mutable FileStamp stamp_, debug_stamp_;  // the file's own, and the debug file's if there is one

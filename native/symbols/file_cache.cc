@@ -145,6 +145,13 @@ std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
   return name;
 }
 
+std::optional<uint64_t> FileCache::BeginAt(uint32_t module, uint64_t file_offset) {
+  std::shared_ptr<Slot> slot;
+  std::shared_ptr<File> file = FileBehind(module, &slot);
+  if (!file || !file->symbols) return {};
+  return file->symbols->BeginAt(file_offset);
+}
+
 void FileCache::NoteChanged(File* file) {
   if (std::exchange(file->changed, true)) return;
   std::lock_guard<std::mutex> lock(mutex_);

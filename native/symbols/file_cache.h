@@ -37,6 +37,8 @@ class FileCache {
 
   // Symbol thread. Mangled name, "" if none.
   std::string NameAt(uint32_t module, uint64_t file_offset);
+  // Symbol thread. Where in the file the function begins that holds `file_offset`: for one that NameAt has no name for.
+  std::optional<uint64_t> BeginAt(uint32_t module, uint64_t file_offset);
   // Symbol thread. Equal for modules of one file; 0 if it could not be opened.
   uint64_t FileOf(uint32_t module);
   // Symbol thread. See Symbolizer::Places; names are mangled. Debug information of one file is held at a time.

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cinttypes>
+#include <cstdio>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -96,7 +99,7 @@ class SymbolizerImpl final : public Symbolizer {
   std::string Name(const Location& location, uint32_t pid) override {
     std::string raw = RawName(location, pid);
     (raw.empty() ? names_missing_ : names_found_)++;
-    return raw.empty() ? raw : Demangle(raw);
+    return raw.empty() ? BeginOf(location) : Demangle(raw);
   }
 
   bool HasPerfMaps() const override { return perf_maps_.any(); }
@@ -167,6 +170,16 @@ class SymbolizerImpl final : public Symbolizer {
       default:
         return "";
     }
+  }
+
+  // "+0x1f20" of a function without a name.
+  std::string BeginOf(const Location& l) {
+    const std::optional<uint64_t> begin =
+        l.kind == FrameKind::kUser ? files_.BeginAt(l.module, l.offset) : std::nullopt;
+    if (!begin) return "";
+    char text[2 + 2 + 16];
+    snprintf(text, sizeof(text), "+0x%" PRIx64, *begin);
+    return text;
   }
 
   KernelSymbols kernel_;

@@ -69,7 +69,8 @@ class Symbolizer {
   virtual std::vector<ModuleInfo> TakeNewModules() = 0;
 
   // --- symbol thread (runs at the same time as the drain thread) ----------------------------------------------
-  // Full demangled name, or "" if none is known. pid is used only for JIT frames (perf maps).
+  // Full demangled name, or "" if none is known; "+0x1f20" where the function has none, but begins at that offset of
+  // its file. pid is used only for JIT frames (perf maps).
   virtual std::string Name(const Location& location, uint32_t pid) = 0;
 
   // Whether there are perf maps, and reading on what they have grown by: to be called after each drain. What code they

@@ -126,7 +126,10 @@ export interface StackColumns {
   readonly frame: Uint32Array;
 }
 
-/** Names found for frames that were sent in this or an earlier batch. "" = searched, none found. */
+/**
+ * Names found for frames that were sent in this or an earlier batch. "" = searched, none found; "+0x1f20" = the function has
+ * none, but begins at that offset of its file.
+ */
 export interface NameRow {
   readonly frame: number;
   /** Demangled, full. */

@@ -14,6 +14,9 @@ import type { InvalidCounts } from "./invalid.js";
 /** Highest id accepted of any table: ids are dense, so a larger one is damage, and must not cost gigabytes. */
 export const MAX_ID = 1 << 24;
 
+/** In place of a name: where in its file the function begins. All of its frames are told by it, and so are one function. */
+const FUNCTION_BEGIN = /^\+0x[0-9a-f]{1,16}$/;
+
 const ABSENT = 255;
 const UNKNOWN = FRAME_KINDS.indexOf("unknown");
 
@@ -70,8 +73,9 @@ export class FrameTable {
 
   addNames(rows: readonly NameRow[], invalid: InvalidCounts): void {
     for (const { frame, name } of rows) {
-      if (this.has(frame)) this.#names[frame] = name;
-      else invalid.add("names");
+      if (!this.has(frame)) invalid.add("names");
+      else if (FUNCTION_BEGIN.test(name)) this.#offset[frame] = BigInt(name.slice(1));
+      else this.#names[frame] = name;
     }
   }
 

@@ -64,6 +64,14 @@ test("names that come long after the samples are used; frames that never get one
   });
 });
 
+test("a function without a name is one, wherever in it a sample was, once it is known where it begins", () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(100, "haproxy");
+  for (const at of [0x1f2en, 0x1f40n, 0x1f20n])
+    capture.cpu(thread, [u("_start", "/usr/sbin/haproxy"), u("+0x1f20", "/usr/sbin/haproxy", at)]);
+  expect(samplesByStack(buildProfile(capture.events()), "cpu")).toEqual({ "_start;haproxy+0x1f20": 3 });
+});
+
 test("parents come before children in the tree and every row's path is whole", () => {
   const capture = new FakeCapture();
   const { thread } = capture.process(100, "nginx");

@@ -23,6 +23,8 @@ export interface ElfResult {
   readonly bytes: number;
   readonly refused: number;
   readonly names: readonly string[];
+  /** File offsets at which the functions begin, hexadecimal; null where the file does not tell. */
+  readonly begins: readonly (string | null)[];
 }
 /** Names at file offsets of one file. Memory is limited to 1 GiB, so that a lying header is found out. */
 export function namesInFile(file: string, offsets: readonly number[]): ElfResult {
