@@ -162,6 +162,14 @@ struct lf_turn {
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
 
+/* About a second of a descriptor's calls. */
+struct lf_fd_window {
+  __u64 ns; /* when it began; of one that is over, how long it was */
+  __u32 count;
+  __u32 again;
+};
+#define LF_FD_WINDOW_NS 1000000000ULL
+
 /* A descriptor; the least used gives way, so the busiest are there and their counts are at least that (at very many
  * calls a second, one in eight stands for eight: then an estimate). */
 struct lf_fd_row {
@@ -171,6 +179,8 @@ struct lf_fd_row {
   __u64 count;
   __u64 again;
   __u64 since_ns;
+  /* the second under way, and of those before it the one with the most calls in vain, if that were nearly all of it */
+  struct lf_fd_window now, worst;
 };
 
 struct lf_record_call {

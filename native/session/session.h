@@ -106,8 +106,8 @@ struct EndpointTotal {
 
 struct DescriptorTotal {
   int64_t process, endpoint;
-  uint32_t fd;
-  uint64_t count, again, for_ns;
+  uint64_t fd, count, again, for_ns;
+  lf_fd_window worst;
 };
 
 struct TcpTotal {

@@ -188,6 +188,11 @@ void Session::CollectCalls() {
       t.count += r.count;
       t.again += r.again;
       t.for_ns = std::max(t.for_ns, lasted);
+      // the last one counts where it is about as long
+      const uint64_t now = final_.end_monotonic_ns - std::min<uint64_t>(r.now.ns, final_.end_monotonic_ns);
+      if (now >= LF_FD_WINDOW_NS / 2 && r.now.again * 10ull > r.now.count * 9ull && r.now.again > t.worst.again)
+        t.worst = {now, r.now.count, r.now.again};
+      if (r.worst.again > t.worst.again) t.worst = r.worst;
     }
   }
   // who still waits for an answer has waited for it so long at least

@@ -13,10 +13,12 @@ export interface SpinningDescriptor extends SocketOwner {
   /** Index into Profile.endpoints, -1 where it is not known; and its name, null there. */
   readonly endpointId: number;
   readonly endpoint: EndpointName | null;
-  /** Calls and those of them that ended with EAGAIN: lower bounds. */
+  /** Calls and those of them that ended with EAGAIN, while it spun: lower bounds. */
   readonly count: number;
   readonly again: number;
   readonly perSecond: number;
+  /** Whether that is its worst second only: over all of its time it found something often enough, or asked less. */
+  readonly atTimes: boolean;
   /** Distinct stacks that were taken of such calls, those that name a caller first, then most frequent first: node of the profile's tree, and how often. */
   readonly stacks: readonly { readonly node: number; readonly count: number }[];
   /** By the stacks that name one, most first. */
@@ -34,14 +36,16 @@ export function spinningDescriptors(
   profile: Profile,
   counts: (process: number) => boolean = () => true,
 ): SpinningDescriptor[] {
-  const rows = (profile.final?.descriptorTotals ?? []).filter((row) => counts(row.process) && spins(row));
+  const rows = (profile.final?.descriptorTotals ?? [])
+    .filter((row) => counts(row.process))
+    .flatMap((row) => spinOf(row) ?? []);
   if (rows.length === 0) return [];
   const nameOf = endpointNames(profile);
   const callers = callerNodes(profile);
   const taken = nodesByDescriptor(profile);
   return rows
-    .sort((a, b) => perSecond(b) - perSecond(a))
-    .map((row) => {
+    .sort((a, b) => b.perSecond - a.perSecond)
+    .map(({ row, ...spin }) => {
       const owner = socketOwner(profile, row.process);
       const nodes = taken.get(keyOf(owner.process, row.fd)) ?? [];
       const tally = new CallerTally(profile, callers);
@@ -51,18 +55,33 @@ export function spinningDescriptors(
         fd: row.fd,
         endpointId: row.endpoint,
         endpoint: row.endpoint < 0 ? null : nameOf(row.endpoint),
-        ...{ count: row.count, again: row.again, perSecond: perSecond(row) },
+        ...spin,
         stacks: together(nodes, callers).slice(0, STACKS),
         callers: tally.top(CALLERS),
       };
     });
 }
 
-const perSecond = ({ count, forNs }: DescriptorTotal): number => (forNs > 0 ? count / (forNs / 1e9) : 0);
-const spins = (row: DescriptorTotal): boolean =>
-  row.count >= EAGAIN_SPIN.minCount &&
-  row.again > row.count * EAGAIN_SPIN.share &&
-  perSecond(row) > EAGAIN_SPIN.perSecond;
+interface Spin extends Pick<SpinningDescriptor, "count" | "again" | "perSecond" | "atTimes"> {
+  readonly row: DescriptorTotal;
+}
+
+/** Over all of its time, else in its worst second; undefined where it does in neither. */
+function spinOf(row: DescriptorTotal): Spin | undefined {
+  const perSecond = (count: number, ns: number): number => (ns > 0 ? count / (ns / 1e9) : 0);
+  const { worstCount: count, worstAgain: again } = row;
+  const always = {
+    ...{ row, count: row.count, again: row.again, perSecond: perSecond(row.count, row.forNs) },
+    atTimes: false,
+  };
+  const worst = { row, count, again, perSecond: perSecond(count, row.worstNs), atTimes: true };
+  return [always, worst].find(
+    (spin) =>
+      spin.count >= EAGAIN_SPIN.minCount &&
+      spin.again > spin.count * EAGAIN_SPIN.share &&
+      spin.perSecond > EAGAIN_SPIN.perSecond,
+  );
+}
 
 const keyOf = (process: number, fd: number): string => `${process} ${fd}`;
 

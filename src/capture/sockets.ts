@@ -236,6 +236,13 @@ export interface DescriptorTotal {
   readonly count: number;
   readonly again: number;
   readonly forNs: Nanoseconds;
+  /**
+   * Of the seconds in which more than nine of ten calls ended with EAGAIN, the one with most of them, and how long it was. 0: there
+   * was none, or it is not known (older captures).
+   */
+  readonly worstCount: number;
+  readonly worstAgain: number;
+  readonly worstNs: Nanoseconds;
 }
 
 /** New rows, as the other tables of a batch. */

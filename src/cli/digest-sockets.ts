@@ -204,12 +204,12 @@ const listenQueueJson = ({ comm, pid, name, length }: ListenQueueSummary): Liste
 });
 
 function spinningJson(profile: Profile, row: SpinningDescriptor): SpinningJson {
-  const { pid, comm, fd, endpoint, count, again, perSecond, callers, stacks } = row;
+  const { pid, comm, fd, endpoint, count, again, perSecond, atTimes, callers, stacks } = row;
   return {
     ...{ pid, process: comm, descriptor: fd },
     end: endpoint?.name ?? null,
     protocol: endpoint?.protocol ?? null,
-    ...{ calls: count, again, callsPerSecond: perSecond, callers },
+    ...{ calls: count, again, callsPerSecond: perSecond, atTimes, callers },
     stack: stackOf(profile, stacks[0]?.node ?? 0),
   };
 }

@@ -176,6 +176,8 @@ export interface SpinningJson {
   readonly calls: number;
   readonly again: number;
   readonly callsPerSecond: number;
+  /** Whether these are of its worst second, since over all of its time it did not spin. */
+  readonly atTimes: boolean;
   /** Functions that ask, by the stacks that were taken of such calls, most first. */
   readonly callers: readonly { readonly name: string; readonly module: string; readonly share: number }[];
   /** The most frequent of these stacks that names a caller, if one does: function names, outermost first. Empty where none was taken. */

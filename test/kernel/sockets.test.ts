@@ -306,6 +306,25 @@ test("a descriptor on which nearly every call finds nothing: with process, endpo
   expect(`${finding?.detail} ${finding?.contributors.map((c) => c.name).join()}`).toContain("ask_in_vain");
 });
 
+test("a descriptor that was busy and well until it began to spin: its worst second tells", async () => {
+  // 3,000 calls in vain a second for three seconds, after two of far more calls that found something
+  const args = ["--idle", "1", "--ms", "5000", "--good", "2000", "--rest-us", "5000"];
+  const program = await startProgram("socket-loop", { args, hold: true });
+  const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+    program.go();
+    await program.result(20_000);
+  });
+  const spun = recorded.final.descriptorTotals.find(
+    (t) => pidOf(recorded, t.process) === program.pid && t.again > 0,
+  )!;
+  expect(spun.again / spun.count).toBeLessThan(0.5);
+  expect(spun.worstAgain / spun.worstCount).toBeGreaterThan(0.9);
+  expect(spun.worstNs).toBeLessThan(1.5e9);
+  const finding = analyze(recorded.profile).find((f) => f.rule === "eagain-spin");
+  expect(finding?.title).toContain(`socket-loop (pid ${program.pid}) spins`);
+  expect(finding?.title).toContain("at times");
+});
+
 test("calls slower than the limits are kept one by one, with endpoint; those not yet returned with their age", async () => {
   const program = await startProgram("socket-calls", { args: ["--ms", "150"], hold: true });
   const recorded = await recordWhile({ sources: ["sockets"], filters: { pids: [program.pid] } }, async () => {

@@ -1,10 +1,10 @@
 // Prints on a line of its own the histogram bucket of each time given, ns, as the BPF programs would choose it.
 //
 //   buckets NS...
+#include "../../bpf/buckets.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "../../bpf/buckets.h"
 
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {

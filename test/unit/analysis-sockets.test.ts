@@ -35,7 +35,25 @@ describe("eagain-spin", () => {
     );
   });
 
+  test("spins at times: by its worst second, on a descriptor that was busy and well for long", () => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "client");
+    const worst = { worstCount: 6_000, worstAgain: 5_990, worstNs: ns(1.2e9) };
+    const [finding] = found("eagain-spin", capture, {
+      descriptorTotals: [descriptor({ process, again: 9_000, ...worst })],
+    });
+    expect(finding!.title).toBe(
+      "client (pid 80) spins on descriptor 7: at times 99.8 % of 5,000 calls a second find nothing to do",
+    );
+    expect(finding!.detail).toContain("In its worst second at least 5,990 of 6,000 calls");
+  });
+
   test.each([
+    [
+      "a second of which one call in ten finds something",
+      { worstCount: 6_000, worstAgain: 5_400, worstNs: ns(1e9) },
+    ],
+    ["a second that lasted ten", { worstCount: 6_000, worstAgain: 5_990, worstNs: ns(10e9) }],
     ["each answer read until EAGAIN", { again: 25_000 }],
     ["nine of ten, no more", { again: 45_000 }],
     ["a slow poll", { count: 9_000, again: 9_000 }],

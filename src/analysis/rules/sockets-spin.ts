@@ -34,8 +34,8 @@ function finding(profile: Profile, cpu: CpuTime | undefined, row: SpinningDescri
   return {
     rule: "eagain-spin",
     severity: "warning",
-    title: `${name} spins on descriptor ${fd}${endpoint === null ? "" : ` (${endpoint.name})`}: ${percent(row.again / row.count)} of ${grouped(row.perSecond)} calls a second find nothing to do`,
-    detail: `At least ${grouped(row.again)} of ${grouped(row.count)} calls on this descriptor ended with EAGAIN. ${why}${text}`,
+    title: `${name} spins on descriptor ${fd}${endpoint === null ? "" : ` (${endpoint.name})`}: ${row.atTimes ? "at times " : ""}${percent(row.again / row.count)} of ${grouped(row.perSecond)} calls a second find nothing to do`,
+    detail: `${row.atTimes ? "In its worst second at" : "At"} least ${grouped(row.again)} of ${grouped(row.count)} calls on this descriptor ended with EAGAIN. ${why}${text}`,
     share: ratio(row.again / row.count),
     culprit: name,
     contributors: callers.map((each) => ({ name: callerText(each), share: ratio(each.share) })),

@@ -56,6 +56,9 @@ message DescriptorTotal {
   double count = 4;
   double again = 5;
   double for_ns = 6;
+  double worst_count = 7;
+  double worst_again = 8;
+  double worst_ns = 9;
 }
 message TcpTotal {
   sint32 endpoint = 1; // -1: endpoints without a row of their own

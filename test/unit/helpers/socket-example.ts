@@ -124,6 +124,7 @@ export const descriptor = (over: Partial<DescriptorTotal> & { process: number })
   count: 50_000,
   again: 0,
   forNs: ns(10e9),
+  ...{ worstCount: 0, worstAgain: 0, worstNs: ns(0) },
   ...over,
 });
 
