@@ -11,7 +11,8 @@ export interface Growth {
   /** By how much the number of open sockets grew, or of open descriptors where that is known. */
   readonly more: number;
   readonly counted: "sockets" | "descriptors";
-  /** Seconds in which it rose, of all. */
+  /** Spans of so many seconds in which it rose, of all. */
+  readonly spanSeconds: number;
   readonly risingShare: number;
   /** Whether the process had ended before the recording did; then all of this is of its life. */
   readonly ended: boolean;
@@ -52,27 +53,41 @@ function growthOf(process: number, rows: readonly SocketCountRow[], durationNs: 
     counted === "descriptors"
       ? risesOf(known, lastedNs, ({ descriptors }) => descriptors - first).slice(1)
       : risesOf(rows, lastedNs, (row) => row.opened - row.closed);
-  const more = rises.reduce((sum, rise) => sum + rise, 0);
+  const more = sum(rises);
   if (counted === "sockets" ? !closesFew : more > opened) return undefined;
+  if (more < SOCKET_GROWTH.least) return undefined;
   // the first second of the descriptors is that of the first count
-  const seconds = rises.length + (counted === "descriptors" ? 1 : 0);
-  if (seconds < (closesFew ? SOCKET_GROWTH.minIntervals : SOCKET_GROWTH.minIntervalsClosing))
-    return undefined;
+  const uncounted = counted === "descriptors" ? 1 : 0;
+  const least = closesFew ? SOCKET_GROWTH.minIntervals : SOCKET_GROWTH.minIntervalsClosing;
   const grewNs = counted === "descriptors" ? betweenCounts(known, lastedNs) : lastedNs;
-  return grows(more, rises)
-    ? { process, opened, closed, more, counted, risingShare: risingShare(rises), ended, grewNs }
-    : undefined;
+  for (const spanSeconds of SOCKET_GROWTH.spanSeconds) {
+    const spans = inSpans(rises, spanSeconds);
+    if (spans.length + (spanSeconds === 1 ? uncounted : 0) < least) return undefined;
+    if (grows(spans, spanSeconds)) {
+      const told = { opened, closed, more, counted, ended, grewNs } as const;
+      return { process, ...told, spanSeconds, risingShare: risingShare(spans) };
+    }
+  }
+  return undefined;
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** The last spans of the recording, all of one length: what does not fill one is left out at the beginning. */
+const inSpans = (rises: readonly number[], seconds: number): number[] =>
+  Array.from({ length: Math.floor(rises.length / seconds) }, (_, i) => {
+    const end = rises.length - (Math.floor(rises.length / seconds) - 1 - i) * seconds;
+    return sum(rises.slice(end - seconds, end));
+  });
 
 const risingShare = (rises: readonly number[]): number =>
   rises.filter((rise) => rise > 0).length / Math.max(1, rises.length);
 
-function grows(more: number, rises: readonly number[]): boolean {
-  // What a server opens at once when it warms up, or when its clients come, is no growth: the largest second is left out.
-  const steady = more - rises.reduce((most, rise) => Math.max(most, rise), 0);
+function grows(rises: readonly number[], seconds: number): boolean {
+  // What a server opens at once when it warms up, or when its clients come, is no growth: the largest rise is left out.
+  const steady = sum(rises) - rises.reduce((most, rise) => Math.max(most, rise), 0);
   return (
-    more >= SOCKET_GROWTH.least &&
-    steady >= SOCKET_GROWTH.perSecond * (rises.length - 1) &&
+    steady >= SOCKET_GROWTH.perSecond * seconds * (rises.length - 1) &&
     risingShare(rises) >= SOCKET_GROWTH.risingShare
   );
 }

@@ -119,12 +119,16 @@ export const BUSY_TAIL = {
   maxFindings: 5,
 } as const;
 
-/** Sockets that only grow. A server that warms up opens many at once, then none; a leak goes on for the whole recording. */
+/**
+ * Sockets that only grow. A server that warms up opens many at once, then none; a leak goes on for the whole recording. What leaks by
+ * a timer does so in steps: it rises in each of a few longer spans.
+ */
 export const SOCKET_GROWTH = {
   least: 50,
   perSecond: 5,
   closedShare: 0.1,
   risingShare: 0.9,
+  spanSeconds: [1, 2, 3, 5],
   minIntervals: 4,
   /** Of a process that closes some of them, too: load that grows looks the same for a while. */
   minIntervalsClosing: 8,

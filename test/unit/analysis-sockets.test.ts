@@ -109,6 +109,20 @@ describe("sockets-growing", () => {
     expect(finding!.detail).toContain("its open descriptors became more");
   });
 
+  test("finds a process that opens by a timer, in steps of two seconds", () => {
+    const [finding] = growth((second) => Math.floor(second / 2) * 40);
+    expect(finding!.title).toContain(
+      "leaky (pid 80) opens sockets and does not close them: 200 more in 10.0 s",
+    );
+    expect(finding!.detail).toContain("rose in 100.0 % of all spans of 2 s");
+  });
+
+  test.each([
+    ["one step, however large", (second: number) => (second < 5 ? 0 : 2_000)],
+    ["steps that end early", (second: number) => Math.min(3, Math.floor(second / 2)) * 40],
+    ["steps that are small", (second: number) => Math.floor(second / 2) * 9],
+  ])("does not find %s", (_, opened) => expect(growth(opened)).toEqual([]));
+
   test("finds one that ended before the recording did, and tells of its life alone", () => {
     const [finding] = growth(
       (second) => Math.min(second, 7) * 20,

@@ -16,7 +16,7 @@ export function growingSockets(profile: Profile): Finding[] {
 }
 
 function finding(profile: Profile, growth: Growth): Finding {
-  const { process, opened, closed, more, counted, risingShare, ended, grewNs } = growth;
+  const { process, opened, closed, more, counted, spanSeconds, risingShare, ended, grewNs } = growth;
   const row = profile.processes[process]!;
   const name = `${shown(row.comm)} (pid ${row.pid})`;
   const rate = (more / (grewNs / 1e9)).toFixed(1);
@@ -29,7 +29,7 @@ function finding(profile: Profile, growth: Growth): Finding {
     rule: "sockets-growing",
     severity: "warning",
     title: `${name} opens sockets and does not close ${closed > opened * SOCKET_GROWTH.closedShare ? "all of " : ""}them: ${more.toLocaleString("en-US")} more in ${time(grewNs)}, ${rate} a second${ended ? ", and has ended" : ""}`,
-    detail: `It opened ${opened.toLocaleString("en-US")} sockets and closed ${closed.toLocaleString("en-US")}${counted === "descriptors" ? ", its open descriptors became more" : ""}, and the number rose in ${percent(risingShare)} of all seconds. Either its load grows, or it forgets connections; ${ended ? "it has ended, as a process may that ran out of descriptors (EMFILE) or memory" : "then it will run out of descriptors (EMFILE) or memory"}.${closeWait}`,
+    detail: `It opened ${opened.toLocaleString("en-US")} sockets and closed ${closed.toLocaleString("en-US")}${counted === "descriptors" ? ", its open descriptors became more" : ""}, and the number rose in ${percent(risingShare)} of all ${spanSeconds === 1 ? "seconds" : `spans of ${spanSeconds} s`}. Either its load grows, or it forgets connections; ${ended ? "it has ended, as a process may that ran out of descriptors (EMFILE) or memory" : "then it will run out of descriptors (EMFILE) or memory"}.${closeWait}`,
     share: ratio(more / Math.max(1, opened)),
     culprit: name,
     contributors: [],
