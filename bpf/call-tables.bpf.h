@@ -139,7 +139,8 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
 }
 
 #define SPIN_AGAIN 512
-#define SPIN_AGAIN_NOW 64
+#define SPIN_AGAIN_LATELY 64
+#define LATELY_NS 1000000000ULL
 #define FD_WINDOW_NS 100000000ULL
 #define FD_CALLS_A_WINDOW 2000
 #define FD_ONE_IN 8
@@ -159,24 +160,10 @@ static __always_inline __u64 descriptor_weight(struct lf_call_area* area, __u64 
   return area->fd_phase > ~0ULL / FD_ONE_IN ? 0 : FD_ONE_IN;
 }
 
-/* A program that asks in vain now may have asked for hours before, and got answers. */
-static __always_inline void end_second(struct lf_fd_row* row, __u64 now) {
-  __u64 ns = now - row->now.ns, count = row->now.count, again = row->now.again;
-
-  if (!lf_rare(ns >= LF_FD_WINDOW_NS)) return;
-  if (again * 10 > count * 9 && again > row->worst.again) {
-    row->worst.ns = ns;
-    row->worst.count = count;
-    row->worst.again = again;
-  }
-  row->now.ns = now;
-  row->now.count = row->now.again = 0;
-}
-
 /*
  * Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements" (2005), in sets of four.
- * Returns 1 for a call whose stack may tell why nearly every call on the descriptor finds nothing to do: one at each
- * power of two.
+ * Returns 1 for a call whose stack may tell why nearly every call on the descriptor finds nothing to do lately: one at
+ * each power of two.
  */
 static __always_inline int lf_add_descriptor(struct lf_call_area* area, struct lf_call_result* c) {
   if (!area || !c) return 0;
@@ -205,24 +192,24 @@ static __always_inline int lf_add_descriptor(struct lf_call_area* area, struct l
     row->count = 0;
     row->again = 0;
     row->since_ns = c->now;
-    row->now.ns = c->now;
-    row->now.count = row->now.again = 0;
-    row->worst.ns = 0;
-    row->worst.count = row->worst.again = 0;
+    row->window_ns = 0;
   }
-  end_second(row, c->now);
+  if (lf_rare(c->now - row->window_ns >= LATELY_NS)) {
+    row->window_ns = c->now;
+    row->window_count = row->window_again = 0;
+  }
   /* a descriptor comes again with another socket behind it: the last is told */
   row->end = area->end;
   row->count += weight;
-  row->now.count += weight;
+  row->window_count += weight;
   if (!lf_rare(c->error == EAGAIN)) return 0;
   __u64 before = row->again, again = before + weight;
 
   row->again = again;
-  row->now.again += weight;
+  row->window_again += weight;
   /* the highest bit is another one */
-  return again >= SPIN_AGAIN && (before ^ again) > before && row->now.again >= SPIN_AGAIN_NOW &&
-         row->now.again > row->now.count - row->now.count / 8;
+  return again >= SPIN_AGAIN && (before ^ again) > before && row->window_again >= SPIN_AGAIN_LATELY &&
+         row->window_again > row->window_count - row->window_count / 8;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #define LOWFLAME_ENDPOINT_H
 
 #include <bpf/bpf_core_read.h>
+#include "unix-name.h"
 
 #ifdef LF_RDONLY_CAST
 extern void* bpf_rdonly_cast(const void* obj__ign, __u32 btf_id__k) __ksym;
@@ -163,22 +164,6 @@ static __always_inline bool lf_accepted(struct sock* sk) {
 
   if (bucket && LF_GET(inet_bind_bucket, bucket, fastreuse) < 0) return false;
   return !lf_is_clients_port(sk, lf_swap16(LF_GET(inet_sock, sk, inet_sport)));
-}
-
-/* FNV-1a over the name, and a second hash beside it: 128 bits tell names apart. */
-static __always_inline void lf_hash_name(const char* name, __u32 length, struct lf_endpoint* e) {
-  __u64 h = 0xcbf29ce484222325ULL, g = 0x9E3779B97F4A7C15ULL;
-
-  for (__u32 i = 0; i < LF_UNIX_PATH; i++) {
-    if (i >= length) break;
-    h = (h ^ (__u8)name[i]) * 0x100000001b3ULL;
-    g = (g + (__u8)name[i]) * 0xff51afd7ed558ccdULL;
-    g ^= g >> 32;
-  }
-  e->addr[0] = h;
-  e->addr[1] = g;
-  /* paths belong to no network, abstract names do (unix(7)) */
-  if (name[0]) e->network = 0;
 }
 
 /* Name of a unix socket's address into `name`. Returns its length, 0 = none. */

@@ -162,14 +162,6 @@ struct lf_turn {
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
 #define LF_TURNS 8192
 
-/* About a second of a descriptor's calls. */
-struct lf_fd_window {
-  __u64 ns; /* when it began; of one that is over, how long it was */
-  __u32 count;
-  __u32 again;
-};
-#define LF_FD_WINDOW_NS 1000000000ULL
-
 /* A descriptor; the least used gives way, so the busiest are there and their counts are at least that (at very many
  * calls a second, one in eight stands for eight: then an estimate). */
 struct lf_fd_row {
@@ -179,8 +171,9 @@ struct lf_fd_row {
   __u64 count;
   __u64 again;
   __u64 since_ns;
-  /* the second under way, and of those before it the one with the most calls in vain, if that were nearly all of it */
-  struct lf_fd_window now, worst;
+  __u64 window_ns; /* when the last second of calls here began */
+  __u32 window_count;
+  __u32 window_again;
 };
 
 struct lf_record_call {
@@ -202,6 +195,7 @@ struct lf_open_call {
   __u32 fd;
   __u32 turn; /* lf_last_turn */
   struct lf_endpoint end;
+  __u64 second, third, fifth, sixth; /* arguments: the address that it names lies in the caller's memory */
   __u32 name_length;
   char name[LF_UNIX_PATH];
 };

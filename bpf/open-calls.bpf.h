@@ -61,6 +61,10 @@ int lf_open_calls(struct bpf_iter__task* ctx) {
   lf_forget();
   call.turn = last_turn(turn_key(*(volatile __u64*)&area->socket, 0), number & LF_CALL_IN, task->pid);
   call.nr = (__u32)regs->orig_ax;
+  call.second = regs->si;
+  call.third = regs->dx;
+  call.fifth = regs->r8;
+  call.sixth = regs->r9;
   call.end = area->end;
   call.name_length = area->name_length;
   if (call.name_length) __builtin_memcpy(call.name, area->name, LF_UNIX_PATH);

@@ -118,9 +118,9 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["count"] = Num(env, t.count);
     row["again"] = Num(env, t.again);
     row["forNs"] = Num(env, t.for_ns);
-    row["worstCount"] = Num(env, uint64_t{t.worst.count});
-    row["worstAgain"] = Num(env, uint64_t{t.worst.again});
-    row["worstNs"] = Num(env, uint64_t{t.worst.ns});
+    row["worstCount"] = Num(env, t.worst.count);
+    row["worstAgain"] = Num(env, t.worst.again);
+    row["worstNs"] = Num(env, t.worst.ns);
     return row;
   });
 }

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "../core/unique_fd.h"
+#include "named_end.h"
 #include "session.h"
 #include "task_record.h"
 
@@ -182,7 +183,9 @@ void Session::ChargeCalls() {
     row.syscall = nr;
     row.endpoint = -1;
     if (on) {
-      row.endpoint = EndpointId(on->end, on->name, on->name_length);
+      const std::optional<NamedEnd> named = EndNamedBy(*on);
+      row.endpoint = named ? EndpointId(named->end, named->name.data(), static_cast<uint32_t>(named->name.size()))
+                           : EndpointId(on->end, on->name, on->name_length);
       if (nr != SYS_close && NothingAsked(r.tgid, *on)) row.flags |= LF_NOTHING_ASKED;
     }
     work_.tables.calls.push_back(row);

@@ -22,6 +22,7 @@
 #include "../kernel/statistics.h"
 #include "../kernel/tcp_files.h"
 #include "../loader/loader.h"
+#include "descriptor_seconds.h"
 #include "futex_words.h"
 #include "interner.h"
 #include "lock_names.h"
@@ -107,7 +108,7 @@ struct EndpointTotal {
 struct DescriptorTotal {
   int64_t process, endpoint;
   uint64_t fd, count, again, for_ns;
-  lf_fd_window worst;
+  DescriptorSeconds::Second worst;
 };
 
 struct TcpTotal {
@@ -276,6 +277,7 @@ class Session {
   // sockets.cc
   void LoadSockets();
   void DrainCalls();
+  void EndDescriptorSecond(uint64_t now_ns);
   void OnCallRecord(const lf_record_call* r, size_t size);
   int64_t EndpointId(const lf_endpoint& end, const char* name, uint32_t name_length);
   void NoteRowNames();
@@ -361,17 +363,15 @@ class Session {
     uint32_t tid;
     std::string comm;
   };
-  // by process and thread id as the process knows it
-  std::map<std::pair<uint32_t, uint32_t>, InnerThread> inner_threads_;
+  std::map<std::pair<uint32_t, uint32_t>, InnerThread> inner_threads_;  // by process, and thread id as it knows it
   std::map<std::pair<int64_t, int64_t>, LockTotal> lock_totals_;
-  // family, role, port, protocol; address
-  std::map<std::tuple<uint64_t, uint64_t, uint64_t>, uint32_t> endpoint_ids_;
+  std::map<std::tuple<uint64_t, uint64_t, uint64_t>, uint32_t> endpoint_ids_;  // family, role, port, protocol; address
   TcpState tcp_start_;
   uint64_t endpoints_dropped_ = 0, next_socket_counts_ns_ = 0, next_take_ns_ = 0, calls_cut_ = 0, ends_cut_ = 0;
   std::map<std::pair<int64_t, int32_t>, CallTotal> call_totals_;
   std::map<std::pair<int64_t, int64_t>, EndpointTotal> endpoint_totals_;
-  // by pid and start time, as in the totals
-  std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> socket_counts_;
+  std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> socket_counts_;  // by pid and start time
+  DescriptorSeconds descriptor_seconds_;
   std::map<std::pair<uint32_t, uint64_t>, std::string> exec_names_, row_names_;
   std::unordered_map<uint32_t, lf_record> known_threads_;
 

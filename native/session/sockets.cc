@@ -132,6 +132,7 @@ void Session::DrainCalls() {
   TakeEndedCalls(now);
   if (now < next_socket_counts_ns_) return;
   next_socket_counts_ns_ = now + kSocketCountsNs;
+  EndDescriptorSecond(now);
   std::map<std::pair<uint32_t, uint64_t>, std::pair<uint64_t, uint64_t>> counts;
   for (auto& [cpu, state] : cpus_) {
     const auto* area = call_object_->AreaOf<lf_call_area>(cpu);
@@ -159,7 +160,15 @@ void Session::DrainCalls() {
   }
 }
 
+void Session::EndDescriptorSecond(uint64_t now_ns) {
+  for (auto& [cpu, state] : cpus_)
+    if (const auto* area = call_object_->AreaOf<lf_call_area>(cpu)) descriptor_seconds_.Add(cpu, area->fd);
+  descriptor_seconds_.End(start_.start_monotonic_ns, now_ns);
+}
+
 void Session::CollectCalls() {
+  if (descriptor_seconds_.IsLong(start_.start_monotonic_ns, final_.end_monotonic_ns))
+    EndDescriptorSecond(final_.end_monotonic_ns);
   uint64_t sum[LF_CALLS_COUNTERS] = {}, uring = 0;
   std::map<std::pair<int64_t, uint32_t>, DescriptorTotal> descriptors;
   for (auto& [cpu, state] : cpus_) {
@@ -188,11 +197,7 @@ void Session::CollectCalls() {
       t.count += r.count;
       t.again += r.again;
       t.for_ns = std::max(t.for_ns, lasted);
-      // the last one counts where it is about as long
-      const uint64_t now = final_.end_monotonic_ns - std::min<uint64_t>(r.now.ns, final_.end_monotonic_ns);
-      if (now >= LF_FD_WINDOW_NS / 2 && r.now.again * 10ull > r.now.count * 9ull && r.now.again > t.worst.again)
-        t.worst = {now, r.now.count, r.now.again};
-      if (r.worst.again > t.worst.again) t.worst = r.worst;
+      t.worst = descriptor_seconds_.Worst({r.key, r.start_time_ns});
     }
   }
   // who still waits for an answer has waited for it so long at least

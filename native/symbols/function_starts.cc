@@ -44,7 +44,8 @@ void FunctionStarts::Read(void* handle, int fd, uint64_t file_size) {
   // entries lie beside their table
   for (size_t i = 0; i < count; i++) {
     if (!gelf_getphdr(elf, static_cast<int>(i), &p) || p.p_type != PT_LOAD || header.p_offset < p.p_offset ||
-        !Within(header.p_offset - p.p_offset, header.p_filesz, p.p_filesz) || !Within(p.p_offset, p.p_filesz, file_size))
+        !Within(header.p_offset - p.p_offset, header.p_filesz, p.p_filesz) ||
+        !Within(p.p_offset, p.p_filesz, file_size))
       continue;
     Header h;
     if (header.p_filesz < sizeof(h) || !ReadAt(fd, &h, sizeof(h), header.p_offset)) return;

@@ -1,5 +1,5 @@
-// Where functions without a name begin: by the search table of .eh_frame_hdr (LSB 5.0 Core, 10.6.2) and the entry that it
-// leads to (10.6.1), which stripped files keep.
+// Where functions without a name begin: by the search table of .eh_frame_hdr (LSB 5.0 Core, 10.6.2) and the entry that
+// it leads to (10.6.1), which stripped files keep.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,7 @@ import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.
 
 const WRITE = 1;
 const POLL = 7;
+const CONNECT = 42;
 const SENDTO = 44;
 const RECVFROM = 45;
 const IN_PROGRESS = 16;
@@ -306,23 +307,47 @@ test("a descriptor on which nearly every call finds nothing: with process, endpo
   expect(`${finding?.detail} ${finding?.contributors.map((c) => c.name).join()}`).toContain("ask_in_vain");
 });
 
-test("a descriptor that was busy and well until it began to spin: its worst second tells", async () => {
-  // 3,000 calls in vain a second for three seconds, after two of far more calls that found something
-  const args = ["--idle", "1", "--ms", "5000", "--good", "2000", "--rest-us", "5000"];
-  const program = await startProgram("socket-loop", { args, hold: true });
-  const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+test.each([
+  ["on one CPU", "0"],
+  // some 800 a second on each
+  ["on two in turn", "1"],
+])(
+  "a descriptor that was busy and well until it began to spin, %s: its worst second tells",
+  async (_, hop) => {
+    // calls in vain for four seconds, after two of far more calls that found something
+    const rest = hop === "1" ? "9000" : "5000";
+    const args = ["--idle", "1", "--ms", "6000", "--good", "2000", "--rest-us", rest, "--hop", hop];
+    const program = await startProgram("socket-loop", { args, hold: true });
+    const recorded = await recordWhile({ sources: ["sockets"] }, async () => {
+      program.go();
+      await program.result(20_000);
+    });
+    const spun = recorded.final.descriptorTotals.find(
+      (t) => pidOf(recorded, t.process) === program.pid && t.again > 0,
+    )!;
+    expect(spun.again / spun.count).toBeLessThan(0.5);
+    expect(spun.worstAgain / spun.worstCount).toBeGreaterThan(0.9);
+    expect(spun.worstNs).toBeLessThan(1.6e9);
+    const finding = analyze(recorded.profile).find((f) => f.rule === "eagain-spin");
+    expect(finding?.title).toContain(`socket-loop (pid ${program.pid}) spins`);
+    expect(finding?.title).toContain("at times");
+  },
+);
+
+test("calls that wait for a unix socket to take them tell which one", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "lowflame-full-"));
+  const program = await startProgram("full-queues", { args: ["--dir", dir], hold: true });
+  const recorded = await recordWhile({ sources: ["sockets"], filters: { pids: [program.pid] } }, async () => {
     program.go();
-    await program.result(20_000);
+    await sleep(1500);
   });
-  const spun = recorded.final.descriptorTotals.find(
-    (t) => pidOf(recorded, t.process) === program.pid && t.again > 0,
-  )!;
-  expect(spun.again / spun.count).toBeLessThan(0.5);
-  expect(spun.worstAgain / spun.worstCount).toBeGreaterThan(0.9);
-  expect(spun.worstNs).toBeLessThan(1.5e9);
-  const finding = analyze(recorded.profile).find((f) => f.rule === "eagain-spin");
-  expect(finding?.title).toContain(`socket-loop (pid ${program.pid}) spins`);
-  expect(finding?.title).toContain("at times");
+  await program.stop();
+  rmSync(dir, { recursive: true });
+  const open = recorded.profile.calls.filter((c) => c.flags & IN_PROGRESS);
+  const ends = open.map(
+    (c) => `${c.syscall === CONNECT ? "connect" : "send"} ${nameOf(recorded, c.endpoint)}`,
+  );
+  expect(ends.sort()).toEqual([`connect path ${dir}/stream`, `send datagram ${dir}/datagrams 0`]);
 });
 
 test("calls slower than the limits are kept one by one, with endpoint; those not yet returned with their age", async () => {

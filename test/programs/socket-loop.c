@@ -1,8 +1,9 @@
 // One thread that sends itself a byte and receives it, over and over, or with --idle asks in vain (EAGAIN): calls on a
 // socket that never block. Prints how many it made. With --good it asks in vain only after so long, ms, and rests for
-// --rest-us after every 16 calls in vain.
+// --rest-us after every 16 calls in vain; with --hop it goes from one of the first two CPUs to the other then.
 //
-//   socket-loop [--ms 2000] [--idle 0] [--good 0] [--rest-us 0] [--tcp 1] [--hold]
+//   socket-loop [--ms 2000] [--idle 0] [--good 0] [--rest-us 0] [--hop 0] [--tcp 1] [--hold]
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "loopback.h"
@@ -24,6 +25,7 @@ static void connect_pair(int* pair) {
 int main(int argc, char** argv) {
   uint64_t ms = option(argc, argv, "--ms", 2000), idle = option(argc, argv, "--idle", 0), calls = 0;
   uint64_t good = option(argc, argv, "--good", 0) * NS_PER_MS, rest_us = option(argc, argv, "--rest-us", 0);
+  int hop = option(argc, argv, "--hop", 0), cpu = 0;
   int pair[2];
   if (option(argc, argv, "--tcp", 1))
     connect_pair(pair);
@@ -35,6 +37,12 @@ int main(int argc, char** argv) {
     char c = 0;
     const int in_vain = idle && monotonic_ns() - from >= good;
     if (in_vain && rest_us) usleep(rest_us);
+    if (in_vain && hop) {
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(cpu = !cpu, &one);
+      must(!sched_setaffinity(0, sizeof(one), &one), "sched_setaffinity");
+    }
     for (int i = 0; i < 16; i++) {
       if (in_vain) {
         must(recv(pair[1], &c, 1, MSG_DONTWAIT) < 0, "no byte was sent");

@@ -52,6 +52,12 @@ describe("unfinished-call", () => {
     expect(JSON.stringify(finding)).not.toMatch(/descriptor|fd\/|-1/);
   });
 
+  test("is told by its least age, where it was under way before the recording", () => {
+    const [finding] = unfinished(SYS.read, null, 10e9);
+    expect(finding!.title).toContain("has been in read on descriptor 7 for at least 10.0 s,");
+    expect(finding!.detail).toContain("this call had not returned for at least 10.0 s.");
+  });
+
   test("of a thread that may well be idle is only worth knowing", () => {
     for (const [syscall, role] of [
       [SYS.accept, "listening"],

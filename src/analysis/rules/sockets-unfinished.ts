@@ -37,22 +37,22 @@ function answersAt(profile: Profile): ReadonlyMap<number, ReadonlySet<number>> {
   return answered;
 }
 
+/** Whether it was under way when the recording began, from when on it counts. */
+const beganBefore = ({ durationNs }: CallSeen, profile: Profile): boolean => durationNs >= profile.durationNs;
+
 /**
  * Whether a question from before the recording may well be one that is meant to wait (BLPOP, a long poll): the end answers
  * others, and did not answer this process in the recording, which would show that it usually does.
  */
 function maybeMeantToWait(
-  { durationNs, endpointId, endpoint, process }: CallSeen,
+  call: CallSeen,
   profile: Profile,
   answered: ReadonlyMap<number, ReadonlySet<number>>,
 ): boolean {
+  const { endpointId, endpoint, process } = call;
   const to = answered.get(endpointId);
   return (
-    endpoint !== null &&
-    durationNs >= profile.durationNs &&
-    to !== undefined &&
-    to.size > 0 &&
-    !to.has(process)
+    endpoint !== null && beganBefore(call, profile) && to !== undefined && to.size > 0 && !to.has(process)
   );
 }
 
@@ -64,6 +64,7 @@ function finding(
 ): Finding {
   const first = calls[0]!;
   const { call, comm, pid, fd, endpoint, durationNs } = first;
+  const age = `${beganBefore(first, profile) ? "at least " : ""}${time(durationNs)}`;
   const name = pid === null ? shown(comm) : `${shown(comm)} (pid ${pid})`;
   const where = placeOf(first);
   // of several threads each must be idle
@@ -73,12 +74,12 @@ function finding(
   const ss = ssCommand(profile.endpoints[first.endpointId]);
   const seen =
     calls.length > 1
-      ? `these calls had not returned, the oldest for ${time(durationNs)}`
-      : `this call had not returned for ${time(durationNs)}`;
+      ? `these calls had not returned, the oldest for ${age}`
+      : `this call had not returned for ${age}`;
   return {
     rule: "unfinished-call",
     severity: idle ? "info" : "warning",
-    title: `${many} been in ${call}${where} for ${time(durationNs)}, and it has not returned`,
+    title: `${many} been in ${call}${where} for ${age}, and it has not returned`,
     detail: `When the recording ended ${seen}. ${doingOf(first, idle, meant(first))} No latency of finished calls shows it. What began before the recording counts from its start.`,
     share: ratio(profile.durationNs > 0 ? Math.min(1, durationNs / profile.durationNs) : 0),
     culprit: endpoint === null ? name : endpoint.name,
