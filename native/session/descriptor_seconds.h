@@ -1,6 +1,6 @@
-// The worst second of each descriptor: a program that asks in vain now may have asked for hours before, and got answers.
-// What the CPUs counted is looked at together, about once a second: on each alone a descriptor that two share would seem
-// to spin where one of them finds nothing, and a spin that they share would be half as fast.
+// The worst second of each descriptor: a program that asks in vain now may have asked for hours before, and got
+// answers. What the CPUs counted is looked at together, about once a second: on each alone a descriptor that two share
+// would seem to spin where one of them finds nothing, and a spin that they share would be half as fast.
 #pragma once
 
 #include <cstddef>

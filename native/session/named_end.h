@@ -15,8 +15,8 @@ struct NamedEnd {
   std::string name;  // of a unix socket
 };
 
-// Of call.tid, which sleeps in the call. Nothing if its socket has another end, the call names none, or the memory cannot
-// be read.
+// Of call.tid, which sleeps in the call. Nothing if its socket has another end, the call names none, or the memory
+// cannot be read.
 std::optional<NamedEnd> EndNamedBy(const lf_open_call& call);
 
 }  // namespace lowflame
