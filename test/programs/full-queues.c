@@ -1,6 +1,6 @@
 // Two threads in calls that do not return, to ends that do not take what they are sent: one connects to a unix socket
 // whose queue of connections is full, one sends a datagram to a unix socket that nobody reads. Both begin once it is
-// told to go; then it prints that they have begun, and waits to be killed.
+// told to go. It waits to be killed.
 //
 //   full-queues --dir DIRECTORY [--hold]
 #include <errno.h>

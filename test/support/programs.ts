@@ -101,8 +101,8 @@ export interface Results {
   };
   /** By scene: the port that is asked, and another one. */
   "socket-hands": Readonly<Record<string, readonly [number, number]>>;
-  /** Of the calls that wait until somebody takes what was sent. */
   "full-queues": never;
+  /** Of the calls that wait until somebody takes what was sent. */
   "stuck-sends": { readonly splicePort: number; readonly closePort: number };
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
