@@ -49,7 +49,7 @@ function gates(name: string): { id: string; key: readonly string[]; value: reado
 }
 
 function activeFlags(): { id: string; key: readonly string[]; value: string[] }[] {
-  return mapsCalled("lf_active").map((id) => {
+  return mapsCalled(".data.active").map((id) => {
     const dump = JSON.parse(
       bpftool(["-j", "map", "lookup", "id", String(id), "key", "0", "0", "0", "0"]),
     ) as {

@@ -11,6 +11,7 @@
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE); /* begins at a page, so that an element lies in cache lines of its own */
   __type(key, __u32);
   __type(value, struct lf_call_set);
 } lf_call_slots SEC(".maps");

@@ -24,13 +24,13 @@ struct {
   __array(values, struct lf_earlier_locks_map);
 } lf_earlier SEC(".maps");
 
-/* The wait that `task` is in since before the recording, NULL if it is in none. Its key is 0 once it is over. */
-static __always_inline struct lf_lock_wait* earlier_wait(struct task_struct* task) {
+/* The wait that `who` is in since before the recording, NULL if it is in none. Its key is 0 once it is over. */
+static __always_inline struct lf_lock_wait* earlier_wait(const struct lf_current* who) {
   __u32 zero = 0;
   void* inner = bpf_map_lookup_elem(&lf_earlier, &zero);
 
   if (!inner) return NULL;
-  __u64 key = lf_lock_key(task);
+  __u64 key = lf_lock_key(who->slot_key);
   struct lf_lock_wait* wait = bpf_map_lookup_elem(inner, &key);
 
   return wait && wait->key ? wait : NULL;
@@ -38,16 +38,17 @@ static __always_inline struct lf_lock_wait* earlier_wait(struct task_struct* tas
 
 /* Whether what begins is a wait that began before the recording: a mutex tells each time that its first waiter wakes.
  */
-static __always_inline bool earlier_wait_goes_on(struct task_struct* task, __u64 lock) {
-  struct lf_lock_wait* wait = earlier_wait(task);
+static __always_inline bool earlier_wait_goes_on(const struct lf_current* who, __u64 lock) {
+  struct lf_lock_wait* wait = earlier_wait(who);
 
   if (wait) wait->lock = lock;
   return wait;
 }
 
 /* The wait that ends now, if it began before the recording: it counts from `since`. */
-static __always_inline struct lf_lock_wait* earlier_wait_ends(struct task_struct* task, __u64 lock, __u64 since) {
-  struct lf_lock_wait* wait = earlier_wait(task);
+static __always_inline struct lf_lock_wait* earlier_wait_ends(const struct lf_current* who, struct task_struct* task,
+                                                              __u64 lock, __u64 since) {
+  struct lf_lock_wait* wait = earlier_wait(who);
 
   if (!wait) return NULL;
   wait->lock = lock;

@@ -63,6 +63,7 @@ struct lf_lock_area {
   __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
   __u64 depth;
   __u64 begin_at, end_at; /* where the programs' arguments lie: on the stack of whoever runs */
+  struct lf_current current;
   struct lf_lock_wait nest[LF_LOCK_NEST];
   struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
   struct lf_record_lock end_scratch;

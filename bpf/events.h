@@ -193,6 +193,15 @@ struct lf_slot {
 };
 #define LF_OFF_BEFORE 1
 #define LF_SLOT_WAYS 4
+/* The thread that runs, as its CPU remembers it (current.bpf.h). */
+struct lf_current {
+  __u64 stack; /* where its kernel stack begins */
+  __u64 task;
+  __u64 start_ns; /* of the process */
+  __u64 slot_key;
+  __u32 tgid, tid;
+};
+
 struct lf_slot_set {
   struct lf_slot way[LF_SLOT_WAYS];
 };

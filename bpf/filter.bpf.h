@@ -5,14 +5,11 @@
 
 const volatile struct lf_settings settings = {};
 
-/* Set by the addon at activation: until then every program returns at once. */
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __uint(map_flags, BPF_F_RDONLY_PROG);
-  __type(key, __u32);
-  __type(value, __u64);
-} lf_active SEC(".maps");
+/*
+ * Set by the addon at activation: until then every program returns at once. In a section of its own, which is a map of
+ * this one number, whose address the kernel writes into the programs: nothing is looked up.
+ */
+volatile __u64 lf_active SEC(".data.active") = 0;
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -31,10 +28,7 @@ struct {
 
 /* Monotonic time of activation, 0 = not active. */
 static __always_inline __u64 lf_active_since(void) {
-  __u32 zero = 0;
-  __u64* since = bpf_map_lookup_elem(&lf_active, &zero);
-
-  return since ? *since : 0;
+  return lf_active;
 }
 
 static __always_inline bool lf_comm_equal(const char* a, const volatile char* b) {

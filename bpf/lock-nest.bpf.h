@@ -12,19 +12,17 @@
 
 #include "locks.bpf.h"
 
-/* THREAD_SIZE and IRQ_STACK_SIZE, arch/x86/include/asm/page_64_types.h; with KASAN they are more, and less is dropped.
- */
-#define KERNEL_STACK_BYTES 16384
 /* Between the calls of two tracepoints by one function: another program attached to one of them is a frame. */
 #define ONE_FUNCTION_BYTES 512
 
 /*
- * A place for a wait that begins, `at` being an address on the stack of its `task` or of an interrupt. The caller sets
- * its `lock` last: an interrupt's end may come while this runs, and must not take what stood here before for its own.
+ * A place for a wait that begins, `at` being an address on the stack of the current thread or of an interrupt. The
+ * caller sets its `lock` last: an interrupt's end may come while this runs, and must not take what stood here before
+ * for its own.
  */
-static __always_inline struct lf_lock_wait* nest_push(struct lf_lock_area* area, struct task_struct* task, __u64 at) {
+static __always_inline struct lf_lock_wait* nest_push(struct lf_lock_area* area, __u64 at) {
   __u64 depth = area->depth, had = depth;
-  bool thread = at - (__u64)task->stack < KERNEL_STACK_BYTES;
+  bool thread = lf_on_stack_of(&area->current, at);
 
   for (int i = 0; i < LF_LOCK_NEST; i++) {
     if (!depth) break;

@@ -130,28 +130,29 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   __u32 cpu = bpf_get_smp_processor_id();
 
   if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
-  struct task_struct* task = bpf_get_current_task_btf();
   struct lf_lock_area* area = lock_area(cpu);
 
-  if (!area || !lf_task_wanted(task, true)) return 0;
+  if (!area) return 0;
+  struct task_struct* task = lock_waiter(area, ctx, &area->begin_at);
+  const struct lf_current* who = &area->current;
+
+  if (!lf_task_wanted(task, true)) return 0;
   __u64 lock = (__u64)lock_pointer, now = bpf_ktime_get_ns();
   __u32 kind = lf_lock_kind(lock_flags);
   struct lf_lock_wait* wait;
 
   if (kind <= LF_LOCK_RWLOCK_WRITE) {
-    area->begin_at = (__u64)ctx;
-    lf_forget();
-    wait = nest_push(area, task, area->begin_at);
+    wait = nest_push(area, area->begin_at);
   } else {
-    struct lf_lock_set* set = lock_set(task);
+    struct lf_lock_set* set = lock_set(who->tid);
 
     if (!set) return 0;
-    __u64 key = lf_lock_key(task);
+    __u64 key = lf_lock_key(who->slot_key);
 
     wait = lock_find(set, key, &area->begin_place);
     /* a mutex tells twice: when it begins to spin and when it goes to sleep */
     if (wait && wait->lock == lock) return 0;
-    if (!wait && lf_rare(earlier_wait_goes_on(task, lock))) return 0;
+    if (!wait && lf_rare(earlier_wait_goes_on(who, lock))) return 0;
     if (lf_rare(wait != NULL))
       area->begin_counter[LF_LOCKS_NESTED]++;
     else
@@ -166,8 +167,8 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->seq = 0;
   wait->stack_ns = 0;
   wait->object = lock_object(task, lock, kind);
-  wait->tgid = task->tgid;
-  wait->start_time_ns = task->group_leader->start_time;
+  wait->tgid = who->tgid;
+  wait->start_time_ns = who->start_ns;
   asm volatile("" ::: "memory");
   *(volatile __u64*)&wait->lock = lock;
 
@@ -182,6 +183,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->seq = seq;
   wait->weight = one_in;
   area->window_stacks++;
+  task = bpf_get_current_task_btf();
   begin_record(r, LF_RECORD_LOCK_STACK, cpu, now, lock, kind, wait->object, task);
   r->seq = seq;
   r->h.weight_ns = 0;
@@ -198,39 +200,43 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   __u32 cpu = bpf_get_smp_processor_id();
 
   if (!lf_active_since()) return 0;
-  struct task_struct* task = bpf_get_current_task_btf();
 
   if (lf_rare(!lf_cpu_wanted(cpu))) {
     /* a wait that began on a wanted CPU and ends on another is not counted, but it is over */
-    struct lf_lock_set* set = lock_set(task);
+    struct lf_current here;
+
+    lf_ask_current(&here, bpf_get_current_task_btf());
+    struct lf_lock_set* set = lock_set(here.tid);
     struct lf_lock_place place;
-    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(task), &place) : NULL;
+    struct lf_lock_wait* slot = set ? lock_find(set, lf_lock_key(here.slot_key), &place) : NULL;
 
     if (slot && slot->lock == (__u64)lock_pointer) {
       slot->lock = 0;
       *(volatile __u64*)&slot->key = 0;
-    } else if ((slot = earlier_wait(task))) {
+    } else if ((slot = earlier_wait(&here))) {
       slot->key = 0;
     }
     return 0;
   }
   struct lf_lock_area* area = lock_area(cpu);
 
-  if (!area || !lf_task_wanted(task, true)) return 0;
+  if (!area) return 0;
+  struct task_struct* task = lock_waiter(area, ctx, &area->end_at);
+  const struct lf_current* who = &area->current;
+
+  if (!lf_task_wanted(task, true)) return 0;
   __u64 lock = (__u64)lock_pointer, depth = area->depth, left = depth;
   struct lf_lock_wait *wait = NULL, *slot = NULL;
 
   if (depth) {
-    area->end_at = (__u64)ctx;
-    lf_forget();
     wait = nest_find(area, area->end_at, lock, &left);
   }
   if (!wait) {
-    struct lf_lock_set* set = lock_set(task);
+    struct lf_lock_set* set = lock_set(who->tid);
 
-    slot = set ? lock_find(set, lf_lock_key(task), &area->end_place) : NULL;
+    slot = set ? lock_find(set, lf_lock_key(who->slot_key), &area->end_place) : NULL;
     if (lf_rare(!slot || slot->lock != lock)) {
-      slot = earlier_wait_ends(task, lock, lf_active_since());
+      slot = earlier_wait_ends(who, task, lock, lf_active_since());
       if (!slot) {
         area->counter[LF_LOCKS_ORPHAN_END]++;
         return 0;
@@ -262,6 +268,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   __u64 bytes = 0;
 
   area->counter[LF_LOCKS_SAMPLED]++;
+  task = bpf_get_current_task_btf();
   begin_record(r, seq ? LF_RECORD_LOCK_END : LF_RECORD_LOCK_WAIT, cpu, now, lock, kind, object, task);
   r->seq = seq;
   r->h.duration_ns = ns;

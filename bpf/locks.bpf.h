@@ -3,6 +3,7 @@
 #ifndef LOWFLAME_LOCKS_H
 #define LOWFLAME_LOCKS_H
 
+#include "current.bpf.h"
 #include "lock-rows.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
@@ -49,6 +50,7 @@ struct {
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE); /* begins at a page, so that an element lies in cache lines of its own */
   __type(key, __u32);
   __type(value, struct lf_lock_set);
 } lf_lock_slots SEC(".maps");
@@ -110,13 +112,21 @@ static __always_inline __u32 lock_object(struct task_struct* task, __u64 lock, _
   return LF_LOCK_PLAIN;
 }
 
-static __always_inline __u64 lf_lock_key(struct task_struct* task) {
-  /* an idle task has the id 0 on every CPU, but it never sleeps for a lock */
-  return lf_slot_key(task) | 1ULL << 63;
+/* The current thread, and where it stands: `at`, an address on the stack in use, through memory, since the verifier
+ * takes a program's arguments for something else. */
+static __always_inline struct task_struct* lock_waiter(struct lf_lock_area* area, void* ctx, __u64* at) {
+  *at = (__u64)ctx;
+  lf_forget();
+  return lf_current(&area->current, lf_on_stack_of(&area->current, *at));
 }
 
-static __always_inline struct lf_lock_set* lock_set(struct task_struct* task) {
-  __u32 index = (__u32)task->pid & (settings.lock_sets - 1);
+static __always_inline __u64 lf_lock_key(__u64 slot_key) {
+  /* an idle task has the id 0 on every CPU, but it never sleeps for a lock */
+  return slot_key | 1ULL << 63;
+}
+
+static __always_inline struct lf_lock_set* lock_set(__u32 tid) {
+  __u32 index = tid & (settings.lock_sets - 1);
 
   return bpf_map_lookup_elem(&lf_lock_slots, &index);
 }

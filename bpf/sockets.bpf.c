@@ -133,10 +133,10 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
     if (area) area->enter_counter[LF_CALLS_COMPAT]++;
     return 0;
   }
-  struct lf_caller here, *who = lf_caller(&here, (__u64)regs);
+  struct task_struct* task;
+  struct lf_caller* who = lf_caller((__u64)regs, &task);
 
   if (!who) return 0;
-  struct task_struct* task = LF_CALLER_TASK(who);
   __u32 fd = (__u32)regs->di;
   struct sock* sk = NULL;
   bool third = false;
@@ -149,7 +149,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
     if (!sk || !area) return 0;
     area->closing_socket = (__u64)sk;
-    if (lf_is_last(file)) lf_gave_up(area, who->tgid);
+    if (lf_is_last(file)) lf_gave_up(area, who->thread.tgid);
   } else if (class == LF_CALL_ANY_FD) {
     sk = lf_socket_of(task, fd);
     if (!sk) return 0;
@@ -169,7 +169,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   struct lf_call_slot* slot = lf_caller_slot(who, set);
 
   if (lf_rare(!slot)) {
-    slot = lf_call_claim(set, who->slot_key);
+    slot = lf_call_claim(set, who->thread.slot_key);
     if (!slot) {
       struct lf_call_area* area = call_area(cpu);
 
@@ -245,14 +245,14 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   __u32 call = class_of(regs->orig_ax), class = call & LF_CALL_CLASS;
 
   if (!call) return 0;
-  struct lf_caller here, *who = lf_caller(&here, (__u64)regs);
+  struct task_struct* task;
+  struct lf_caller* who = lf_caller((__u64)regs, &task);
   struct lf_call_set* set = who ? lf_caller_set(who) : NULL;
 
   if (!set) return 0;
   struct lf_call_slot* slot = lf_caller_slot(who, set);
 
   if (!slot || !slot->enter_ns) return 0;
-  struct task_struct* task = LF_CALLER_TASK(who);
   __u64 since = lf_active_since();
   __u32 cpu = bpf_get_smp_processor_id();
   struct lf_call_area* area = call_area(cpu);
@@ -273,8 +273,8 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   c->bytes = c->queue = c->queue_limit = 0;
   c->answer.part_ns = c->answer.whole_ns = c->answer.late_ns = 0;
   c->now = now;
-  c->start_ns = who->start_ns;
-  c->tgid = who->tgid;
+  c->start_ns = who->thread.start_ns;
+  c->tgid = who->thread.tgid;
   c->fd = class == LF_CALL_IDLE || class == LF_CALL_OPEN ? LF_NO_FD
           : slot->call & LF_SLOT_THIRD                   ? (__u32)regs->dx
                                                          : (__u32)regs->di;
@@ -322,14 +322,14 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
                        .tcp = opened && area->end.protocol == IPPROTO_TCP ? area->socket : 0,
                        .woken_ns = opened && c->blocked_ns ? c->waiting_ns : 0,
                        .tgid = c->tgid,
-                       .tid = who->tid,
+                       .tid = who->thread.tid,
                        .question = opened == out,
                        .here = opened};
 
       note_turn(area, &t, &c->answer);
       if (lf_rare(c->answer.late_ns)) lf_meanwhile(&c->answer, slot, now);
     } else if (lf_rare(opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS)) {
-      lf_waited(area, who->tid);
+      lf_waited(area, who->thread.tid);
     }
     if (lf_rare(accepted)) {
       struct sock* listener = (struct sock*)lf_call_socket(slot);

@@ -13,6 +13,7 @@
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, LF_TURNS);
+  __uint(map_flags, BPF_F_MMAPABLE); /* begins at a page, so that an element lies in cache lines of its own */
   __type(key, __u32);
   __type(value, struct lf_turn);
 } lf_turns SEC(".maps");

@@ -17,6 +17,8 @@
 
 namespace lowflame {
 namespace {
+// the section of lf_active, bpf/filter.bpf.h
+constexpr char kActiveMap[] = ".data.active";
 
 thread_local std::string libbpf_log;
 
@@ -166,6 +168,8 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
     const std::string name = bpf_map__name(map);
     if (name == areas_map_ || name == rings_map_)
       bpf_map__set_max_entries(map, static_cast<uint32_t>(config.possible_cpus));
+    // a section's flags are libbpf's, and it knows none that says "for user space to write"
+    if (name == kActiveMap) bpf_map__set_map_flags(map, bpf_map__map_flags(map) | BPF_F_RDONLY_PROG);
     if (name == "lf_call_slots" && config.call_sets) bpf_map__set_max_entries(map, config.call_sets);
     if (name == "lf_lock_slots" && config.lock_sets) bpf_map__set_max_entries(map, config.lock_sets);
     if ((name == "lf_slots" || name == "lf_full_sets") && config.slot_sets)
@@ -290,7 +294,7 @@ void Object::AttachToPerfEvent(const char* name, int perf_fd) {
 
 void Object::Activate(uint64_t since_ns) {
   uint32_t zero = 0;
-  bpf_map_update_elem(MapFd("lf_active"), &zero, &since_ns, BPF_ANY);
+  bpf_map_update_elem(MapFd(kActiveMap), &zero, &since_ns, BPF_ANY);
 }
 
 void Object::Detach() {
