@@ -11,7 +11,7 @@ namespace lowflame {
 namespace {
 
 // the period is no round number: what happens once a second would be in every window, or in none
-constexpr uint64_t kFirstWindowNs = 5000000000, kWindowNs = 35000000, kPeriodNs = 1037000000;
+constexpr uint64_t kFirstWindowNs = 5000000000, kPeriodNs = 1037000000;
 
 uint64_t Minus(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;
@@ -28,8 +28,8 @@ std::map<uint32_t, OtherProgramRaw> ReadAll() {
 
 }  // namespace
 
-bool Statistics::Start(bool in_windows, uint64_t now_ns) {
-  windows_ = in_windows;
+bool Statistics::Start(uint64_t now_ns, uint64_t tick_ns) {
+  tick_ns_ = tick_ns;
   start_ns_ = now_ns;
   Open(now_ns);
   for (const auto& [id, p] : before_) missed_at_start_[id] = p.recursion_misses;
@@ -60,9 +60,8 @@ void Statistics::Close(uint64_t now_ns) {
 }
 
 void Statistics::Tick(uint64_t now_ns) {
-  if (!windows_) return;
   const uint64_t since = now_ns - start_ns_;
-  const bool wanted = since < kFirstWindowNs || since % kPeriodNs < kWindowNs;
+  const bool wanted = since < kFirstWindowNs || since % kPeriodNs < tick_ns_;
   if (wanted && !opened_ns_) Open(now_ns);
   if (!wanted && opened_ns_) Close(now_ns);
 }
@@ -71,11 +70,10 @@ std::map<uint32_t, OtherProgramRaw> Statistics::Stop(uint64_t now_ns) {
   if (!opened_ns_) opened_ns_ = now_ns, before_ = ReadAll();
   Close(now_ns);
   const double scale = on_ns_ ? static_cast<double>(now_ns - start_ns_) / static_cast<double>(on_ns_) : 1;
-  if (windows_)
-    for (auto& [id, p] : sum_) {
-      p.runs = static_cast<uint64_t>(static_cast<double>(p.runs) * scale);
-      p.ns = static_cast<uint64_t>(static_cast<double>(p.ns) * scale);
-    }
+  for (auto& [id, p] : sum_) {
+    p.runs = static_cast<uint64_t>(static_cast<double>(p.runs) * scale);
+    p.ns = static_cast<uint64_t>(static_cast<double>(p.ns) * scale);
+  }
   return std::move(sum_);
 }
 

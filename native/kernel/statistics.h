@@ -10,14 +10,14 @@
 
 namespace lowflame {
 
-// While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine. That is too
-// much where programs run at every system call: then they are on for the first five seconds and some 40 ms of each
-// second after that, and what was counted is scaled to the whole.
+// While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine, and at the end
+// of a wait with the lock held. So they are on for the first five seconds and between two calls of Tick in each second
+// after that, and what was counted is scaled to the whole.
 class Statistics {
  public:
   // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).
-  bool Start(bool in_windows, uint64_t now_ns);
-  // Opens and closes windows; to be called at least every 40 ms.
+  bool Start(uint64_t now_ns, uint64_t tick_ns);
+  // Opens and closes windows; to be called every tick_ns, and then a window is of one of these.
   void Tick(uint64_t now_ns);
   // What every program did, by id, from Start to now. Switches them off.
   std::map<uint32_t, OtherProgramRaw> Stop(uint64_t now_ns);
@@ -27,8 +27,7 @@ class Statistics {
   void Close(uint64_t now_ns);
 
   UniqueFd on_;
-  bool windows_ = false;
-  uint64_t start_ns_ = 0, opened_ns_ = 0, on_ns_ = 0;
+  uint64_t tick_ns_ = 0, start_ns_ = 0, opened_ns_ = 0, on_ns_ = 0;
   std::map<uint32_t, OtherProgramRaw> before_, sum_;
   std::map<uint32_t, uint64_t> missed_at_start_;
 };

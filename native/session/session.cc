@@ -253,14 +253,14 @@ StartFacts Session::Activate() {
     for (const ProgramInfo& p : o->Programs()) start_.programs.push_back(p);
     for (const MapInfo& m : o->Maps()) start_.maps.push_back(m);
   }
-  final_.statistics_on = statistics_.Start(config_.sockets, MonotonicNs());
+  final_.statistics_on = statistics_.Start(MonotonicNs(), DrainIntervalNs());
   if (!final_.statistics_on)
     start_.notes.push_back(
         "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
-  if (config_.sockets && final_.statistics_on)
+  if (final_.statistics_on)
     start_.notes.push_back(
-        "what BPF programs cost was measured in the first five seconds and in 40 ms of each second after, and scaled: "
-        "at every system call the kernel's statistics would cost more than the programs");
+        "what BPF programs cost was measured in the first five seconds and in a small part of each second after, and "
+        "scaled: the kernel's statistics cost more than the programs where these run often");
   // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere BPF gives the host's pids, perf and /proc those of the
   // namespace
   constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
