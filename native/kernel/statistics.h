@@ -10,9 +10,9 @@
 
 namespace lowflame {
 
-// While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine, and at the end
-// of a wait with the lock held. So they are on for the first five seconds and between two calls of Tick in each second
-// after that, and what was counted is scaled to the whole.
+// While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine, and at the
+// end of a wait with the lock held. So they are on for the first five seconds and between two calls of Tick in each
+// second after that, and what was counted is scaled to the whole.
 class Statistics {
  public:
   // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).
