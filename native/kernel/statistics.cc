@@ -12,6 +12,7 @@ namespace {
 
 // the period is no round number: what happens once a second would be in every window, or in none
 constexpr uint64_t kFirstWindowNs = 5000000000, kPeriodNs = 1037000000;
+constexpr size_t kProgramsALook = 100;
 
 uint64_t Minus(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;
@@ -61,7 +62,9 @@ void Statistics::Close(uint64_t now_ns) {
 
 void Statistics::Tick(uint64_t now_ns) {
   const uint64_t since = now_ns - start_ns_;
-  const bool wanted = since < kFirstWindowNs || since % kPeriodNs < tick_ns_;
+  // a window begins and ends with a look at every program: where there are hundreds they come less often
+  const uint64_t period = kPeriodNs * (1 + before_.size() / kProgramsALook);
+  const bool wanted = since < kFirstWindowNs || since % period < tick_ns_;
   if (wanted && !opened_ns_) Open(now_ns);
   if (!wanted && opened_ns_) Close(now_ns);
 }
