@@ -59,7 +59,7 @@ test("a kretprobe's program is named, with its share, owner, cost and what stops
     'BPF program "tcp_sendmsg" (of bpftrace, pid 4242) takes 50.0 % of the busy CPU time',
   );
   expect(finding!.share).toBeCloseTo(0.5, 6);
-  expect(finding!.detail).toContain("2000000 runs, 3.0 us a run (type kprobe, id 77)");
+  expect(finding!.detail).toContain("it ran some 2,000,000 times, 3.0 us a run (type kprobe, id 77)");
   expect(finding!.detail).toContain("31 runs were skipped");
   expect(finding!.contributors.map((c) => [c.name, Math.round(c.share * 100)])).toEqual([
     ["htab_map_update_elem", 35],

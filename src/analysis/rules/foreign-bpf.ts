@@ -134,7 +134,7 @@ function statistics(profile: Profile, programs: readonly OtherProgram[]): string
   const copies = programs.length > 1 ? `, loaded ${programs.length} times` : "";
   const each = total.runs > 0 ? `, ${time(total.ns / total.runs)} a run` : "";
   const misses = total.misses > 0 ? ` ${total.misses} runs were skipped because it ran into itself.` : "";
-  return `The kernel counts ${total.runs} runs${each} (type ${type}, id ${ids}${copies}).${misses}`;
+  return `By the kernel's statistics it ran some ${total.runs.toLocaleString("en-US")} times${each} (type ${type}, id ${ids}${copies}).${misses}`;
 }
 
 function stepsFor(programs: readonly OtherProgram[], owners: readonly Owner[], tag: string): string[] {
