@@ -58,8 +58,11 @@ export const tracerChecks = [
         const profile = await profileOf(file("k.lowflame"));
         const { sent } = counted("tcp.txt");
         const runs = profile.final.otherPrograms.find(({ id }) => id === probe.id)?.runs;
-        // a kretprobe misses a call now and then, when all its instances are in use
-        expect(runs <= sent && runs > sent * 0.99, `${runs} runs of the program counted, ${sent} calls made`);
+        // counted in the first five seconds and in windows after that, and scaled to the whole
+        expect(
+          runs < sent * 1.15 && runs > sent * 0.85,
+          `${runs} runs of the program by the statistics, ${sent} calls made`,
+        );
         const locks = lockSummaries(profile);
         const name = `bucket lock of a BPF hash map (program ${probe.name})`;
         const bucket = locks.find((lock) => lock.name === name);
