@@ -1,6 +1,7 @@
 // Each counter of lost events: what is counted is what was forced. Most are forced here, by small rings and tables, by
 // stopping this very process while the kernel goes on, and by programs whose stacks cannot be told (lost-stacks); those of
 // other files and those that no test can force are listed with their reason, and a counter in no list fails the last test.
+import { readdirSync, readlinkSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { type FinalFacts, SampleFlag, SOURCES, type SourceName } from "../../src/capture/binding.js";
 import type { CaptureEvent } from "../../src/capture/events.js";
@@ -330,6 +331,30 @@ test("the cost of the recording is told, from the kernel's statistics and the pr
   expect(runs.get("lf_switch_out")!.ns).toBeGreaterThan(0);
   expect(final.cost.agentUserNs + final.cost.agentSystemNs).toBeGreaterThan(0);
   expect(final.cost.kernelMemoryBytes).toBeGreaterThan(100_000);
+});
+
+test("the kernel's BPF statistics, which cost every program of the machine, are on in the first five seconds and seldom after", async () => {
+  const on = () =>
+    readdirSync("/proc/self/fd").some((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:bpf-stats";
+      } catch {
+        return false; // closed meanwhile
+      }
+    });
+  const shareOn = async (ms: number) => {
+    const looks: boolean[] = [];
+    for (const until = performance.now() + ms; performance.now() < until; await sleep(5)) looks.push(on());
+    return looks.filter(Boolean).length / looks.length;
+  };
+  await recordWhile({ sources: ["locks"] }, async () => {
+    expect(await shareOn(1000)).toBe(1);
+    await sleep(4500);
+    const later = await shareOn(3200);
+    expect(later).toBeGreaterThan(0);
+    expect(later).toBeLessThan(0.25);
+  });
+  expect(on()).toBe(false);
 });
 
 test("every counter is forced in this file or another, or it is told here why not", async () => {
