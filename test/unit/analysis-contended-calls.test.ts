@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import type { FinalFacts } from "../../src/capture/binding.js";
+import { ns } from "../../src/model/units.js";
 import { b, FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { SYSCALL } from "./helpers/proxy-load.js";
 import { callTotal, SYS, socketProfile } from "./helpers/socket-example.js";
@@ -61,6 +62,21 @@ describe("contended-socket-call", () => {
     const few = { lock: other.capture.lock({ kind: "spin lock" }), durationNs: 100e3, times: 20 };
     other.capture.locks(other.thread, stack("sendto"), few);
     expect(found("contended-socket-call", other.capture, { callTotals: other.callTotals })).toEqual([]);
+  });
+
+  test("counts waits for a mutex as spun as far as the call did not sleep for so long", () => {
+    const ofMutex = (blocked: number) => {
+      const { capture, thread, callTotals } = recorded(contended);
+      const mutex = { lock: capture.lock({ kind: "mutex" }), durationNs: 400e3, times: 250 };
+      capture.locks(thread, [...SYSCALL, k("__x64_sys_sendto"), k("rtnl_lock")], mutex);
+      const [send, receive] = callTotals;
+      return found("contended-socket-call", capture, {
+        callTotals: [{ ...send!, blockedNs: ns(send!.blockedNs + blocked) }, receive!],
+      });
+    };
+    expect(ofMutex(0)[0]!.title).toMatch(/it spins in rtnl_lock$/);
+    // 100 ms of waits, of which 80 ms were slept: what is left does not explain the tail
+    expect(ofMutex(80e6)).toEqual([]);
   });
 
   test("is none without proof: no CPU samples of it, or too few", () => {

@@ -87,7 +87,7 @@ function sampleProof(cpu: CpuTime | undefined, tail: Tail): Proof | undefined {
 }
 
 function lockProof(profile: Profile, tail: Tail): Proof | undefined {
-  const { samples, ns, functions } = callLockWaits(profile, tail.row.process, tail.row.call);
+  const { samples, ns, functions } = callLockWaits(profile, tail.row);
   const busy = tail.row.busyNs;
   if (samples < MIN_SAMPLES || ns < busy * leastShare(tail)) return undefined;
   const share = Math.min(1, ns / busy);
