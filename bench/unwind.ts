@@ -85,7 +85,8 @@ async function run(options: BenchOptions): Promise<Unwind> {
 
   const walks = new Map<string, Walks[]>();
   const tools = new Map<string, RecordingCost[]>();
-  const lengths = [seconds / 2, seconds * 2] as const;
+  // what a second takes when all is warm: Node compiles what is hot in the first ones
+  const lengths = [seconds, seconds * 4] as const;
   const nodeMs: number[] = [];
   const add = <T>(to: Map<string, T[]>, key: string, value: T | undefined) =>
     value && to.set(key, [...(to.get(key) ?? []), value]);
@@ -238,7 +239,7 @@ function render(data: Unwind): string {
       `of a new process to its first whole stack, sampled every 0.5 ms: ${milliseconds(data.firstKnownMs)} where its files are known, ` +
       `${milliseconds(data.firstFreshMs)} where its program is new.`,
     "**Against perf's DWARF mode**, 1,999 Hz on all CPUs, nginx under load: at 99 Hz neither takes two percent of a core. CPU time is that of the tool's own processes. What a recorded " +
-      `second takes is the difference of recordings of ${data.seconds / 2} and of ${data.seconds * 2} s; what remains is to begin and to end. Reading: ` +
+      `second takes is the difference of recordings of ${data.seconds} and of ${data.seconds * 4} s; what remains is to begin and to end. Reading: ` +
       "until all stacks are text. The work in the kernel's timer is in neither: the walk above; for perf a copy of so many bytes.",
     table(
       [

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "machine.h"
@@ -10,9 +11,12 @@
 namespace lowflame {
 namespace {
 
-// the period is no round number: what happens once a second would be in every window, or in none
-constexpr uint64_t kFirstWindowNs = 5000000000, kPeriodNs = 1037000000;
+// The period is no round number: what happens once a second would be in every window, or in none. To switch them on or
+// off changes the text of the kernel, which all CPUs must take note of.
+constexpr uint64_t kFirstWindowNs = 5000000000, kPeriodNs = 4148000000;
 constexpr size_t kProgramsALook = 100;
+// Of so much the rest of a recording is told; of less, and it is as the first window was.
+constexpr uint64_t kEnoughNs = 200000000;
 
 uint64_t Minus(uint64_t a, uint64_t b) {
   return a > b ? a - b : 0;
@@ -48,15 +52,15 @@ void Statistics::Close(uint64_t now_ns) {
     auto before = before_.find(id);
     const OtherProgramRaw none;
     const OtherProgramRaw& from = before == before_.end() ? none : before->second;
-    auto [row, fresh] = sum_.emplace(id, p);
-    if (fresh) row->second.runs = row->second.ns = 0;
-    row->second.runs += Minus(p.runs, from.runs);
-    row->second.ns += Minus(p.ns, from.ns);
+    auto [row, fresh] = sum_.emplace(id, Sum{p, {}, {}});
+    Work& work = first_ns_ ? row->second.later : row->second.first;
+    work.runs += Minus(p.runs, from.runs);
+    work.ns += Minus(p.ns, from.ns);
     // these are counted whether the statistics are on or off
-    row->second.recursion_misses = Minus(p.recursion_misses, missed_at_start_[id]);
+    row->second.program.recursion_misses = Minus(p.recursion_misses, missed_at_start_[id]);
   }
   on_.reset();
-  on_ns_ += Minus(now_ns, opened_ns_);
+  (first_ns_ ? later_ns_ : first_ns_) += std::max(Minus(now_ns, opened_ns_), uint64_t{1});
   opened_ns_ = 0;
 }
 
@@ -72,12 +76,20 @@ void Statistics::Tick(uint64_t now_ns) {
 std::map<uint32_t, OtherProgramRaw> Statistics::Stop(uint64_t now_ns) {
   if (!opened_ns_) opened_ns_ = now_ns, before_ = ReadAll();
   Close(now_ns);
-  const double scale = on_ns_ ? static_cast<double>(now_ns - start_ns_) / static_cast<double>(on_ns_) : 1;
-  for (auto& [id, p] : sum_) {
-    p.runs = static_cast<uint64_t>(static_cast<double>(p.runs) * scale);
-    p.ns = static_cast<uint64_t>(static_cast<double>(p.ns) * scale);
+  const auto whole = static_cast<double>(now_ns - start_ns_), first = static_cast<double>(first_ns_),
+             later = static_cast<double>(later_ns_);
+  const bool enough = later_ns_ >= kEnoughNs;
+  const double of_first = enough ? 1 : whole / (first + later), of_later = enough ? (whole - first) / later : of_first;
+  auto sum = [&](uint64_t a, uint64_t b) {
+    return static_cast<uint64_t>(static_cast<double>(a) * of_first + static_cast<double>(b) * of_later);
+  };
+  std::map<uint32_t, OtherProgramRaw> programs;
+  for (auto& [id, s] : sum_) {
+    s.program.runs = sum(s.first.runs, s.later.runs);
+    s.program.ns = sum(s.first.ns, s.later.ns);
+    programs.emplace(id, std::move(s.program));
   }
-  return std::move(sum_);
+  return programs;
 }
 
 }  // namespace lowflame

@@ -10,8 +10,8 @@ namespace {
 // Bounds. At the limit the tree stops growing: a new stack becomes the deepest known prefix of it, and is counted.
 constexpr uint32_t kMaxNodes = 8u << 20;
 constexpr uint32_t kMaxFrames = 4u << 20;
-constexpr size_t kMaxCachedStacks = 1u << 20;
-constexpr uint32_t kMaxRenames = 8;  // a program that keeps changing its title must not fill the table
+constexpr size_t kMaxCachedStacks = 1u << 16;  // these stay in the CPU's caches
+constexpr uint32_t kMaxRenames = 8;            // a program that keeps changing its title must not fill the table
 
 uint64_t Mix(uint64_t h, uint64_t v) {
   h ^= v;
@@ -111,52 +111,32 @@ uint32_t Interner::Node(uint32_t parent, uint32_t frame) {
   return id;
 }
 
-size_t Interner::Shared(const Path& path, uint64_t who, size_t user_frames) const {
-  if (path.who != who) return 0;
-  // kernel frames are the same only under the same user frames
-  size_t most = std::min(path.places.size(), places_.size());
-  if (path.user_frames != user_frames) most = std::min({most, path.user_frames, user_frames});
-  return static_cast<size_t>(
-      std::mismatch(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(most), path.places.begin()).first -
-      places_.begin());
+size_t Interner::Shared(const Path& path, uint64_t under) const {
+  if (path.under != under) return 0;
+  const auto most = static_cast<ptrdiff_t>(std::min(path.places.size(), places_.size()));
+  return static_cast<size_t>(std::mismatch(places_.begin(), places_.begin() + most, path.places.begin()).first -
+                             places_.begin());
 }
 
-uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
-  if (!stack.kernel_frames && !stack.user_frames) return 0;
-  uint64_t who = 0;
-  if (stack.user_frames) {
-    // between two changes the same addresses are the same code
-    const ProcessState& p = processes_[process];
-    who = Mix(process + 1ull, symbolizer_->ChangedAt(p.pid, p.start_time_ns, stack.time_ns));
-  }
-  Hash128 key{Mix(who, stack.kernel_frames), Mix(stack.user_frames, who)};
-  for (size_t i = 0; i < stack.kernel_frames; i++) {
-    key.a = Mix(key.a, stack.kernel[i]);
-    key.b = (key.b ^ stack.kernel[i]) * 0x9E3779B97F4A7C15ull;
-    key.b ^= key.b >> 29;
-  }
-  for (size_t i = 0; i < stack.user_frames; i++) {
-    key.a = Mix(key.a, stack.user[i]);
-    key.b = (key.b ^ stack.user[i]) * 0x9E3779B97F4A7C15ull;
-    key.b ^= key.b >> 29;
-  }
-  auto it = stack_ids_.find(key);
-  if (it != stack_ids_.end()) return it->second;
+void Interner::Keep(Path* path, uint64_t under, size_t shared) const {
+  path->under = under;
+  path->places = places_;
+  path->nodes.resize(shared);
+  path->nodes.insert(path->nodes.end(), nodes_.begin(), nodes_.end());
+}
 
+uint32_t Interner::UserNode(uint32_t process, const RawStack& stack, uint64_t who, bool* known) {
   places_.clear();
   for (size_t i = stack.user_frames; i-- > 0;) places_.push_back(stack.user[i] << 1 | (i > 0));
-  for (size_t i = stack.kernel_frames; i-- > 0;)
-    places_.push_back(stack.kernel[i] << 1 | (i > 0 || stack.kernel_leaf_is_return));
-  Path& path = paths_[process % paths_.size()];
-  size_t shared = Shared(path, who, stack.user_frames);
+  Path& path = user_paths_[process % user_paths_.size()];
+  const size_t shared = Shared(path, who);
   uint32_t node = shared ? path.nodes[shared - 1] : 0;
   // All but the leaf are return addresses: one less lies in the call itself, whatever follows it. In code without frame
   // pointers the walk goes astray into data; a return address that is not in executable memory ends the stack there.
   user_frames_.clear();
-  bool known = true;
   for (size_t i = 0; i + shared < stack.user_frames; i++) {
     Location location = LocateUser(process, stack.user[i] - (i > 0), stack.time_ns);
-    if (location.kind == FrameKind::kUnknown) known = false;
+    if (location.kind == FrameKind::kUnknown) *known = false;
     if (i > 0 && location.kind == FrameKind::kUnknown) {
       node = 0;
       break;
@@ -165,24 +145,68 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
   }
   nodes_.clear();
   for (size_t i = user_frames_.size(); i-- > 0;) nodes_.push_back(node = Node(node, user_frames_[i]));
-  size_t in_kernel = stack.kernel_frames - (shared > stack.user_frames ? shared - stack.user_frames : 0);
-  for (size_t i = in_kernel; i-- > 0;) {
-    bool is_return = i > 0 || stack.kernel_leaf_is_return;
-    nodes_.push_back(node = Node(node, KernelFrame(stack.kernel[i] - is_return)));
+  if (*known) Keep(&path, who, shared);
+  return node;
+}
+
+uint32_t Interner::KernelNode(uint32_t process, const RawStack& stack, uint32_t under) {
+  places_.clear();
+  for (size_t i = stack.kernel_frames; i-- > 0;)
+    places_.push_back(stack.kernel[i] << 1 | (i > 0 || stack.kernel_leaf_is_return));
+  Path& path = kernel_paths_[process % kernel_paths_.size()];
+  const size_t shared = Shared(path, under);
+  uint32_t node = shared ? path.nodes[shared - 1] : under;
+  nodes_.clear();
+  for (size_t i = shared; i < places_.size(); i++) {
+    const size_t frame = places_.size() - 1 - i;
+    nodes_.push_back(node = Node(node, KernelFrame(stack.kernel[frame] - (places_[i] & 1))));
   }
+  Keep(&path, under, shared);
+  return node;
+}
+
+uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
+  if (!stack.kernel_frames && !stack.user_frames) return 0;
+  auto add = [](Hash128* h, uint64_t v) {
+    h->a = Mix(h->a, v);
+    h->b = (h->b ^ v) * 0x9E3779B97F4A7C15ull;
+    h->b ^= h->b >> 29;
+  };
+  Hash128 half{0, 0};
+  uint64_t who = 0;
+  if (stack.user_frames) {
+    // between two changes the same addresses are the same code
+    const ProcessState& p = processes_[process];
+    who = Mix(process + 1ull, symbolizer_->ChangedAt(p.pid, p.start_time_ns, stack.time_ns));
+    half = {Mix(who, stack.user_frames), who};
+    for (size_t i = 0; i < stack.user_frames; i++) add(&half, stack.user[i]);
+  }
+  Hash128 whole{Mix(half.a, stack.kernel_frames << 1 | stack.kernel_leaf_is_return), half.b};
+  for (size_t i = 0; i < stack.kernel_frames; i++) add(&whole, stack.kernel[i]);
+  auto it = stack_ids_.find(whole);
+  if (it != stack_ids_.end()) return it->second;
+
+  uint32_t node = 0;
+  bool known = true;
+  if (stack.user_frames) {
+    auto of_half = half_ids_.find(half);
+    if (of_half != half_ids_.end()) {
+      node = of_half->second;
+    } else {
+      node = UserNode(process, stack, who, &known);
+      if (half_ids_.size() >= kMaxCachedStacks) half_ids_.clear();
+      if (known) half_ids_.emplace(half, node);
+    }
+  }
+  if (stack.kernel_frames) node = KernelNode(process, stack, node);
   if (next_node_ >= kMaxNodes || next_frame_ >= kMaxFrames) stacks_dropped_++;
   if (!known) {
     // not kept: what is mapped there may be known next time
     if (cut) *cut = true;
     return node;
   }
-  path.who = who;
-  path.user_frames = stack.user_frames;
-  path.places = places_;
-  path.nodes.resize(shared);
-  path.nodes.insert(path.nodes.end(), nodes_.begin(), nodes_.end());
   if (stack_ids_.size() >= kMaxCachedStacks) stack_ids_.clear();  // only a cache: the tree keeps the ids
-  stack_ids_.emplace(key, node);
+  stack_ids_.emplace(whole, node);
   return node;
 }
 

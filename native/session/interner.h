@@ -80,10 +80,9 @@ class Interner {
       return v ^ v >> 32;
     }
   };
-  // The last stack of a process, outermost first: the next one shares most of it.
+  // One half of the last stack of a process, outermost frame first: the next one shares most of it.
   struct Path {
-    uint64_t who = ~0ull;  // process and exec, as in the key of a stack
-    size_t user_frames = 0;
+    uint64_t under = ~0ull;  // what its outermost frame stands for: process and exec, or the node below it
     std::vector<uint64_t> places = {};
     std::vector<uint32_t> nodes = {};
   };
@@ -92,21 +91,28 @@ class Interner {
   Location LocateUser(uint32_t process, uint64_t address, uint64_t time_ns);
   uint32_t KernelFrame(uint64_t address);
   uint32_t Frame(const Location& location, uint32_t process);
-  // Frames of the path's stack that `places_` begins with.
-  size_t Shared(const Path& path, uint64_t who, size_t user_frames) const;
+  // The node of the user half; `known` becomes false where code of it lies in memory that nobody is known to have
+  // mapped.
+  uint32_t UserNode(uint32_t process, const RawStack& stack, uint64_t who, bool* known);
+  uint32_t KernelNode(uint32_t process, const RawStack& stack, uint32_t under);
+  // Frames that `places_` and the path begin with alike.
+  size_t Shared(const Path& path, uint64_t under) const;
+  // Makes `places_` the path: its first nodes stay, `nodes_` follow.
+  void Keep(Path* path, uint64_t under, size_t shared) const;
 
   Symbolizer* symbolizer_;
   uint32_t self_pid_;
   std::vector<ProcessState> processes_;  // index = id
   std::vector<ThreadState> threads_;
-  tsl::robin_map<Hash128, uint32_t, HashOf> process_ids_, thread_ids_, stack_ids_, frame_ids_;
-  tsl::robin_map<uint64_t, uint32_t, MixBits> node_ids_;       // parent and frame
-  tsl::robin_map<uint64_t, uint32_t, MixBits> kernel_frames_;  // by address
-  std::array<Path, 64> paths_;                                 // by process, one for those that share a place
+  tsl::robin_map<Hash128, uint32_t, HashOf> process_ids_, thread_ids_, frame_ids_;
+  tsl::robin_map<Hash128, uint32_t, HashOf> stack_ids_, half_ids_;  // whole stacks, user halves
+  tsl::robin_map<uint64_t, uint32_t, MixBits> node_ids_;            // parent and frame
+  tsl::robin_map<uint64_t, uint32_t, MixBits> kernel_frames_;       // by address
+  std::array<Path, 64> user_paths_, kernel_paths_;                  // by process, one for those that share a place
   uint32_t next_frame_ = 1, next_node_ = 1;
   uint64_t stacks_dropped_ = 0;
   // scratch
-  std::vector<uint64_t> places_;  // a stack, outermost first: addresses, shifted by one, + 1 for a return address
+  std::vector<uint64_t> places_;  // half a stack, outermost first: addresses, shifted by one, + 1 for a return address
   std::vector<uint32_t> user_frames_, nodes_;
   Tables fresh_;
   std::vector<FrameToName> to_name_;

@@ -259,7 +259,7 @@ StartFacts Session::Activate() {
         "the kernel's BPF statistics cannot be switched on (CAP_SYS_ADMIN): own cost is told without them");
   if (final_.statistics_on)
     start_.notes.push_back(
-        "what BPF programs cost was measured in the first five seconds and in a small part of each second after, and "
+        "what BPF programs cost was measured in the first five seconds and in a small part of the time after, and "
         "scaled: the kernel's statistics cost more than the programs where these run often");
   // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere BPF gives the host's pids, perf and /proc those of the
   // namespace

@@ -173,7 +173,7 @@ const KernelSymbols::Symbol* KernelSymbols::Table::Find(uint64_t address) const 
   return found;
 }
 
-std::string KernelSymbols::ModuleOf(uint64_t address) {
+KernelSymbols::Place KernelSymbols::PlaceOf(uint64_t address) {
   std::shared_ptr<const Table> table = Current();
   if (address < table->text_begin || address >= table->text_end) {
     bool programs_came = false;
@@ -187,7 +187,7 @@ std::string KernelSymbols::ModuleOf(uint64_t address) {
     table = Current();
   }
   const Symbol* s = table->Find(address);
-  return s ? table->modules[s->module] : "";
+  return s ? Place{table->modules[s->module], s->address} : Place{"", address};
 }
 
 std::string KernelSymbols::NameOf(uint64_t address) const {

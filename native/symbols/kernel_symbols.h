@@ -13,10 +13,13 @@ class KernelSymbols {
  public:
   KernelSymbols() { Refresh(); }
 
-  // "" for core text, "bpf" for BPF programs, else the module's name. Drain thread. Outside of core text it looks for
-  // BPF programs that were loaded since, and reads /proc/kallsyms again if so; that takes about 100 ms, so at most
-  // once in 20 times as long as it took.
-  std::string ModuleOf(uint64_t address);
+  struct Place {
+    std::string module;  // "" for core text, "bpf" for BPF programs, else the module's name
+    uint64_t function;   // where it begins; the address itself if that is unknown or hidden
+  };
+  // Drain thread. Outside of core text it looks for BPF programs that were loaded since, and reads /proc/kallsyms again
+  // if so; that takes about 100 ms, so at most once in 20 times as long as it took.
+  Place PlaceOf(uint64_t address);
   // "" if unknown or hidden. Any thread.
   std::string NameOf(uint64_t address) const;
   // Reads /proc/kallsyms again; BPF programs that are gone keep their names. Any thread.

@@ -350,9 +350,9 @@ test("the kernel's BPF statistics, which cost every program of the machine, are 
   await recordWhile({ sources: ["locks"] }, async () => {
     expect(await shareOn(1000)).toBe(1);
     await sleep(4500);
-    const later = await shareOn(3200);
+    const later = await shareOn(4500);
     expect(later).toBeGreaterThan(0);
-    expect(later).toBeLessThan(0.25);
+    expect(later).toBeLessThan(0.1);
   });
   expect(on()).toBe(false);
 });
