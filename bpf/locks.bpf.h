@@ -56,8 +56,8 @@ struct {
 } lf_lock_slots SEC(".maps");
 
 #define LOCK_WINDOW_NS 100000000ULL
-#define LOCK_STACKS_A_WINDOW 50
-#define LOCK_ONE_IN_MAX 1024
+#define LOCK_STACKS_A_WINDOW 20
+#define LOCK_ONE_IN_MAX 8192
 
 #ifdef LF_TASK_FROM_PID
 extern struct task_struct* bpf_task_from_pid(__s32 pid) __ksym;
