@@ -253,6 +253,7 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
 
   area->counter[LF_LOCKS_WAITS]++;
   note_ended(area, wait, ns);
+  if (!lf_rare(seq) && ns < LF_LOCK_SHORT_NS) area->short_sum += ns - area->short_sum / LF_LOCK_SHORTS;
   asm volatile("" ::: "memory");
   if (slot) {
     slot->lock = 0;
@@ -274,9 +275,11 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   r->h.duration_ns = ns;
   /*
    * Over the limit every wait has its stack, so each stands for itself. A shorter one stands for N of its like, which
-   * were not held up by a stack: what was seen of it tells their order of size, and the model scales all stacks of a
-   * lock to the lock's exact total.
+   * were not held up by a stack. If it went on after the stack it lasted as long as was seen of it; if it was over by
+   * then nobody knows how long it would have been, but what those without a stack last that are as short. The model scales
+   * all stacks of a lock to the lock's exact total.
    */
+  if (seq && ns < LF_LOCK_OVER_NS && area->short_sum) seen = area->short_sum / LF_LOCK_SHORTS + 1;
   r->h.weight_ns = seq && ns < settings.lock_limit_ns ? seen * weight : ns;
   if (!seq) bytes = take_stacks(ctx, area->counter, &area->end_unwind, r, task);
   send(area->counter, cpu, r, bytes);

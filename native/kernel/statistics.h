@@ -11,8 +11,9 @@
 namespace lowflame {
 
 // While they are on, the kernel reads its clock twice a run: about 60 ns for every program on the machine, and at the
-// end of a wait with the lock held. So they are on for the first five seconds and between two calls of Tick every four
-// seconds after that. What the later windows counted is scaled to all the time after the first.
+// end of a wait with the lock held. So they are on for the first five seconds and between two calls of Tick in each
+// second after that, after a minute in every fourth. What the later windows counted is scaled to all the time after the
+// first.
 class Statistics {
  public:
   // Switches them on. Returns false where they are off and cannot be switched on (CAP_SYS_ADMIN).
@@ -31,10 +32,12 @@ class Statistics {
     Work first, later;  // in the first window, and in those after it
   };
   void Open(uint64_t now_ns);
+  void Look(uint64_t now_ns);
   void Close(uint64_t now_ns);
 
   UniqueFd on_;
-  uint64_t tick_ns_ = 0, start_ns_ = 0, opened_ns_ = 0, first_ns_ = 0, later_ns_ = 0;  // these two: how long they were
+  uint64_t tick_ns_ = 0, start_ns_ = 0, opened_ns_ = 0, looked_ns_ = 0, first_ns_ = 0,
+           later_ns_ = 0;  // these two: how long they were
   std::map<uint32_t, OtherProgramRaw> before_;
   std::map<uint32_t, Sum> sum_;
   std::map<uint32_t, uint64_t> missed_at_start_;

@@ -129,6 +129,8 @@ void AddressSpace::Map(const Mapping& m, uint64_t time_ns) {
     Bury(Part(*last, m.begin, m.end), time_ns);
     Change(time_ns);
   }
+  // a child whose own mappings were never read has its parent's below these
+  if (!read_ns_) Change(time_ns);
   before.push_back(added);
   before.insert(before.end(), after.begin(), after.end());
   first = now_.erase(first, last);

@@ -175,7 +175,8 @@ const KernelSymbols::Symbol* KernelSymbols::Table::Find(uint64_t address) const 
 
 KernelSymbols::Place KernelSymbols::PlaceOf(uint64_t address) {
   std::shared_ptr<const Table> table = Current();
-  if (address < table->text_begin || address >= table->text_end) {
+  const bool core = address >= table->text_begin && address < table->text_end;
+  if (!core) {
     bool programs_came = false;
     {
       // taken by the symbol thread only while it reads: then what is known must do
@@ -187,7 +188,7 @@ KernelSymbols::Place KernelSymbols::PlaceOf(uint64_t address) {
     table = Current();
   }
   const Symbol* s = table->Find(address);
-  return s ? Place{table->modules[s->module], s->address} : Place{"", address};
+  return {s ? table->modules[s->module] : "", s && core ? s->address : address};
 }
 
 std::string KernelSymbols::NameOf(uint64_t address) const {

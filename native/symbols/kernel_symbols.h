@@ -15,7 +15,8 @@ class KernelSymbols {
 
   struct Place {
     std::string module;  // "" for core text, "bpf" for BPF programs, else the module's name
-    uint64_t function;   // where it begins; the address itself if that is unknown or hidden
+    uint64_t
+        function;  // in core text, where it begins; else the address, since what lies there may become something else
   };
   // Drain thread. Outside of core text it looks for BPF programs that were loaded since, and reads /proc/kallsyms again
   // if so; that takes about 100 ms, so at most once in 20 times as long as it took.

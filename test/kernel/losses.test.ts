@@ -352,7 +352,7 @@ test("the kernel's BPF statistics, which cost every program of the machine, are 
     await sleep(4500);
     const later = await shareOn(4500);
     expect(later).toBeGreaterThan(0);
-    expect(later).toBeLessThan(0.1);
+    expect(later).toBeLessThan(0.2);
   });
   expect(on()).toBe(false);
 });
