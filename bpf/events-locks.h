@@ -45,9 +45,9 @@ struct lf_lock_ended {
   __u64 start_time_ns;
   __u64 ns;
 };
-#define LF_LOCK_ENDED 64       /* a power of two */
-#define LF_LOCK_SHORT_NS 4096  /* about as long as it takes to take a stack */
-#define LF_LOCK_OVER_NS 1024   /* whoever has the lock so soon after the stack may have waited for less than that */
+#define LF_LOCK_ENDED 64      /* a power of two */
+#define LF_LOCK_SHORT_NS 4096 /* about as long as it takes to take a stack */
+#define LF_LOCK_OVER_NS 1024  /* whoever has the lock so soon after the stack may have waited for less than that */
 #define LF_LOCK_SHORTS 16
 
 /* Where a wait goes in the table; in memory, where the verifier takes both for unknown numbers. */
@@ -63,8 +63,9 @@ struct lf_lock_area {
   __u64 seq;
   __u64 window_ns;
   __u64 window_stacks;
-  __u64 one_in;    /* a stack is taken for one wait in so many; a power of two */
-  __u64 short_sum; /* LF_LOCK_SHORTS times what waits without a stack last on the average, those below LF_LOCK_SHORT_NS */
+  __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
+  __u64
+      short_sum; /* LF_LOCK_SHORTS times what waits without a stack last on the average, those below LF_LOCK_SHORT_NS */
   __u64 depth;
   __u64 begin_at, end_at; /* where the programs' arguments lie: on the stack of whoever runs */
   struct lf_current current;

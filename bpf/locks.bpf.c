@@ -276,8 +276,8 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   /*
    * Over the limit every wait has its stack, so each stands for itself. A shorter one stands for N of its like, which
    * were not held up by a stack. If it went on after the stack it lasted as long as was seen of it; if it was over by
-   * then nobody knows how long it would have been, but what those without a stack last that are as short. The model scales
-   * all stacks of a lock to the lock's exact total.
+   * then nobody knows how long it would have been, but what those without a stack last that are as short. The model
+   * scales all stacks of a lock to the lock's exact total.
    */
   if (seq && ns < LF_LOCK_OVER_NS && area->short_sum) seen = area->short_sum / LF_LOCK_SHORTS + 1;
   r->h.weight_ns = seq && ns < settings.lock_limit_ns ? seen * weight : ns;

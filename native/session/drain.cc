@@ -93,6 +93,7 @@ void Session::StopDraining() {
 
 void Session::DrainOnce(bool last) {
   NoteTaskRecords();
+  interner_->LookAtKernel();
   proc_object_->Drain();
   if (cpu_object_) DrainCpu();
   if (off_object_) off_object_->Drain();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace lowflame {
 namespace {
@@ -70,7 +71,8 @@ uint32_t Interner::Frame(const Location& location, uint32_t process) {
   // code made at run time belongs to its process; files are the same for all
   uint64_t owner = location.kind == FrameKind::kJit || location.kind == FrameKind::kUnknown ? process + 1ull : 0;
   // all of it is in one module
-  const uint32_t within = location.kind == FrameKind::kJit ? location.generation : location.module;
+  const bool replaced = location.kind == FrameKind::kJit || location.kind == FrameKind::kBpf;
+  const uint32_t within = replaced ? location.generation : location.module;
   uint64_t place = owner << 32 | static_cast<uint64_t>(location.kind) << 56 | within;
   // exact: with the offset known, the hash tells the place
   Hash128 key{Mix(Mix(1, place), location.offset), location.offset};
@@ -86,12 +88,23 @@ uint32_t Interner::Frame(const Location& location, uint32_t process) {
   return id;
 }
 
-uint32_t Interner::KernelFrame(uint64_t address) {
+uint32_t Interner::KernelFrame(uint64_t address, bool* known) {
   auto it = kernel_frames_.find(address);
   if (it != kernel_frames_.end()) return it->second;
-  uint32_t id = Frame(symbolizer_->LocateKernel(address), 0);
-  kernel_frames_.emplace(address, id);
+  const Location location = symbolizer_->LocateKernel(address);
+  uint32_t id = Frame(location, 0);
+  if (location.sure)
+    kernel_frames_.emplace(address, id);
+  else
+    *known = false;
   return id;
+}
+
+void Interner::LookAtKernel() {
+  if (std::exchange(kernel_changes_, symbolizer_->KernelChanges()) == kernel_changes_) return;
+  kernel_frames_.clear();
+  stack_ids_.clear();
+  kernel_paths_.fill({});
 }
 
 Location Interner::LocateUser(uint32_t process, uint64_t address, uint64_t time_ns) {
@@ -149,7 +162,7 @@ uint32_t Interner::UserNode(uint32_t process, const RawStack& stack, uint64_t wh
   return node;
 }
 
-uint32_t Interner::KernelNode(uint32_t process, const RawStack& stack, uint32_t under) {
+uint32_t Interner::KernelNode(uint32_t process, const RawStack& stack, uint32_t under, bool* known) {
   places_.clear();
   for (size_t i = stack.kernel_frames; i-- > 0;)
     places_.push_back(stack.kernel[i] << 1 | (i > 0 || stack.kernel_leaf_is_return));
@@ -159,9 +172,9 @@ uint32_t Interner::KernelNode(uint32_t process, const RawStack& stack, uint32_t 
   nodes_.clear();
   for (size_t i = shared; i < places_.size(); i++) {
     const size_t frame = places_.size() - 1 - i;
-    nodes_.push_back(node = Node(node, KernelFrame(stack.kernel[frame] - (places_[i] & 1))));
+    nodes_.push_back(node = Node(node, KernelFrame(stack.kernel[frame] - (places_[i] & 1), known)));
   }
-  Keep(&path, under, shared);
+  if (*known) Keep(&path, under, shared);
   return node;
 }
 
@@ -198,13 +211,12 @@ uint32_t Interner::Stack(uint32_t process, const RawStack& stack, bool* cut) {
       if (known) half_ids_.emplace(half, node);
     }
   }
-  if (stack.kernel_frames) node = KernelNode(process, stack, node);
+  bool kernel_known = true;
+  if (stack.kernel_frames) node = KernelNode(process, stack, node, &kernel_known);
   if (next_node_ >= kMaxNodes || next_frame_ >= kMaxFrames) stacks_dropped_++;
-  if (!known) {
-    // not kept: what is mapped there may be known next time
-    if (cut) *cut = true;
-    return node;
-  }
+  if (!known && cut) *cut = true;
+  // not kept: what is there may be known next time
+  if (!known || !kernel_known) return node;
   if (stack_ids_.size() >= kMaxCachedStacks) stack_ids_.clear();  // only a cache: the tree keeps the ids
   stack_ids_.emplace(whole, node);
   return node;

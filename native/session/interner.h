@@ -48,6 +48,8 @@ class Interner {
   // -1 if never seen
   int64_t FindProcess(uint32_t pid, uint64_t start_time_ns) const;
 
+  // Before the stacks of a drain: asks whether kernel addresses mean the same as in the last one.
+  void LookAtKernel();
   // Moves the rows that are new since the last call into `out`, and the frames to name into `names`.
   void TakeNew(Tables* out, std::vector<FrameToName>* names);
   uint64_t stacks_dropped() const { return stacks_dropped_; }
@@ -89,12 +91,12 @@ class Interner {
 
   uint32_t Node(uint32_t parent, uint32_t frame);
   Location LocateUser(uint32_t process, uint64_t address, uint64_t time_ns);
-  uint32_t KernelFrame(uint64_t address);
+  uint32_t KernelFrame(uint64_t address, bool* known);
   uint32_t Frame(const Location& location, uint32_t process);
   // The node of the user half; `known` becomes false where code of it lies in memory that nobody is known to have
   // mapped.
   uint32_t UserNode(uint32_t process, const RawStack& stack, uint64_t who, bool* known);
-  uint32_t KernelNode(uint32_t process, const RawStack& stack, uint32_t under);
+  uint32_t KernelNode(uint32_t process, const RawStack& stack, uint32_t under, bool* known);
   // Frames that `places_` and the path begin with alike.
   size_t Shared(const Path& path, uint64_t under) const;
   // Makes `places_` the path: its first nodes stay, `nodes_` follow.
@@ -111,6 +113,7 @@ class Interner {
   std::array<Path, 64> user_paths_, kernel_paths_;                  // by process, one for those that share a place
   uint32_t next_frame_ = 1, next_node_ = 1;
   uint64_t stacks_dropped_ = 0;
+  uint32_t kernel_changes_ = 0;
   // scratch
   std::vector<uint64_t> places_;  // half a stack, outermost first: addresses, shifted by one, + 1 for a return address
   std::vector<uint32_t> user_frames_, nodes_;

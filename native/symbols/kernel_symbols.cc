@@ -17,8 +17,8 @@ namespace {
 
 constexpr size_t kMaxSymbols = 2u << 20, kMaxModules = 60000, kMaxGonePrograms = 16384;
 constexpr uint64_t kMaxReach = 1u << 20;  // of a symbol outside of core text
-constexpr uint64_t kMinLookIntervalNs = 200000000ull;
-constexpr uint64_t kIdleShare = 20;  // reading kallsyms again may cost 5 % of the drain thread
+// reading kallsyms again may cost so much of the drain thread, and 5 % of its time
+constexpr uint64_t kReadingNs = 1000000000, kReadingShare = 20;
 
 uint64_t NowNs() {
   timespec t;
@@ -137,9 +137,18 @@ std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Read(const Table* bef
   auto by_address = [](const Symbol& a, const Symbol& b) { return a.address < b.address; };
   std::stable_sort(symbols.begin(), symbols.end(), by_address);
   size_t now = symbols.size(), kept = 0;
+  const auto end = [&] { return symbols.begin() + static_cast<long>(now); };
+  // What has come lies where the others were, and has no end: what is gone and lies right behind it may be a part of
+  // it.
+  auto is_taken = [&](const Symbol& gone) {
+    auto next = std::upper_bound(symbols.begin(), end(), gone, by_address);
+    return next != symbols.begin() && gone.address - (next - 1)->address < kMaxReach &&
+           table->modules[(next - 1)->module] == "bpf" &&
+           !std::binary_search(before->symbols.begin(), before->symbols.end(), *(next - 1), by_address);
+  };
   for (const Symbol& s : before ? before->symbols : std::vector<Symbol>()) {
     if (before->modules[s.module] != "bpf" || kept >= kMaxGonePrograms) continue;
-    if (std::binary_search(symbols.begin(), symbols.begin() + static_cast<long>(now), s, by_address)) continue;
+    if (std::binary_search(symbols.begin(), end(), s, by_address) || is_taken(s)) continue;
     add(s.address, before->names.c_str() + s.name, "bpf");
     kept++;
   }
@@ -155,7 +164,10 @@ void KernelSymbols::Refresh() {
   newest_program_ = NewestProgram(newest_program_);
   std::shared_ptr<const Table> before = Current(), after = Read(before.get());
   uint64_t end = NowNs();
-  next_look_ns_ = end + std::max(kMinLookIntervalNs, kIdleShare * (end - begin));
+  if (!first_ns_)
+    first_ns_ = end;  // the first reading is for nothing
+  else
+    reading_ns_ += end - begin;
   std::lock_guard<std::mutex> lock(mutex_);
   table_ = std::move(after);
 }
@@ -175,20 +187,30 @@ const KernelSymbols::Symbol* KernelSymbols::Table::Find(uint64_t address) const 
 
 KernelSymbols::Place KernelSymbols::PlaceOf(uint64_t address) {
   std::shared_ptr<const Table> table = Current();
+  bool sure = true, reads = false;
   const bool core = address >= table->text_begin && address < table->text_end;
   if (!core) {
-    bool programs_came = false;
-    {
-      // taken by the symbol thread only while it reads: then what is known must do
-      std::unique_lock<std::mutex> free(reading_, std::try_to_lock);
+    // taken by the symbol thread only while it reads: then what is known must do
+    if (std::unique_lock<std::mutex> free(reading_, std::try_to_lock); free) {
       uint32_t next;
-      if (free && NowNs() >= next_look_ns_) programs_came = bpf_prog_get_next_id(newest_program_, &next) == 0;
+      sure = bpf_prog_get_next_id(newest_program_, &next) != 0;
+      reads = !sure && reading_ns_ <= kReadingNs + (NowNs() - first_ns_) / kReadingShare;
     }
-    if (programs_came) Refresh();
+    if (reads) Refresh();
+    sure |= reads;
     table = Current();
   }
   const Symbol* s = table->Find(address);
-  return {s ? table->modules[s->module] : "", s && core ? s->address : address};
+  return {s ? table->modules[s->module] : "", s && core ? s->address : address, sure};
+}
+
+uint32_t KernelSymbols::Changes() {
+  uint32_t next;
+  if (bpf_prog_get_next_id(seen_program_, &next) == 0) {
+    seen_program_ = NewestProgram(next);
+    changes_++;
+  }
+  return changes_;
 }
 
 std::string KernelSymbols::NameOf(uint64_t address) const {

@@ -48,13 +48,16 @@ class SymbolizerImpl final : public Symbolizer {
 
   Location LocateKernel(uint64_t address) override {
     // nothing tells the kernel's lines, so a frame is a function: a fifth less to keep than a frame for each address
-    const auto [module, function] = kernel_.PlaceOf(address);
+    const auto [module, function, sure] = kernel_.PlaceOf(address);
     if (module.empty()) return {kKernelModule, function, FrameKind::kKernel};
-    if (module == "bpf") return {kBpfModule, function, FrameKind::kBpf};
+    if (!sure) return {kBpfModule, function, FrameKind::kBpf, kUnsure, false};
+    if (module == "bpf") return {kBpfModule, function, FrameKind::kBpf, kernel_changes_};
     auto [it, fresh] = kernel_modules_.try_emplace(module, 0);
     if (fresh) it->second = AddModule("[" + module + "]", "");
     return {it->second, function, FrameKind::kKernel};
   }
+
+  uint32_t KernelChanges() override { return kernel_changes_ = kernel_.Changes(); }
 
   Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) override {
     const ProcessTable::Found found = processes_.Find(pid, start_time_ns, address, time_ns);
@@ -159,8 +162,10 @@ class SymbolizerImpl final : public Symbolizer {
 
   std::string RawName(const Location& l, uint32_t pid) {
     switch (l.kind) {
-      case FrameKind::kKernel:
       case FrameKind::kBpf:
+        if (l.generation == kUnsure) return "";
+        return kernel_.NameOf(l.offset);
+      case FrameKind::kKernel:
         return kernel_.NameOf(l.offset);
       case FrameKind::kVdso:
         return vdso_.NameAt(l.offset);
@@ -190,6 +195,8 @@ class SymbolizerImpl final : public Symbolizer {
   std::atomic<uint64_t> names_found_{0}, names_missing_{0};
 
   // drain thread (the counters of processes_ may be read by all)
+  static constexpr uint32_t kUnsure = ~0u;  // generation of code that nothing tells yet
+  uint32_t kernel_changes_ = 0;
   ProcessTable processes_;
   std::unordered_map<std::string, uint32_t> file_modules_, kernel_modules_;
   std::vector<ModuleInfo> new_modules_;

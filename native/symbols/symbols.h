@@ -24,7 +24,8 @@ struct Location {
   uint32_t module = 0;  // id from the module table; 0 = none
   uint64_t offset = 0;  // file offset for kUser and kVdso; address for kKernel, kBpf, kJit and kUnknown
   FrameKind kind = FrameKind::kUnknown;
-  uint32_t generation = 0;  // kJit: which of the codes that were at this address, one after the other
+  uint32_t generation = 0;  // kJit, kBpf: which of the codes that were at this address, one after the other
+  bool sure = true;         // false: what is there may be known better next time
 };
 
 struct ModuleInfo {
@@ -50,6 +51,8 @@ class Symbolizer {
   // --- drain thread -------------------------------------------------------------------------------------------
   // Kernel address (kernel text, module or BPF program). Cheap: a binary search.
   virtual Location LocateKernel(uint64_t address) = 0;
+  // Another number once kernel addresses outside of core text may be other code than before. A system call.
+  virtual uint32_t KernelChanges() { return 0; }
   // What a user address was at `time_ns` (CLOCK_MONOTONIC) in a process identified by (pid, start time). Goes by the
   // records of what changed, and of a fork by its parent; else reads /proc/PID/maps (at most every 100 ms a process).
   // Opens each new executable file through /proc/PID/root or map_files at once, so that it can be named after the

@@ -93,6 +93,25 @@ test("a grouped BPF event that is turned away: frame pointers instead, counted, 
   }
 });
 
+test("BPF programs that follow one another in the same memory each have their own name and time", async () => {
+  const program = await startProgram("bpf-turns", { args: ["--ms", "700"], hold: true });
+  const { profile } = await recordWhile({ sources: ["cpu"], frequencyHz: hertz(499) }, async () => {
+    program.go();
+    await program.result();
+  });
+  const counted = await program.result();
+  const rows = rowsOf(profile, "cpu").filter((r) => r.pid === program.pid);
+  for (const turn of ["alpha", "beta", "gamma"] as const) {
+    const seen = sum(
+      rows.filter((r) => r.stack.some((f) => f.endsWith(`_turn_${turn}`))),
+      (r) => r.weightNs,
+    );
+    // what is sampled before the kernel's symbols are read again has no name, but not another's
+    expect(seen / counted[turn], turn).toBeGreaterThan(0.7);
+    expect(seen / counted[turn], turn).toBeLessThan(1.1);
+  }
+});
+
 test("time inside another tool's BPF program is seen as perf sees it", async () => {
   const hog = await startBpfHog({ ms: 8_000, cpu: 0 });
   try {

@@ -86,6 +86,8 @@ export interface Results {
   "socket-loop": { readonly calls: number; readonly wallNs: number };
   "socket-forks": { readonly processes: number };
   "silent-connects": object;
+  /** CPU time while each program ran, ns. */
+  "bpf-turns": { readonly alpha: number; readonly beta: number; readonly gamma: number };
   "rtnl-holder": { readonly changes: number; readonly longest: number; readonly holder: number };
   "socket-leak": { readonly opened: number };
   /** Of `sendmmsg`: bytes by port. Back come one, two and three messages of 3 bytes, by one `recvmmsg`. */
