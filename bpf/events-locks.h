@@ -63,9 +63,8 @@ struct lf_lock_area {
   __u64 seq;
   __u64 window_ns;
   __u64 window_stacks;
-  __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
-  __u64
-      short_sum; /* LF_LOCK_SHORTS times what waits without a stack last on the average, those below LF_LOCK_SHORT_NS */
+  __u64 one_in;    /* a stack is taken for one wait in so many; a power of two */
+  __u64 short_sum; /* LF_LOCK_SHORTS times the mean of waits without a stack that are below LF_LOCK_SHORT_NS */
   __u64 depth;
   __u64 begin_at, end_at; /* where the programs' arguments lie: on the stack of whoever runs */
   struct lf_current current;

@@ -87,7 +87,7 @@ std::map<uint32_t, OtherProgramRaw> Statistics::Stop(uint64_t now_ns) {
   Close(now_ns);
   const auto whole = static_cast<double>(now_ns - start_ns_), first = static_cast<double>(first_ns_),
              later = static_cast<double>(later_ns_);
-  // less than a period after the first window there need be no other
+  // less than a period after the first window there need be none but the one above, which has no length
   const bool any = later_ns_ > 1;
   const double of_first = any ? 1 : whole / first, of_later = any ? (whole - first) / later : 0;
   auto sum = [&](uint64_t a, uint64_t b) {

@@ -36,8 +36,8 @@ class Statistics {
   void Close(uint64_t now_ns);
 
   UniqueFd on_;
-  uint64_t tick_ns_ = 0, start_ns_ = 0, opened_ns_ = 0, looked_ns_ = 0, first_ns_ = 0,
-           later_ns_ = 0;  // these two: how long they were
+  uint64_t tick_ns_ = 0, start_ns_ = 0, opened_ns_ = 0, looked_ns_ = 0;
+  uint64_t first_ns_ = 0, later_ns_ = 0;  // how long the first window was, and all others together
   std::map<uint32_t, OtherProgramRaw> before_;
   std::map<uint32_t, Sum> sum_;
   std::map<uint32_t, uint64_t> missed_at_start_;

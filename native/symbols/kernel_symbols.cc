@@ -124,7 +124,7 @@ std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Read(const Table* bef
       if (fresh) table->modules.push_back(module);
       module_id = it->second;
     }
-    symbols.push_back({address, static_cast<uint32_t>(table->names.size()), module_id});
+    symbols.push_back({address, static_cast<uint32_t>(table->names.size()), module_id, false});
     table->names.append(name, strlen(name) + 1);
   };
   ReadKallsyms([&](const Line& line) {
@@ -140,16 +140,22 @@ std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Read(const Table* bef
   const auto end = [&] { return symbols.begin() + static_cast<long>(now); };
   // What has come lies where the others were, and has no end: what is gone and lies right behind it may be a part of
   // it.
+  auto was_there = [&](const Symbol& s) {
+    const auto [first, last] = std::equal_range(before->symbols.begin(), before->symbols.end(), s, by_address);
+    return std::any_of(first, last, [&](const Symbol& b) {
+      return !b.gone && !strcmp(before->names.c_str() + b.name, table->names.c_str() + s.name);
+    });
+  };
   auto is_taken = [&](const Symbol& gone) {
     auto next = std::upper_bound(symbols.begin(), end(), gone, by_address);
     return next != symbols.begin() && gone.address - (next - 1)->address < kMaxReach &&
-           table->modules[(next - 1)->module] == "bpf" &&
-           !std::binary_search(before->symbols.begin(), before->symbols.end(), *(next - 1), by_address);
+           table->modules[(next - 1)->module] == "bpf" && !was_there(*(next - 1));
   };
   for (const Symbol& s : before ? before->symbols : std::vector<Symbol>()) {
     if (before->modules[s.module] != "bpf" || kept >= kMaxGonePrograms) continue;
     if (std::binary_search(symbols.begin(), end(), s, by_address) || is_taken(s)) continue;
     add(s.address, before->names.c_str() + s.name, "bpf");
+    symbols.back().gone = true;
     kept++;
   }
   std::stable_sort(symbols.begin(), symbols.end(), by_address);

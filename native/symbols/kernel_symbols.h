@@ -36,6 +36,7 @@ class KernelSymbols {
     uint64_t address;
     uint32_t name;
     uint16_t module;
+    bool gone;  // of a BPF program that is there no more
   };
   // Never changed once it is in place, so that one thread reads it while another makes the next.
   struct Table {

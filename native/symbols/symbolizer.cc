@@ -47,10 +47,10 @@ class SymbolizerImpl final : public Symbolizer {
   }
 
   Location LocateKernel(uint64_t address) override {
-    // nothing tells the kernel's lines, so a frame is a function: a fifth less to keep than a frame for each address
+    // nothing tells the lines of core text, so a frame is a function: a fifth less to keep than one for each address
     const auto [module, function, sure] = kernel_.PlaceOf(address);
-    if (module.empty()) return {kKernelModule, function, FrameKind::kKernel};
     if (!sure) return {kBpfModule, function, FrameKind::kBpf, kUnsure, false};
+    if (module.empty()) return {kKernelModule, function, FrameKind::kKernel};
     if (module == "bpf") return {kBpfModule, function, FrameKind::kBpf, kernel_changes_};
     auto [it, fresh] = kernel_modules_.try_emplace(module, 0);
     if (fresh) it->second = AddModule("[" + module + "]", "");
