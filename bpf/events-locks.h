@@ -9,9 +9,10 @@ struct lf_lock_wait {
   __u64 lock;
   __u64 begin_ns;
   __u64 seq; /* of the stack sent ahead, 0 = none */
-  __u32 kind;
+  __u16 kind;
+  __u16 object;
   __u32 weight; /* of the stack sent ahead */
-  __u32 object;
+  __u32 like;   /* see lock-likes.bpf.h */
   __u32 tgid;
   __u64 start_time_ns; /* of the process */
   __u64 stack_ns;      /* spent on the stack, not on waiting */
@@ -44,11 +45,19 @@ struct lf_lock_ended {
   __u64 key; /* as in lf_lock_row */
   __u64 start_time_ns;
   __u64 ns;
+  __u64 like; /* 0 = it had a stack */
 };
-#define LF_LOCK_ENDED 64      /* a power of two */
-#define LF_LOCK_SHORT_NS 4096 /* about as long as it takes to take a stack */
-#define LF_LOCK_OVER_NS 1024  /* whoever has the lock so soon after the stack may have waited for less than that */
-#define LF_LOCK_SHORTS 16
+#define LF_LOCK_ENDED 64 /* a power of two */
+
+/* Waits that are alike, and the mean of those below LF_LOCK_OWN_NS that had no stack: sum_ns / count. */
+struct lf_lock_like {
+  __u32 like;
+  __u32 count;
+  __u64 sum_ns;
+};
+#define LF_LOCK_LIKES 512     /* a power of two */
+#define LF_LOCK_LIKE_WAITS 64 /* from so many on the mean follows the last ones */
+#define LF_LOCK_OWN_NS 65536  /* several times what it takes to take a stack */
 
 /* Where a wait goes in the table; in memory, where the verifier takes both for unknown numbers. */
 struct lf_lock_place {
@@ -63,11 +72,11 @@ struct lf_lock_area {
   __u64 seq;
   __u64 window_ns;
   __u64 window_stacks;
-  __u64 one_in;    /* a stack is taken for one wait in so many; a power of two */
-  __u64 short_sum; /* LF_LOCK_SHORTS times the mean of waits without a stack that are below LF_LOCK_SHORT_NS */
+  __u64 one_in; /* a stack is taken for one wait in so many; a power of two */
   __u64 depth;
   __u64 begin_at, end_at; /* where the programs' arguments lie: on the stack of whoever runs */
   struct lf_current current;
+  __u64 regs_on, regs; /* user registers of the thread whose kernel stack is regs_on */
   struct lf_lock_wait nest[LF_LOCK_NEST];
   struct lf_record_lock begin_scratch; /* an interrupt's end may come while a begin fills its own */
   struct lf_record_lock end_scratch;
@@ -79,6 +88,8 @@ struct lf_lock_area {
   __u64 ended_tail;                            /* written by lf_lock_begin */
   __u64 adding; /* lf_lock_begin is at the table: an interrupt's end that comes on top must not be */
   struct lf_lock_ended ended[LF_LOCK_ENDED];
+  struct lf_lock_like any; /* all that are below LF_LOCK_OWN_NS */
+  struct lf_lock_like like[LF_LOCK_LIKES];
   struct lf_lock_row row[LF_LOCK_ROWS + 1];
 };
 

@@ -167,6 +167,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   wait->seq = 0;
   wait->stack_ns = 0;
   wait->object = lock_object(task, lock, kind);
+  wait->like = lock_like(area, lock, area->begin_at);
   wait->tgid = who->tgid;
   wait->start_time_ns = who->start_ns;
   asm volatile("" ::: "memory");
@@ -175,6 +176,7 @@ int BPF_PROG(lf_lock_begin, void* lock_pointer, unsigned int lock_flags) {
   add_ended(area);
   __u64 one_in = lock_one_in(area, now);
 
+  if (lf_rare(one_in == 1) && like_is_short(area, wait->like)) one_in = 2;
   if (!lf_rare(!(lf_random(&area->random) >> 24 & (one_in - 1)))) return 0;
   struct lf_record_lock* r = &area->begin_scratch;
   /* unique among the waits in flight: a count of this CPU's and the CPU itself; never 0 */
@@ -249,11 +251,10 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
    * left */
   __u64 now = bpf_ktime_get_ns(), seen = now > wait->begin_ns ? now - wait->begin_ns : 0;
   __u64 ns = seen > wait->stack_ns ? seen - wait->stack_ns : 0, seq = wait->seq, weight = wait->weight;
-  __u32 kind = wait->kind, object = wait->object;
+  __u32 kind = wait->kind, object = wait->object, like = wait->like;
 
   area->counter[LF_LOCKS_WAITS]++;
   note_ended(area, wait, ns);
-  if (!lf_rare(seq) && ns < LF_LOCK_SHORT_NS) area->short_sum += ns - area->short_sum / LF_LOCK_SHORTS;
   asm volatile("" ::: "memory");
   if (slot) {
     slot->lock = 0;
@@ -273,14 +274,9 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   begin_record(r, seq ? LF_RECORD_LOCK_END : LF_RECORD_LOCK_WAIT, cpu, now, lock, kind, object, task);
   r->seq = seq;
   r->h.duration_ns = ns;
-  /*
-   * Over the limit every wait has its stack, so each stands for itself. A shorter one stands for N of its like, which
-   * were not held up by a stack. If it went on after the stack it lasted as long as was seen of it; if it was over by
-   * then nobody knows how long it would have been, but what those without a stack last that are as short. The model
-   * scales all stacks of a lock to the lock's exact total.
-   */
-  if (seq && ns < LF_LOCK_OVER_NS && area->short_sum) seen = area->short_sum / LF_LOCK_SHORTS + 1;
-  r->h.weight_ns = seq && ns < settings.lock_limit_ns ? seen * weight : ns;
+  /* Over the limit every wait has its stack, so each stands for itself; a shorter one stands for N of its like. The
+   * model scales all stacks of a lock to the lock's exact total. */
+  r->h.weight_ns = seq && ns < settings.lock_limit_ns ? like_weighs(area, like, seen) * weight : ns;
   if (!seq) bytes = take_stacks(ctx, area->counter, &area->end_unwind, r, task);
   send(area->counter, cpu, r, bytes);
   return 0;

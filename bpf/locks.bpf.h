@@ -4,6 +4,7 @@
 #define LOWFLAME_LOCKS_H
 
 #include "current.bpf.h"
+#include "lock-likes.bpf.h"
 #include "lock-rows.bpf.h"
 #include "slots.bpf.h"
 #include "stack.bpf.h"
@@ -239,7 +240,10 @@ static __always_inline void add_ended(struct lf_lock_area* area) {
   asm volatile("" ::: "memory");
   for (int i = 0; i < ENDED_A_BEGIN; i++) {
     if (tail == *(volatile __u64*)&area->ended_head) break;
-    lock_add(area, area->begin_counter, &area->ended[tail & (LF_LOCK_ENDED - 1)], &area->begin_place);
+    const struct lf_lock_ended* e = &area->ended[tail & (LF_LOCK_ENDED - 1)];
+
+    lock_add(area, area->begin_counter, e, &area->begin_place);
+    like_ended(area, e->like, e->ns);
     lf_forget();
     tail++;
   }
@@ -259,6 +263,7 @@ static __always_inline void note_ended(struct lf_lock_area* area, const struct l
   e->key = (__u64)w->object << 40 | (__u64)w->kind << 32 | w->tgid;
   e->start_time_ns = w->start_time_ns;
   e->ns = ns;
+  e->like = w->seq ? 0 : w->like;
   if (!lf_rare(!room)) {
     asm volatile("" ::: "memory");
     area->ended_head = head + 1;

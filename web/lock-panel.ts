@@ -145,7 +145,7 @@ const percentiles = ({ p50Ns, p99Ns }: ReportLock): string =>
 /** What is known of one lock. */
 function detailOf(lock: ReportLock): HTMLElement[] {
   const sampled =
-    lock.samples > 0
+    lock.samples > 0 && lock.relativeError !== null
       ? `The graphs spread that over stacks by ${plainNumber(lock.samples)} sampled waits, which estimate the whole to ± ${percent(lock.relativeError)}.`
       : "None of them was sampled, so the graphs cannot show it.";
   return [

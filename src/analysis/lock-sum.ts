@@ -33,8 +33,8 @@ export interface LockFigures {
   readonly owners: readonly { readonly name: string; readonly share: Ratio }[];
   /** Sampled waits with a stack. */
   readonly samples: number;
-  /** Half width of the 95 % interval of the sampled estimate of `sumNs`, relative to it; 0 without samples. */
-  readonly relativeError: Ratio;
+  /** Half width of the 95 % interval of the sampled estimate of `sumNs`, relative to it; null without samples. */
+  readonly relativeError: Ratio | null;
 }
 
 const MAX_NAMES = 20;
@@ -103,7 +103,8 @@ export class LockSum {
       callers: shares(this.#callers, this.#callers.total),
       owners: shares(this.owners, owned),
       samples: this.#samples,
-      relativeError: ratio(this.#sampledNs > 0 ? (1.96 * Math.sqrt(this.#varianceNs2)) / this.#sampledNs : 0),
+      relativeError:
+        this.#sampledNs > 0 ? ratio((1.96 * Math.sqrt(this.#varianceNs2)) / this.#sampledNs) : null,
     };
   }
 

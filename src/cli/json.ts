@@ -98,7 +98,7 @@ export interface LockJson {
   readonly callers: readonly { readonly name: string; readonly share: number }[];
   readonly owners: readonly { readonly name: string; readonly share: number }[];
   readonly samples: number;
-  readonly relativeError: number;
+  readonly relativeError: number | null;
 }
 
 export interface LocksJson {

@@ -46,7 +46,7 @@ test("the mutex of a pipe: its callers, its owners, and sampled stacks that add 
   expect(top!.count).toBeGreaterThan(1000);
   expect(top!.callers.map((c) => c.name).join(" ")).toMatch(/pipe_write|anon_pipe_write/);
   const estimate = weightOf(profile, top!.lock);
-  const room = 0.02 + 2 * top!.relativeError;
+  const room = 0.02 + 2 * top!.relativeError!;
   expect(estimate / top!.sumNs, `relative error ${top!.relativeError}`).toBeGreaterThan(1 - room);
   expect(estimate / top!.sumNs).toBeLessThan(1 + room);
   expect(
@@ -62,6 +62,27 @@ test("the mutex of a pipe: its callers, its owners, and sampled stacks that add 
   const rows = rowsOf(profile, "locks");
   expect(rows.some((r) => r.kinds.includes("user") && r.kinds.includes("kernel"))).toBe(true);
   expect(rows.filter((r) => /lf_lock|contention_begin|bpf_trace_run/.test(r.stack.at(-1) ?? ""))).toEqual([]);
+});
+
+test("callers of a lock whose waits are shorter than a stack takes: each has the share that its calls lost", async () => {
+  const program = await startProgram("lock-callers", {
+    args: ["--long", "90000", "--every", "2", "--ms", "4000"],
+    hold: true,
+  });
+  const { profile } = await recordWhile(
+    { sources: ["locks"], filters: { pids: [program.pid] } },
+    async () => {
+      program.go();
+      await program.result(30_000);
+    },
+  );
+  const lost = await program.result();
+  expect(Math.abs(lost.oftenCalls - lost.seldomCalls)).toBeLessThan(2);
+  const truth = lost.seldomNs / (lost.seldomNs + lost.oftenNs);
+  expect(truth).toBeGreaterThan(0.7);
+  const top = lockSummaries(profile).find((l) => l.kind === "mutex")!;
+  const told = top.callers.find((c) => c.name === "pipe_ioctl")?.share ?? 0;
+  expect(Math.abs(told - truth), `told ${told}, true ${truth}`).toBeLessThan(0.12);
 });
 
 test("mmap_lock is called so, with the process whose it is", async () => {

@@ -47,6 +47,13 @@ export interface Results {
   "vfork-wait": { readonly waitedNs: number };
   "lost-stacks": { readonly mode: number; readonly wallNs: number };
   "lock-contention": { readonly operations: number; readonly wallNs: number; readonly threads: number };
+  /** Time beyond that of the same calls when nobody held the lock. */
+  "lock-callers": {
+    readonly seldomNs: number;
+    readonly seldomCalls: number;
+    readonly oftenNs: number;
+    readonly oftenCalls: number;
+  };
   "tcp-loop": { readonly sent: number; readonly wallNs: number; readonly threads: number };
   "held-mutex": { readonly waits: number; readonly heldNs: number; readonly lengthNs: number };
   "user-locks": {

@@ -209,6 +209,12 @@ describe("the summary of a lock", () => {
     certain.locks(app.thread, MAP, { lock: mutex });
     const [sure] = lockSummaries(profileOf(certain, [total(mutex, app.process, 1, 10e6)]));
     expect(sure!.relativeError).toBe(0);
+    // Without a sample nothing is known of it.
+    const unseen = new FakeCapture();
+    const other = unseen.process(80, "app");
+    const [unsure] = lockSummaries(profileOf(unseen, [total(unseen.lock(), other.process, 40, 1e6)]));
+    expect(unsure!.samples).toBe(0);
+    expect(unsure!.relativeError).toBeNull();
   });
 
   test("of a cut capture is estimated from the samples", () => {

@@ -85,9 +85,9 @@ export interface ReportLock {
   /** Who waited, by function, and who held it, by thread; shares of the sampled waiting, 0 to 1. */
   readonly callers: readonly { readonly name: string; readonly share: number }[];
   readonly owners: readonly { readonly name: string; readonly share: number }[];
-  /** Sampled waits that the graphs are made of, and half of the 95 % interval of their estimate of `sumNs`, relative. */
+  /** Sampled waits that the graphs are made of, and half of the 95 % interval of their estimate of `sumNs`, relative (null without). */
   readonly samples: number;
-  readonly relativeError: number;
+  readonly relativeError: number | null;
 }
 
 /** What a tab of locks has beside its graph of waiting time. */
