@@ -63,7 +63,7 @@ export const WEAK_TRAMPOLINE =
 
 /** Text of kprobes, kretprobes, rethooks, uprobes, ftrace and classic tracepoints: all below it is the probe's doing. */
 export const PROBE_TEXT =
-  /^(?:arch_rethook_\w+|rethook_\w+|kretprobe_\w+|kprobe_\w+|pre_handler_kretprobe|optimized_callback|opt_pre_handler|trampoline_handler|aggr_pre_handler|kprobes?_ftrace_handler|__kretprobe_\w+|uprobe_\w+|uretprobe_\w+|__uprobe_\w+|handle_swbp|handler_chain|ftrace_ops_\w+|arch_ftrace_ops_\w+|function_trace_call|fprobe_\w+|trace_call_bpf|perf_trace_\w+|__bpf_tramp_\w+|__bpf_prog_(?:enter|exit)\w*|perf_ftrace_\w+)$/;
+  /^(?:arch_rethook_\w+|rethook_\w+|kretprobe_\w+|kprobe_\w+|pre_handler_kretprobe|optimized_callback|opt_pre_handler|trampoline_handler|aggr_pre_handler|kprobes?_ftrace_handler|__kretprobe_\w+|uprobe_\w+|uretprobe_\w+|__uprobe_\w+|handle_swbp|handler_chain|ftrace_ops_\w+|arch_ftrace_ops_\w+|function_trace_call|fprobe_\w+|trace_call_bpf|perf_(?:trace|syscall|call_bpf)_\w+|perf_tp_event\w*|__bpf_tramp_\w+|__bpf_prog_(?:enter|exit)\w*|perf_ftrace_\w+)$/;
 
 /** Where a kretprobe's first half ends, at the function's entry, which runs no program; and where its second half begins. */
 export const KRETPROBE_ENTRY =

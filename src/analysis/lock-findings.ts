@@ -76,10 +76,12 @@ function contention(
   const [most] = names.top(1);
   // A futex has its process in its name.
   const who = most === undefined || terms.source === "futex" ? "" : `, most of them of ${most.name}`;
+  // waiters that sleep can be more than there are CPUs: then how many says it all
+  const machine = ofMachine > 1 ? "" : ` (${percent(ofMachine)} of the machine's time)`;
   const title =
     victim !== undefined && ofVictim >= ofMachine
       ? `${victim.name} waits ${percent(ofVictim)} of its time for a ${terms.lock}: ${terms.title(group)}`
-      : `${(group.sumNs / profile.durationNs).toFixed(1)} threads on average wait for a ${terms.lock}, ${terms.title(group)}${who} (${percent(ofMachine)} of the machine's time)`;
+      : `${(group.sumNs / profile.durationNs).toFixed(1)} threads on average wait for a ${terms.lock}, ${terms.title(group)}${who}${machine}`;
   const advice = terms.advice(group, processPid(profile, victim));
   return {
     rule: terms.contentionRule,

@@ -109,6 +109,21 @@ test.each([
   expect(finding!.share).toBeCloseTo(0.2, 6);
 });
 
+test("on a classic tracepoint of system calls, what perf does around the program is the program's", () => {
+  const way = [k("entry_SYSCALL_64_after_hwframe"), k("syscall_trace_enter"), k("perf_syscall_enter")];
+  const [finding, ...rest] = findings(
+    (capture, thread) => {
+      capture.cpu(thread, [...way, k("perf_call_bpf_enter"), k("trace_call_bpf"), PROGRAM], { times: 100 });
+      capture.cpu(thread, [...way, k("perf_trace_buf_alloc")], { times: 50 });
+      capture.cpu(thread, [...way, k("perf_tp_event"), k("perf_swevent_event")], { times: 100 });
+    },
+    { otherPrograms: [other()] },
+  );
+  expect(rest).toEqual([]);
+  expect(finding).toMatchObject({ severity: "critical", culprit: "tcp_sendmsg" });
+  expect(finding!.share).toBeCloseTo(0.2, 6);
+});
+
 test("time is counted once, for the innermost program, however deep it runs into itself", () => {
   const inner = b("bpf_prog_1111111111111111_inner");
   const nested = [...KRETPROBE, PROGRAM, k("htab_map_update_elem"), ...KRETPROBE.slice(-6), inner];

@@ -72,17 +72,25 @@ describe("lock-contention", () => {
   });
 
   test("is also about many processes that wait a little each", () => {
-    const capture = new FakeCapture();
-    const lock = capture.lock({ kind: "rwlock, read", name: "tasklist_lock" });
-    const totals = Array.from({ length: 100 }, (_, i) =>
-      total(lock, capture.process(100 + i, "ps").process, 100, 0.3e9 / 100),
-    );
-    const [finding] = analyze(profileOf(capture, totals)).filter(({ rule }) => rule === "lock-contention");
+    const wait = (waitedNs: number) => {
+      const capture = new FakeCapture();
+      const lock = capture.lock({ kind: "rwlock, read", name: "tasklist_lock" });
+      const totals = Array.from({ length: 100 }, (_, i) =>
+        total(lock, capture.process(100 + i, "ps").process, 100, waitedNs / 100),
+      );
+      return analyze(profileOf(capture, totals)).filter(({ rule }) => rule === "lock-contention");
+    };
+    const [finding] = wait(0.3e9);
     // 100 processes wait 0.3 s each: 30 s of 10 s, and 75 % of four CPUs.
     expect(finding).toMatchObject({ severity: "critical", share: 0.75 });
     expect(finding!.title).toBe(
       "3.0 threads on average wait for a kernel lock, tasklist_lock, most of them of ps (75.0 % of the machine's time)",
     );
+    // More that wait than there are CPUs have no share of the machine's time.
+    expect(wait(0.9e9)[0]).toMatchObject({
+      share: 1,
+      title: "9.0 threads on average wait for a kernel lock, tasklist_lock, most of them of ps",
+    });
   });
 
   test("takes readers and writers of one rwsem together", () => {
