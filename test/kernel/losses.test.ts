@@ -357,6 +357,20 @@ test("the kernel's BPF statistics, which cost every program of the machine, are 
   expect(on()).toBe(false);
 });
 
+test("runs of a BPF program that begin after the first window of statistics are told, scaled to all the time", async () => {
+  const program = await startProgram("getppid-loop", { args: ["--ms", "6000"], hold: true });
+  const { final } = await recordWhile({ sources: ["sockets"] }, async () => {
+    await sleep(5500);
+    program.go();
+    await program.result(30_000);
+  });
+  const { calls } = await program.result();
+  const told = final.cost.programs.find((p) => p.name === "lf_call_enter")!.runs;
+  // six windows of a tenth of a second, in which the loop is slower, since the statistics cost as much as the calls
+  expect(told / calls, `${told} told of ${calls}`).toBeGreaterThan(0.35);
+  expect(told / calls, `${told} told of ${calls}`).toBeLessThan(1.5);
+});
+
 test("every counter is forced in this file or another, or it is told here why not", async () => {
   const { final } = await recordWhile({ sources: [...SOURCES] }, () => sleep(100));
   // those of sockets have a file of their own
