@@ -59,6 +59,11 @@ async function run(options: BenchOptions): Promise<CallCost> {
     nothing,
     noop,
     ...(lowflameIsBuilt() ? [lowflame("sockets")] : []),
+    {
+      name: "the usual maps",
+      covers: "whole machine, four calls with latency by process: hash maps that all CPUs write",
+      command: () => [loader, "--quiet", buildObject("conventional-calls").object],
+    },
     peers.bpftraceCalls,
     peers.syscount,
     peers.perfTrace,
