@@ -10,6 +10,7 @@
 // clang-format on
 
 #define BUCKETS 32
+#define BPF_NOEXIST 1  // include/uapi/linux/bpf.h
 
 struct begun {
   __u64 ns;
@@ -48,7 +49,7 @@ int BPF_PROG(usual_enter, struct pt_regs* regs, long call) {
   __u32 thread = bpf_get_current_pid_tgid();
   struct begun begun = {.ns = bpf_ktime_get_ns(), .call = call};
 
-  bpf_map_update_elem(&threads, &thread, &begun, BPF_ANY);
+  bpf_map_update_elem(&threads, &thread, &begun, 0);
   return 0;
 }
 
