@@ -109,6 +109,29 @@ int main(void) {
 }
 `;
 
+/** A child that is not known but by its parent, and closes what it inherited. */
+const INHERITS =
+  SWAPS.slice(0, SWAPS.indexOf("static void use")) +
+  `
+static void open_and_use(const char* file, void** library, double seconds) {
+  *library = dlopen(file, RTLD_NOW);
+  void (*entry)(double) = (void (*)(double))dlsym(*library, "entry");
+  printf("%p\\n", (void*)entry);
+  fflush(stdout);
+  entry(seconds);
+}
+int main(void) {
+  void* library;
+  open_and_use("./first.so", &library, 0.5);
+  if (!fork()) {
+    dlclose(library);
+    open_and_use("./second.so", &library, 0.5);
+    _exit(0);
+  }
+  wait(NULL);
+}
+`;
+
 function compile(name: string, source: string, ...flags: string[]): string {
   writeFileSync(join(dir, `${name}.c`), source);
   const out = join(dir, name);
@@ -120,10 +143,12 @@ let forker = "";
 let swaps = "";
 let rewrites = "";
 let jit = "";
+let inherits = "";
 beforeAll(() => {
   forker = compile("forker", FORKER);
   swaps = compile("swaps", SWAPS, "-rdynamic");
   jit = compile("jit", JIT);
+  inherits = compile("inherits", INHERITS, "-rdynamic");
   rewrites = compile("rewrites", REWRITES, "-rdynamic");
   for (const name of ["first", "second"]) compile(`${name}.so`, LIBRARY(name), "-shared", "-fPIC");
 });
@@ -179,6 +204,20 @@ test.each([
     expect(Math.abs(first / (first + second) - share)).toBeLessThan(0.06);
   },
 );
+
+test("a child that closes its parent's library has its own in the place of it by its own name", async () => {
+  const { profile, pid, stdout } = await recordRun([inherits]);
+  expect(new Set(stdout.trim().split("\n")).size).toBe(1); // else this tests nothing
+  const rows = rowsOf(profile, "cpu").filter((row) => row.comm === "inherits");
+  const of = (name: string, child: boolean) =>
+    sum(
+      rows.filter((row) => row.stack.includes(name) && (row.pid !== pid) === child),
+      (row) => row.weightNs,
+    );
+  expect(of("work_of_first", false)).toBeGreaterThan(4e8);
+  expect(of("work_of_second", true)).toBeGreaterThan(4e8);
+  expect(of("work_of_first", true)).toBeLessThan(0.5e8);
+});
 
 test("a library that was written over in place, and loaded again at the same address, has its new names", async () => {
   const { profile, pid, stdout } = await recordRun([rewrites]);
