@@ -43,7 +43,10 @@ export function growth(
 }
 
 /** Builds the loader and one of the bench's own objects; gives their paths. */
-export function buildObject(name: "noop" | "noop-calls" | "conventional-calls" | "sample"): { loader: string; object: string } {
+export function buildObject(name: "noop" | "noop-calls" | "conventional-calls" | "sample"): {
+  loader: string;
+  object: string;
+} {
   const root = repositoryRoot();
   const out = join(root, "build/bench");
   mkdirSync(out, { recursive: true });

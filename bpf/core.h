@@ -44,6 +44,9 @@ enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
 #define PF_KTHREAD 0x00200000
 /* regs->cs of a 32-bit program */
 #define USER32_CS 0x23
+/* thread_info.status: in a system call of 32-bit code, or of 64-bit code by int $0x80
+ * (arch/x86/include/asm/thread_info.h) */
+#define TS_COMPAT 2
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -231,6 +234,7 @@ struct sched_entity {
 };
 
 struct thread_info {
+  __u32 status; /* x86 */
   __u32 cpu;
 };
 struct thread_struct {

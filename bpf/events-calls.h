@@ -68,6 +68,16 @@ struct lf_endpoint {
   __u64 addr[2]; /* network order; unix: two hashes of the name, or the pid */
 };
 
+/* The end of a socket that a thread closes just now. */
+struct lf_closing {
+  __u64 key; /* of the thread, as in lf_slot; 0 = none */
+  struct lf_endpoint end;
+  __u32 name_length;
+  char name[LF_UNIX_PATH];
+  __u64 pad[6];
+};
+#define LF_CLOSINGS 1024 /* a power of two */
+
 struct lf_call_row {
   __u64 key; /* LF_USED | nr << 32 | tgid; 0 = free */
   __u64 start_time_ns;

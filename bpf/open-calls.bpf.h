@@ -36,7 +36,7 @@ int lf_open_calls(struct bpf_iter__task* ctx) {
   struct lf_call_area* area = call_area(bpf_get_smp_processor_id());
   __u32 number = class_of(regs->orig_ax), class = number & LF_CALL_CLASS;
 
-  if (!area || (__u16)regs->cs == USER32_CS || !is_on_descriptor(class)) return 0;
+  if (!area || task->thread_info.status & TS_COMPAT || !is_on_descriptor(class)) return 0;
   struct lf_call_set* set = lf_call_set(task);
   struct lf_call_slot* slot = set ? lf_call_find(set, lf_slot_key(task)) : NULL;
 

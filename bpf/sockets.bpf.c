@@ -106,6 +106,7 @@ static __always_inline struct lf_call_area* call_area(__u32 cpu) {
   return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 }
 
+#include "closing.bpf.h"
 #include "connections.bpf.h"
 #include "messages.bpf.h"
 
@@ -125,9 +126,10 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   __u32 cpu = bpf_get_smp_processor_id();
 
   if (!lf_active_since() || !lf_cpu_wanted(cpu)) return 0;
-  if (lf_rare((__u16)regs->cs == USER32_CS || call == LF_CALL_32)) {
-    if ((__u16)regs->cs != USER32_CS || call != LF_CALL_32 || !lf_task_wanted(bpf_get_current_task_btf(), true))
-      return 0;
+  if (lf_rare(call == LF_CALL_32)) {
+    struct task_struct* caller = bpf_get_current_task_btf();
+
+    if (!(caller->thread_info.status & TS_COMPAT) || !lf_task_wanted(caller, true)) return 0;
     struct lf_call_area* area = call_area(cpu);
 
     if (area) area->enter_counter[LF_CALLS_COMPAT]++;
@@ -136,7 +138,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
   struct task_struct* task;
   struct lf_caller* who = lf_caller((__u64)regs, &task);
 
-  if (!who) return 0;
+  if (!who || lf_rare(task->thread_info.status & TS_COMPAT)) return 0;
   __u32 fd = (__u32)regs->di;
   struct sock* sk = NULL;
   bool third = false;
@@ -178,6 +180,11 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
     }
     slot->late_until_ns = bpf_ktime_get_ns();
     slot->slept_ns = slot->woken_ns = 0;
+  }
+  if (lf_rare(class == LF_CALL_CLOSE)) {
+    struct lf_call_area* area = call_area(cpu);
+
+    if (area) lf_close_begins(area, who->thread.slot_key);
   }
   lf_call_note(slot, nr & LF_SLOT_NR, sk, third);
   slot->blocked_ns = 0;
@@ -294,7 +301,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   lf_add_call(area, c);
   if (class == LF_CALL_IDLE || class == LF_CALL_OPEN) return 0;
   if (lf_rare(class == LF_CALL_SPLICE) && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
-  bool spins = false, named = false;
+  bool spins = false, named = false, closed = false;
   bool accepted = class == LF_CALL_ACCEPT && result >= 0;
 
   /* what was closed may be another socket by now */
@@ -347,10 +354,13 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       lf_add_endpoint(area, c);
     lf_forget();
     spins = lf_add_descriptor(area, c);
+  } else if (lf_rare(class == LF_CALL_CLOSE && lf_close_ends(area, who->thread.slot_key))) {
+    closed = true;
+    lf_add_endpoint(area, c);
   }
   bool slow = c->busy_ns >= settings.call_busy_limit_ns || c->blocked_ns >= settings.call_blocked_limit_ns;
 
-  if (lf_rare(slow || spins)) send_call(ctx, area, cpu, c, result, sk != NULL, slow ? 0 : LF_SPINS);
+  if (lf_rare(slow || spins)) send_call(ctx, area, cpu, c, result, sk != NULL || closed, slow ? 0 : LF_SPINS);
   return 0;
 }
 

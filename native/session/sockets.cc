@@ -248,7 +248,7 @@ void Session::CollectCalls() {
   loss("sockets.turns_cut", sum[LF_CALLS_TURN_CUT],
        "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
   loss("sockets.compat", sum[LF_CALLS_COMPAT],
-       "system calls of 32-bit programs that are for sockets alone (not read, write or poll); they "
+       "system calls made the 32-bit way that are for sockets alone (not read, write or poll); they "
        "are not timed");
   loss("sockets.uring", uring, "requests of io_uring, on sockets or not; they are not timed");
   loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");

@@ -12,6 +12,7 @@ import { SLOW_END, UNSEEN_WAIT } from "./thresholds.js";
 export interface ServerDid {
   /** "redis-server (pid 12)". */
   readonly who: string;
+  readonly processes: ReadonlySet<number>;
   /** Of all its threads, in the recording; undefined where it was not recorded. */
   readonly cpuNs: number | undefined;
   /** Ready to run, without a CPU. */
@@ -56,7 +57,7 @@ export function serverAt(
   const queuedNs = profile.facts.sources.includes("offcpu") ? queuedOf(profile, processes) : undefined;
   const most = Math.min(waitedNs, profile.durationNs) * SLOW_END.idleShare;
   return {
-    ...{ who: shown(ownersText([{ ...owner, processes: processes.size }])), cpuNs, queuedNs },
+    ...{ who: shown(ownersText([{ ...owner, processes: processes.size }])), processes, cpuNs, queuedNs },
     idle: cpuNs !== undefined && cpuNs + (queuedNs ?? 0) <= most,
   };
 }

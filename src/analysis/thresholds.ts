@@ -220,6 +220,9 @@ export const SILENT_END = {
  * different work, not fivefold; 20 ms are felt, half a second is an outage. A slow tail needs more answers to be seen.
  * An end that hardly answers gives few: five of a second and of twenty times the others' are no chance.
  */
+/** A program that waits for another end in this share of its own answers' time, and that end this share as late, is not slow itself. */
+export const CHAIN = { share: 0.7 } as const;
+
 export const SLOW_END = {
   minTurns: 20,
   times: 5,
@@ -234,6 +237,8 @@ export const SLOW_END = {
   page: { pauses: { least: 0.5, most: 2 }, p50Ns: 5e9 },
   /** CPU time and waits for a CPU of the program there, of its answers' time: with less it was not they that took the time. */
   idleShare: 0.1,
+  /** A program that answers within this share of the time has not read the question for most of it. */
+  readSoon: 0.5,
   /** What a quarter of the answers take at least; against the others as the tail is. */
   quarterNs: 100e6,
   tailMinTurns: 200,

@@ -43,6 +43,7 @@ const WRITABLE: Record<string, readonly string[]> = {
     "lf_full_sets",
     "lf_lock_slots",
     "lf_call_slots",
+    "lf_closings",
     "lf_turns",
     "lf_iter_scratch",
   ],

@@ -186,6 +186,36 @@ void _start(void) {
   }
 });
 
+test("calls that a 64-bit program makes the 32-bit way are not taken for those that have their numbers", async () => {
+  const source = join(dir, "gate.c");
+  // brk (45, which is recvfrom), recvmsg (372)
+  writeFileSync(
+    source,
+    `static long call(long nr, long a) {
+  long result;
+  __asm__ volatile("int $0x80" : "=a"(result) : "0"(nr), "b"(a), "c"(0), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+  return result;
+}
+int main(void) {
+  for (int i = 0; i < 37; i++) call(45, 0);
+  for (int i = 0; i < 23; i++) call(372, -1);
+}`,
+  );
+  const program = join(dir, "gate");
+  execFileSync("gcc", ["-O1", "-o", program, source]);
+  const { final, profile } = await recordWhile(
+    { sources: ["sockets"], filters: { comms: ["gate"] } },
+    async () => {
+      execFileSync(program);
+      await sleep(50);
+    },
+  );
+  expect(loss(final, "sockets.compat")).toBe(23);
+  const RECVFROM = 45;
+  expect(final.callTotals.filter((row) => row.syscall === RECVFROM)).toEqual([]);
+  expect(profile.endpoints.filter((end) => end?.role !== 0)).toEqual([]);
+});
+
 test("every counter is forced here or elsewhere, or it is told why not", async () => {
   const { final } = await recordWhile({ sources: ["sockets"] }, () => sleep(50));
   const ids = final.losses.map((l) => l.id).filter((id) => id.startsWith("sockets."));

@@ -75,8 +75,8 @@ static long note(long nr, const char* end, enum direction direction, long result
     note(nr, end, direction, result_, result_); \
   })
 
-static int close_socket(int fd) {
-  return (int)DO(SYS_close, NULL, NONE, fd);
+static int close_socket(int fd, const char* end) {
+  return (int)DO(SYS_close, end, NONE, fd);
 }
 
 /* A connection and its two ends, each with the name that it is told by. */
@@ -108,13 +108,13 @@ static struct pair tcp(int family, int mapped, int use_accept4) {
   p.b = (int)(use_accept4 ? DO(SYS_accept4, p.b_name, NONE, listener, NULL, NULL, SOCK_CLOEXEC)
                           : DO(SYS_accept, p.b_name, NONE, listener, NULL, NULL));
   must(p.b >= 0, "accept");
-  close_socket(listener);
+  close_socket(listener, NULL);
   return p;
 }
 
 static void close_pair(struct pair* p) {
-  close_socket(p->a);
-  close_socket(p->b);
+  close_socket(p->a, p->a_name);
+  close_socket(p->b, p->b_name);
 }
 
 /* Each way to send and receive, a prime number of times, from one end to the other. */
@@ -172,16 +172,16 @@ static void datagrams(void) {
   int sender = (int)DO(SYS_socket, NULL, NONE, AF_INET, SOCK_DGRAM, 0);
   for (int i = 0; i < 29; i++)
     must(DO(SYS_sendto, name, OUT, sender, data, sizeof(data), 0, &to, sizeof(to)) > 0, "sendto");
-  close_socket(sender);
-  close_socket(receiver);
+  close_socket(sender, NULL);
+  close_socket(receiver, NULL);
   int six = (int)DO(SYS_socket, NULL, NONE, AF_INET6, SOCK_DGRAM, 0);
   for (int i = 0; i < 31; i++) DO(SYS_sendto, "datagram ::1 9", OUT, six, data, sizeof(data), 0, &to6, sizeof(to6));
-  close_socket(six);
+  close_socket(six, NULL);
   int netlink = (int)DO(SYS_socket, NULL, NONE, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   struct nlmsghdr nothing = {.nlmsg_len = sizeof(nothing), .nlmsg_type = NLMSG_NOOP};
   for (int i = 0; i < 37; i++)
     DO(SYS_sendto, "family 16 0", OUT, netlink, &nothing, sizeof(nothing), 0, &kernel, sizeof(kernel));
-  close_socket(netlink);
+  close_socket(netlink, "family 16 0");
 }
 
 /* A datagram to each of many addresses: no table has room for all of them. */
@@ -192,7 +192,7 @@ static void many_destinations(uint64_t n) {
     to.sin_addr.s_addr = htonl((uint32_t)(0x7f010000 + i));
     DO(SYS_sendto, "many", OUT, fd, "x", 1, 0, &to, sizeof(to));
   }
-  close_socket(fd);
+  close_socket(fd, NULL);
 }
 
 static void unix_sockets(const char* path) {
@@ -208,7 +208,7 @@ static void unix_sockets(const char* path) {
   snprintf(p.b_name, sizeof(p.b_name), "served path %.50s", path);
   must(!DO(SYS_connect, p.a_name, NONE, p.a, &a, sizeof(a)), "connect");
   p.b = (int)DO(SYS_accept4, p.b_name, NONE, listener, NULL, NULL, 0);
-  close_socket(listener);
+  close_socket(listener, NULL);
   all_transfers(&p, 2);
   close_pair(&p);
   unlink(path);
@@ -231,8 +231,8 @@ static void unix_sockets(const char* path) {
   int client = (int)DO(SYS_socket, NULL, NONE, AF_UNIX, SOCK_DGRAM, 0);
   must(!DO(SYS_connect, name, NONE, client, &abstract, n), "connect");
   for (int i = 0; i < 3; i++) must(DO(SYS_write, name, OUT, client, "abstract", 8) == 8, "write");
-  close_socket(client);
-  close_socket(server);
+  close_socket(client, name);
+  close_socket(server, NULL);
 }
 
 static void errors(void) {
@@ -241,7 +241,7 @@ static void errors(void) {
   int closed = (int)DO(SYS_socket, NULL, NONE, AF_INET, SOCK_STREAM, 0);
   struct sockaddr_in nobody = v4(1);
   for (int i = 0; i < 7; i++) DO(SYS_connect, NULL, NONE, closed, &nobody, sizeof(nobody));
-  close_socket(closed);
+  close_socket(closed, NULL);
   for (int i = 0; i < 11; i++) DO(SYS_recvfrom, p.b_name, IN, p.b, &byte, 1, MSG_DONTWAIT, NULL, NULL);
   for (int i = 0; i < 3; i++) DO(SYS_setsockopt, p.a_name, NONE, p.a, SOL_SOCKET, 9999, &byte, 1);
   int value;
@@ -391,7 +391,7 @@ int main(int argc, char** argv) {
     must(DO(SYS_recvfrom, slow, IN, fd, &byte, 1, 0, NULL, NULL) == 1, "recvfrom");
     blocked += monotonic_ns() - from;
   }
-  close_socket(fd);
+  close_socket(fd, slow);
   print_result(slow, blocked);
   return 0;
 }

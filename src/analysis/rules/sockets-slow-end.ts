@@ -2,6 +2,7 @@
 // the first bytes received after it, and to the last, so a program that never blocks in a call is judged as well.
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
+import { type Behind, behind } from "../answer-chain.js";
 import { ownAnswers, shareOf } from "../answer-text.js";
 import type { CpuTime } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
@@ -34,7 +35,9 @@ export function slowEnds(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   const rows = endpointSummaries(profile, counts);
   const programs = programAnswers(rows, tcpSummaries(profile, counts), [], tickNs);
   return programs.flatMap((program) =>
-    program.asked.flatMap((end) => found(profile, cpu, end, program) ?? []).slice(0, SLOW_END.maxFindings),
+    program.asked
+      .flatMap((end) => found(profile, cpu, end, program, programs) ?? [])
+      .slice(0, SLOW_END.maxFindings),
   );
 }
 
@@ -43,13 +46,23 @@ function found(
   cpu: CpuTime | undefined,
   end: EndpointSummary,
   program: ProgramAnswers,
+  programs: readonly ProgramAnswers[],
 ): Finding | undefined {
   const each = judged(end, program);
   if (end.bytesIn === 0) return silentEnd(profile, program, end, each, nextSteps(profile, end));
   if (each === undefined) return undefined;
   if (each.late === "rest") return lateRest(profile, program, each);
-  return finding(profile, program, each, serverAt(profile, cpu, each.end.endpoint, each.end.turnSumNs));
+  const serverOf = (at: EndpointSummary) => serverAt(profile, cpu, at.endpoint, at.turnSumNs);
+  const serversAt = (at: EndpointSummary) => serverOf(at)?.processes ?? new Set<number>();
+  const chain = behind({ programs, serversAt, lateOf: lateOf(each.late) }, end);
+  return finding(profile, program, each, serverOf(end), chain);
 }
+
+/** What of an end's answers is compared. */
+const lateOf =
+  (late: Late) =>
+  (row: Turns): number =>
+    late === "tail" ? row.turnP99Ns : late === "quarter" ? upperQuarter(row) : row.turnP50Ns;
 
 /** Requests and answers over a stream of bytes; datagrams are asked other things (names, logs). */
 const STREAMS: ReadonlySet<string> = new Set(["tcp", "unix"]);
@@ -127,6 +140,7 @@ function finding(
   program: ProgramAnswers,
   { end, others, late, severity }: Judged,
   server: ServerDid | undefined,
+  chain: Behind | undefined,
 ): Finding {
   const name = shown(program.comm);
   const idle = server?.idle ?? false;
@@ -134,24 +148,51 @@ function finding(
   const way = wayThere(end, program.tcp.get(end.endpoint), late === "tail" || late === "quarter", sure);
   const slow = end.role === "path" ? "the other side is slow" : "the other side is slow, or the way there";
   const seen = way.blame === undefined && sure ? `: ${slow}.` : ".";
+  const read = chain === undefined ? answersSoon(program, end) : undefined;
+  const blame =
+    chain !== undefined
+      ? chainShort(chain, lateOf(late))
+      : read !== undefined
+        ? `; the program there reads questions late, and answers ${time(read.turnP50Ns)} after that`
+        : way.short;
+  const there = `${way.text === "" ? "" : ` ${way.text}`}${read === undefined ? overThere(program, server) : queuedText(read)}`;
   const share = shareOf(program, (row) => row.turnSumNs);
   const quarter = late === "quarter";
   const typical = (row: Turns): number => (quarter ? upperQuarter(row) : row.turnP50Ns);
   return {
     rule: "slow-end",
     severity: program.served === null ? unserved(severity, idle, sure) : severity,
-    title: `${end.name} ${quarter ? `gives ${name} a quarter of its answers` : `answers ${name}`} after ${time(typical(end))} (p99 ${time(end.turnP99Ns)}), the others after ${time(typical(others))} (p99 ${time(others.turnP99Ns)})${way.short}`,
-    detail: `${percent(share(end))} of the time that ${name} waits for answers goes to this end: ${answers(end)}, the slowest after ${time(end.turnMaxNs)}. ${notHere(end)}${seen}${way.text === "" ? "" : ` ${way.text}`}${overThere(program, server)}${ownAnswers(program)}`,
+    title: `${end.name} ${quarter ? `gives ${name} a quarter of its answers` : `answers ${name}`} after ${time(typical(end))} (p99 ${time(end.turnP99Ns)}), the others after ${time(typical(others))} (p99 ${time(others.turnP99Ns)})${blame}`,
+    detail: `${percent(share(end))} of the time that ${name} waits for answers goes to this end: ${answers(end)}, the slowest after ${time(end.turnMaxNs)}. ${notHere(end)}${seen}${chain === undefined ? there : chainText(chain)}${ownAnswers(program)}`,
     share: ratio(share(end)),
-    culprit: end.name,
+    culprit: (chain?.end ?? end).name,
     contributors: program.asked.slice(0, 8).map((each) => ({
       name: `${each.name}: ${answers(each)}, p50 ${time(each.turnP50Ns)}, p99 ${time(each.turnP99Ns)}`,
       share: ratio(share(each)),
     })),
-    next: nextSteps(profile, end),
+    next: nextSteps(profile, chain?.end ?? end, chain === undefined ? server : undefined),
     tab: "sockets",
   };
 }
+
+/** Who is slow behind the end that was found, for a title. */
+const chainShort = ({ through, end }: Behind, late: (row: Turns) => number): string =>
+  `; ${shown(through.comm)} there waits itself, for ${end.name}, which answers it after ${time(late(end))}`;
+
+/** The same in a sentence. */
+function chainText({ through, end }: Behind): string {
+  const { comm, upstreamLeast } = through;
+  return ` ${shown(comm)} there is on this machine and not slow itself: in ${percent(upstreamLeast ?? 0)} of the time of its own answers it waits for the ends that it asks, most of it for ${end.name} (${answers(end)}, p50 ${time(end.turnP50Ns)}, p99 ${time(end.turnP99Ns)}). Look there.`;
+}
+
+/** The own answers of the program there, where it gives them soon after it has read a question: what took the time was before. */
+function answersSoon({ there }: ProgramAnswers, end: EndpointSummary): Turns | undefined {
+  const own = there.get(end);
+  return own !== undefined && own.turnP50Ns < end.turnP50Ns * SLOW_END.readSoon ? own : undefined;
+}
+
+const queuedText = (own: Turns): string =>
+  ` The program there is on this machine and answers ${time(own.turnP50Ns)} (p99 ${time(own.turnP99Ns)}) after it has read a question: for the rest of the time questions wait there to be read, since it has others to answer first or takes connections late.`;
 
 /** Of a program for which nobody is known to wait: as sure as it is that the other side was slow. */
 function unserved(severity: Severity, idle: boolean, sure: boolean): Severity {
@@ -209,7 +250,8 @@ function overThere({ served }: ProgramAnswers, server: ServerDid | undefined): s
   return `${did}: ${why}${served === null ? `; ${meant}` : ""}.`;
 }
 
-function nextSteps(profile: Profile, end: EndpointSummary): string[] {
+/** @param server who answers there, where that was recorded: there is nothing more to record then */
+function nextSteps(profile: Profile, end: EndpointSummary, server?: ServerDid): string[] {
   const ss = ssCommand(profile.endpoints[end.endpoint]);
   const port = end.protocol === "tcp" ? profile.endpoints[end.endpoint]?.port : undefined;
   return [
@@ -220,7 +262,7 @@ function nextSteps(profile: Profile, end: EndpointSummary): string[] {
             ? `${ss}    # rtt and retransmits: large ones are a slow way there; else the other side takes the time`
             : ss,
         ]),
-    ...(port === undefined
+    ...(port === undefined || server?.queuedNs !== undefined
       ? []
       : [
           `lowflame record --what cpu,offcpu,sockets    # on that machine; who listens there: ss -tlnp 'sport = :${port}'`,
