@@ -13,7 +13,7 @@ export interface SpinningDescriptor extends SocketOwner {
   /** Index into Profile.endpoints, -1 where it is not known; and its name, null there. */
   readonly endpointId: number;
   readonly endpoint: EndpointName | null;
-  /** Calls and those of them that ended with EAGAIN, while it spun: lower bounds. */
+  /** Calls and those of them that ended with EAGAIN, while it spun; where a CPU made very many, one in eight was counted, eight times. */
   readonly count: number;
   readonly again: number;
   readonly perSecond: number;

@@ -201,5 +201,25 @@ test("a descriptor without an end or a stack is told all the same, hostile names
   ]);
   expect(callerText(rows[1]!.callers[0]!)).toBe("a\\x1b[31mb (x\\x0ay)");
   expect(digest(profile).sockets!.spinning).toMatchObject([{ stack: [], callers: [], end: null }, {}]);
-  expect(analyze(profile).map(({ title }) => title.includes("("))).toEqual([true, true]);
+  const [finding, ...more] = analyze(profile);
+  expect(more).toEqual([]);
+  expect(finding!.title).toContain("(pid 80) spins on descriptor 7 and 1 more: ");
+  expect(finding!.detail).toContain("The same on 1 more (descriptor 8).");
+});
+
+test("a process with many such descriptors hides no other process", () => {
+  const capture = new FakeCapture();
+  const rows = (pid: number, fds: number, count: number) => {
+    const { process } = capture.process(pid, "app");
+    return Array.from({ length: fds }, (_, fd) => descriptor({ process, fd, count, again: count }));
+  };
+  const descriptorTotals = [
+    ...rows(80, 200, 90_000),
+    ...[81, 82, 83, 84, 85, 86].flatMap((pid) => rows(pid, 1, 50_000)),
+  ];
+  const found = analyze(built(capture, { descriptorTotals })).filter(({ rule }) => rule === "eagain-spin");
+  expect(found.map(({ culprit }) => culprit)).toEqual([80, 81, 82, 83, 84].map((pid) => `app (pid ${pid})`));
+  expect(found[0]!.title).toContain("descriptor 0 and 199 more");
+  expect(found[0]!.detail).toContain("(descriptor 1, 2, 3, 4, 5, 6, 7, 8, ...)");
+  expect(found[4]!.detail).toContain("2 more processes spin as well: --json lists all.");
 });

@@ -12,16 +12,43 @@ import { callerText, type SocketCaller } from "../socket-sum.js";
 import { percent, shown } from "../text.js";
 import { EAGAIN_SPIN } from "../thresholds.js";
 
-/** Findings "eagain-spin", the busiest descriptor first. */
+/** Findings "eagain-spin", one a process, by its busiest descriptor. */
 export function socketSpin(profile: Profile, cpu: CpuTime | undefined): Finding[] {
-  return spinningDescriptors(profile, notSelf(profile))
-    .slice(0, EAGAIN_SPIN.maxFindings)
-    .map((row) => finding(profile, cpu, row));
+  const byProcess = new Map<number | SpinningDescriptor, SpinningDescriptor[]>();
+  for (const row of spinningDescriptors(profile, notSelf(profile))) {
+    const rows = byProcess.get(row.process) ?? [];
+    rows.push(row);
+    byProcess.set(row.process < 0 ? row : row.process, rows);
+  }
+  const all = [...byProcess.values()];
+  return all.slice(0, EAGAIN_SPIN.maxFindings).map((rows, i) => {
+    const left = i === EAGAIN_SPIN.maxFindings - 1 ? all.length - EAGAIN_SPIN.maxFindings : 0;
+    return finding(profile, cpu, rows[0]!, rows.slice(1), left);
+  });
+}
+
+const NAMED_OTHERS = 8;
+
+/** Its other descriptors, and processes that have no finding of their own. */
+function othersText(others: readonly SpinningDescriptor[], left: number): string {
+  const fds = others.slice(0, NAMED_OTHERS).map(({ fd }) => fd);
+  const more = others.length > NAMED_OTHERS ? ", ..." : "";
+  const same =
+    fds.length === 0 ? "" : ` The same on ${others.length} more (descriptor ${fds.join(", ")}${more}).`;
+  return left === 0
+    ? same
+    : `${same} ${left} more ${left === 1 ? "process spins" : "processes spin"} as well: --json lists all.`;
 }
 
 const grouped = (value: number): string => Math.round(value).toLocaleString("en-US");
 
-function finding(profile: Profile, cpu: CpuTime | undefined, row: SpinningDescriptor): Finding {
+function finding(
+  profile: Profile,
+  cpu: CpuTime | undefined,
+  row: SpinningDescriptor,
+  others: readonly SpinningDescriptor[],
+  left: number,
+): Finding {
   const { pid, comm, fd, endpoint } = row;
   const name = pid === null ? "a process without a row" : `${shown(comm)} (pid ${pid})`;
   const { callers, text } = askedFrom(cpu, row);
@@ -34,8 +61,8 @@ function finding(profile: Profile, cpu: CpuTime | undefined, row: SpinningDescri
   return {
     rule: "eagain-spin",
     severity: "warning",
-    title: `${name} spins on descriptor ${fd}${endpoint === null ? "" : ` (${endpoint.name})`}: ${row.atTimes ? "at times " : ""}${percent(row.again / row.count)} of ${grouped(row.perSecond)} calls a second find nothing to do`,
-    detail: `${row.atTimes ? "In its worst second at" : "At"} least ${grouped(row.again)} of ${grouped(row.count)} calls on this descriptor ended with EAGAIN. ${why}${text}`,
+    title: `${name} spins on descriptor ${fd}${endpoint === null ? "" : ` (${endpoint.name})`}${others.length === 0 ? "" : ` and ${others.length} more`}: ${row.atTimes ? "at times " : ""}${percent(row.again / row.count)} of ${grouped(row.perSecond)} calls a second find nothing to do`,
+    detail: `${row.atTimes ? "In its worst second some" : "Some"} ${grouped(row.again)} of ${grouped(row.count)} calls on this descriptor ended with EAGAIN. ${why}${text}${othersText(others, left)}`,
     share: ratio(row.again / row.count),
     culprit: name,
     contributors: callers.map((each) => ({ name: callerText(each), share: ratio(each.share) })),
