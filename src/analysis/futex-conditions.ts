@@ -3,7 +3,7 @@
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockRow } from "../capture/binding.js";
 import { type LockSource, OTHER_CONDITIONS, OTHER_LOCKS } from "../capture/sample-sources.js";
 import type { Profile } from "../model/profile.js";
-import { idlePools } from "./idle-pools.js";
+import { idlePools, takenByTurns } from "./idle-pools.js";
 import { waitMeanings } from "./user-lock-callers.js";
 
 export const CONDITION_KIND: LockKind = "user condition or idle wait";
@@ -22,6 +22,7 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
   const sampled = sampledMeanings(profile);
   const sequences = sequenceNumbers(profile);
   const idle = new Set([...neverLeft(profile), ...idlePools(profile)]);
+  const turns = takenByTurns(profile);
   for (const row of profile.locks) {
     if (row?.kind !== BY_VALUE && row?.kind !== CONDITION && row?.kind !== BY_WORDS) continue;
     const { all, lock, condition } = sampled.get(row.id) ?? { all: 0, lock: 0, condition: 0 };
@@ -29,7 +30,7 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
     const byValue =
       row.kind === CONDITION ||
       (row.kind === BY_VALUE && lock + condition === 0 && (sequences.has(row.id) || idle.has(row.id)));
-    if (byStacks ?? byValue) conditions.add(row.id);
+    if ((byStacks ?? byValue) || turns.has(row.id)) conditions.add(row.id);
   }
   return conditions;
 }

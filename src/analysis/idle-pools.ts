@@ -1,15 +1,24 @@
 // Words that idle threads wait for, although the value that they expect is that of a lock: C++20's std::atomic::wait and the
-// like, where no name tells. Locks that say who holds them, and those of libraries that call the kernel themselves, are none.
+// like, where no name tells; and locks that threads hold by turns while they wait for work, the others behind them.
+
+import { OFFCPU_STATES } from "../capture/binding.js";
 import { calledTree } from "../model/called-tree.js";
 import type { Profile, WeightTable } from "../model/profile.js";
+import { syscallName } from "../model/syscalls.js";
 import { IDLE_POOL } from "./thresholds.js";
+
+/** How a thread waits for work to come, and nothing that was begun waits meanwhile. */
+export const EVENTS_CALL = /^(?:epoll_p?wait2?|p?poll|p?select6?|accept4?)$/;
+const RUNNING = OFFCPU_STATES.indexOf("none");
+const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
 
 /** Rust's standard library, whose mutex calls the kernel by way of syscall(), too: its locks are locks. */
 const RUST = /^_?_?rust_|__rust_|^<?(?:std::(?:sys|sys_common|rt|panicking)|core::(?:ops|panic))\b/;
 
 /**
  * Ids of futexes at which all threads that ever waited for them wait at once, for nearly all of the recording, in long waits
- * that the program makes by the C library's syscall(). Of a lock at least one of those who use it would have it.
+ * that the program makes by the C library's syscall(). Of a lock at least one of those who use it would have it: locks that say who
+ * holds them, and those of libraries that call the kernel themselves, are none.
  */
 export function idlePools(profile: Profile): ReadonlySet<number> {
   const waits = profile.weights.find(({ source }) => source === "futex");
@@ -29,6 +38,29 @@ export function idlePools(profile: Profile): ReadonlySet<number> {
         byProgramNs * 2 > allNs;
       return idle ? [lock] : [];
     }),
+  );
+}
+
+/**
+ * Ids of locks whose owner, in most of the sampled waiting for them, was itself asleep in a call that waits for events: leader and
+ * followers (`accept` under a mutex). Who waits for such a lock waits for work.
+ */
+export function takenByTurns(profile: Profile): ReadonlySet<number> {
+  const waits = profile.weights.find(({ source }) => source === "futex");
+  const owners = profile.weights.find(({ source }) => source === "futex-owners");
+  if (waits?.lock === undefined || owners?.lock === undefined) return new Set();
+  const waited = new Map<number, number>();
+  for (let row = 0; row < waits.count; row++)
+    waited.set(waits.lock[row]!, (waited.get(waits.lock[row]!) ?? 0) + waits.weightNs[row]!);
+  const idle = new Map<number, number>();
+  for (let row = 0; row < owners.count; row++) {
+    const asleep = owners.state[row] !== RUNNING && owners.state[row] !== PREEMPTED;
+    const call = syscallName(profile.facts.host.arch, owners.syscall[row]!) ?? "";
+    if (!asleep || owners.syscall[row]! < 0 || !EVENTS_CALL.test(call)) continue;
+    idle.set(owners.lock[row]!, (idle.get(owners.lock[row]!) ?? 0) + owners.weightNs[row]!);
+  }
+  return new Set(
+    [...idle].flatMap(([lock, ns]) => (ns >= IDLE_POOL.turnsShare * (waited.get(lock) ?? 0) ? [lock] : [])),
   );
 }
 

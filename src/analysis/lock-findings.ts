@@ -9,7 +9,7 @@ import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
 import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
 import { graded, percent, searchFor, shown, time } from "./text.js";
-import { LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES, PARKED_AT_A_LOCK } from "./thresholds.js";
+import { IDLE_POOL, LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES, PARKED_AT_A_LOCK } from "./thresholds.js";
 
 /** How a rule talks about its locks. */
 export interface LockTerms {
@@ -72,6 +72,8 @@ function contention(
   const severity = graded(share, LOCK_CONTENTION);
   if (severity === undefined || (terms.source === "futex" && exact && parkedAt(profile, group)))
     return undefined;
+  if (terms.source === "futex" && exact && nobodyGotIt(profile, group))
+    return stuck(profile, terms, group, victim);
   const names = waitersByName(profile, group);
   const [most] = names.top(1);
   // A futex has its process in its name.
@@ -92,6 +94,28 @@ function contention(
     culprit: group.name,
     contributors: group.callers.map(({ name, share: part }) => ({ name, share: ratio(part) })),
     next: advice.next,
+    tab: terms.source,
+    ...searchForCaller(group),
+  };
+}
+
+/** Whether all who were seen to wait did so for the whole recording: idle workers look like that, and those of a deadlock. */
+const nobodyGotIt = (profile: Profile, { atOnce, count, sumNs }: LockGroup): boolean =>
+  atOnce >= count && sumNs >= IDLE_POOL.share * count * profile.durationNs;
+
+function stuck(profile: Profile, terms: LockTerms, group: LockGroup, victim: Victim | undefined): Finding {
+  const pid = processPid(profile, victim);
+  const owner = group.owners[0] === undefined ? "" : ` It is held by ${group.owners[0].name}.`;
+  return {
+    rule: terms.contentionRule,
+    severity: "info",
+    title: `${group.count} threads of ${victim?.name ?? "a process"} waited for one ${terms.lock} for all of the recording, and none got it: ${terms.title(group)}`,
+    detail: `Idle workers look like this, of which one holds the lock while it waits for work, and so do the threads of a deadlock.${owner} What the process's other threads wait for tells which: for work, or for a lock that one of these holds.`,
+    culprit: group.name,
+    contributors: group.callers.map(({ name, share: part }) => ({ name, share: ratio(part) })),
+    next: [
+      `gdb -p ${pid ?? "PID"} -batch -ex 'thread apply all bt'    # who holds it, and what that thread waits for; stops the process meanwhile`,
+    ],
     tab: terms.source,
     ...searchForCaller(group),
   };
@@ -143,6 +167,8 @@ function convoy(
   );
   const severity = victim && graded(victim.share, LOCK_CONVOY);
   if (victim === undefined || severity === undefined) return undefined;
+  if (terms.source === "futex" && lockTotalsExact(profile, "futex") && nobodyGotIt(profile, group))
+    return undefined;
   const [caller] = group.callers;
   return {
     rule: terms.convoyRule,

@@ -5,12 +5,11 @@ import { OFFCPU_STATES } from "../capture/binding.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { syscallName } from "../model/syscalls.js";
 import { conditionLocks } from "./futex-conditions.js";
+import { EVENTS_CALL } from "./idle-pools.js";
 import { HELD_RUNNING } from "./thresholds.js";
 
 const PREEMPTED = OFFCPU_STATES.indexOf("preempted");
 export const FUTEX_CALL = /^futex(?:_|$)/;
-/** Threads that take turns to wait for events do so with a lock held. */
-export const EVENTS_CALL = /^(?:epoll_p?wait2?|p?poll|p?select6?|accept4?)$/;
 /** Of a sum of samples: 95 of 100 lie so many standard deviations around it. */
 const DEVIATIONS = 1.96;
 /** Of something that no sample has seen there are with 95 % no more than three times what one sample stands for. */
