@@ -156,20 +156,29 @@ static __always_inline void lf_futex_of(struct task_struct* task, bool is_curren
 
 /*
  * Owner of the lock that the current task begins to wait for, as in lf_record; 0 = unknown. The addon asks whether it
- * is a living thread. Sets the kind right, too: musl's condition variables wait for a 2 in the waiter's own frames.
+ * is a living thread. Of a lock that processes share it may be a thread of another pid namespace, where its number
+ * means another one: unknown in a container. Sets the kind right, too: musl's condition variables wait for a 2 in the
+ * waiter's own frames.
  */
 static __always_inline __u32 lf_futex_owner(struct task_struct* task, struct lf_futex* f, __u64 sp) {
   struct lf_pthread_mutex m = {};
-  __u32 as_is = task->thread_pid->level ? 0 : LF_OWNER_AS_IS;
+  bool inside = task->thread_pid->level;
+  __u32 as_is = inside ? 0 : LF_OWNER_AS_IS;
 
   if (f->kind == LF_LOCK_FUTEX_PI) {
     /* the word is the kernel's own protocol: Documentation/locking/pi-futex.rst */
     if (bpf_probe_read_user(&m.lock, sizeof(m.lock), (void*)f->address)) return 0;
     m.owner = m.lock & FUTEX_TID_MASK;
+    if (inside && f->shared) return 0;
     return m.owner && !f->shared ? m.owner | as_is : m.owner;
   }
   if (f->kind != LF_LOCK_FUTEX) return 0;
-  if (lf_read_mutex(f->address, &m)) return m.owner && !(m.kind & PTHREAD_MUTEX_SHARED) ? m.owner | as_is : m.owner;
+  if (lf_read_mutex(f->address, &m)) {
+    bool shared = m.kind & PTHREAD_MUTEX_SHARED;
+
+    if (inside && shared) return 0;
+    return m.owner && !shared ? m.owner | as_is : m.owner;
+  }
   if (f->address - sp < OWN_FRAMES_BYTES) f->kind = LF_LOCK_FUTEX_CONDITION;
   return 0;
 }

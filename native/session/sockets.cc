@@ -228,8 +228,16 @@ void Session::CollectCalls() {
   std::sort(final_.descriptor_totals.begin(), final_.descriptor_totals.end(),
             [](const DescriptorTotal& a, const DescriptorTotal& b) { return a.count > b.count; });
   if (final_.descriptor_totals.size() > kDescriptorsTold) final_.descriptor_totals.resize(kDescriptorsTold);
-  auto loss = [&](const char* id, uint64_t count, const char* meaning) {
+  auto loss = [&](const char* id, uint64_t count, const std::string& meaning) {
     final_.losses.push_back({id, count, meaning});
+  };
+  // what is not timed, beside all calls that are
+  auto share = [&](uint64_t count) {
+    if (!count) return std::string();
+    char text[32];
+    const auto all = static_cast<double>(count) + static_cast<double>(sum[LF_CALLS_SEEN]);
+    snprintf(text, sizeof(text), ": %.3g %%", 100 * static_cast<double>(count) / all);
+    return text + std::string(" of these and the timed calls together");
   };
   loss("sockets.ring_full", sum[LF_CALLS_RING_FULL] + sum[LF_CALLS_NO_RING],
        "slow calls that did not fit into their ring; totals still count them");
@@ -249,8 +257,9 @@ void Session::CollectCalls() {
        "answers that had begun less than a second ago and were not timed any further: more sockets at once than lines");
   loss("sockets.compat", sum[LF_CALLS_COMPAT],
        "system calls made the 32-bit way that are for sockets alone (not read, write or poll); they "
-       "are not timed");
-  loss("sockets.uring", uring, "requests of io_uring, on sockets or not; they are not timed");
+       "are not timed" +
+           share(sum[LF_CALLS_COMPAT]));
+  loss("sockets.uring", uring, "requests of io_uring, on sockets or not; they are not timed" + share(uring));
   loss("sockets.user_unreadable", sum[LF_CALLS_USER_UNREADABLE], "slow calls whose user stack could not be read");
   CollectConnections();
   loss("sockets.user_truncated", sum[LF_CALLS_USER_TRUNCATED], "slow calls whose user stack filled all 127 frames");

@@ -25,23 +25,37 @@ export function userLockCallers(profile: Profile): (node: number) => LockCaller 
   for (let id = 1; id < functions.count; id++)
     if (functions.kind[id] === "user" && isLockingText(functions.name[id]!, functions.module[id]!))
       skip[id] = 1;
-  const known = new Map<number, LockCaller>();
+  const known = new Map<number, LockCaller>(); // by function; 0: none
   return (node) => {
-    const id = node > 0 && node < tree.count ? firstOutside(profile, node, skip) : 0;
-    let caller = known.get(id);
+    const first = node > 0 && node < tree.count ? firstOutside(profile, node, skip) : 0;
+    const start = first !== 0 && isRuntimeStart(functions.name[tree.func[first]!]!);
+    const inlined = start ? inlinedOutside(profile, node, skip) : undefined;
+    const func = inlined !== undefined ? profile.tree.func[inlined]! : first === 0 ? 0 : tree.func[first]!;
+    let caller = known.get(func);
     if (caller === undefined) {
-      const name = id === 0 ? "" : functions.name[tree.func[id]!]!;
+      const name = func === 0 ? "" : functions.name[func]!;
       // A thread's start is nobody's wish for a lock: the frames between are missing.
       const missing =
-        name === "" ||
-        functions.kind[tree.func[id]!] === "unknown" ||
-        isThreadEntry(name) ||
-        isRuntimeStart(name);
+        name === "" || functions.kind[func] === "unknown" || isThreadEntry(name) || isRuntimeStart(name);
       caller = { name: missing ? "[unknown]" : shown(name), bpfMap: undefined };
-      known.set(id, caller);
+      known.set(func, caller);
     }
     return caller;
   };
+}
+
+/**
+ * Where nothing but a thread's start called: the innermost function outside of locking text that was put into it, as a closure is
+ * into Rust's. Undefined: there is none.
+ */
+function inlinedOutside({ tree, functions }: Profile, node: number, skip: Uint8Array): number | undefined {
+  for (let id = node; id !== 0; id = tree.parent[id]!) {
+    const func = tree.func[id]!;
+    if (skip[func] !== 0) continue;
+    if (tree.inlined?.[id] !== 1) return undefined;
+    if (!isRuntimeStart(functions.name[func]!)) return id;
+  }
+  return undefined;
 }
 
 /** Ids of futexes that are mostly waited for inside of a read-write lock of the C library's. */

@@ -211,6 +211,10 @@ int main(void) {
     },
   );
   expect(loss(final, "sockets.compat")).toBe(23);
+  // no other call of this program is timed
+  expect(final.losses.find((row) => row.id === "sockets.compat")!.meaning).toContain(
+    "not timed: 100 % of these",
+  );
   const RECVFROM = 45;
   expect(final.callTotals.filter((row) => row.syscall === RECVFROM)).toEqual([]);
   expect(profile.endpoints.filter((end) => end?.role !== 0)).toEqual([]);

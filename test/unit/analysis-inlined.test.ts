@@ -51,3 +51,27 @@ test.each([
   expect(mainUserLockCaller(profile, lock)).toBe("work");
   expect(waitMeanings(profile)[node!]).toBe("lock");
 });
+
+test("a closure that was put into the function that starts its thread is the caller: nothing else is", () => {
+  const START = "std::sys::backtrace::__rust_begin_short_backtrace";
+  const PROGRAM = "/usr/bin/pool";
+  const callerWith = (inlined: readonly string[]) => {
+    const capture = new FakeCapture();
+    const { thread } = capture.process(5, "pool");
+    const start: FakeFrame = { ...u(START, PROGRAM), places: [...inlined.map(place), place(START)] };
+    capture.futex(
+      thread,
+      [u("start_thread"), start, u("std::sys::sync::mutex::futex::Mutex::lock_contended", PROGRAM)],
+      {
+        lock: capture.lock({ kind: "user lock" }),
+        times: 20,
+      },
+    );
+    const profile = buildProfile(capture.events());
+    return userLockCallers(profile)(table(profile, "futex").node[0]!).name;
+  };
+  expect(callerWith(["std::sync::poison::mutex::Mutex<T>::lock", "tp::Worker::new::{{closure}}"])).toBe(
+    "tp::Worker::new::{{closure}}",
+  );
+  expect(callerWith(["std::sync::poison::mutex::Mutex<T>::lock"])).toBe("[unknown]");
+});
