@@ -109,10 +109,7 @@ static __always_inline struct lf_endpoint_row* endpoint_row(struct lf_call_area*
   return &area->endpoint[LF_ENDPOINT_ROWS];
 }
 
-static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_call_result* c) {
-  if (!area || !c) return 0;
-  struct lf_endpoint_row* row = endpoint_row(area, c);
-
+static __always_inline void add_to_endpoint(struct lf_endpoint_row* row, struct lf_call_result* c) {
   /* without a call: an answer that nobody waits for any more */
   if (c->call) {
     __u32 bucket = c->bucket;
@@ -135,6 +132,10 @@ static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_
     row->again++;
   else if (c->error)
     row->errors++;
+}
+
+static __always_inline int lf_add_endpoint(struct lf_call_area* area, struct lf_call_result* c) {
+  if (area && c) add_to_endpoint(endpoint_row(area, c), c);
   return 0;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Whose connection a close ends: asked when the call begins, since its socket may be another one when it returns. Kept
- * by thread, which may sleep meanwhile and move to another CPU; of two threads that share a line the second has it.
+ * by thread, which may sleep meanwhile and move to another CPU; of two threads that share a line the second has it, and
+ * the first one's close is told under "other".
  */
 #ifndef LOWFLAME_CLOSING_H
 #define LOWFLAME_CLOSING_H
 
+#include "call-tables.bpf.h"
 #include "endpoint.bpf.h"
 #include "tables.bpf.h"
 
@@ -23,7 +25,7 @@ static __always_inline struct lf_closing* closing_of(__u64 slot_key) {
   return bpf_map_lookup_elem(&lf_closings, &at);
 }
 
-/* area->closing_socket begins to be closed. Without another end, it is of no account whose it was. */
+/* area->closing_socket begins to be closed. */
 static __always_inline void lf_close_begins(struct lf_call_area* area, __u64 slot_key) {
   struct lf_closing* closing = closing_of(slot_key);
 
@@ -31,18 +33,25 @@ static __always_inline void lf_close_begins(struct lf_call_area* area, __u64 slo
   area->socket = area->closing_socket;
   lf_endpoint_of(area);
   lf_forget();
-  closing->key = area->end.role == LF_END_LOCAL ? 0 : slot_key;
+  closing->key = slot_key;
   closing->end = area->end;
   closing->name_length = area->name_length;
   if (area->name_length) __builtin_memcpy(closing->name, area->name, LF_UNIX_PATH);
 }
 
-/* The end of the close that returns, into area->end and area->name. False: none is known. */
-static __always_inline bool lf_close_ends(struct lf_call_area* area, __u64 slot_key) {
+/* The end of the close that returns, into area->end and area->name. False: it has none, or none is known. Of a socket
+ * without another end it is of no account whose it was: who asks by datagrams has a port of its own each time. */
+static __always_inline bool lf_close_ends(struct lf_call_area* area, struct lf_call_result* c, __u64 slot_key) {
   struct lf_closing* closing = closing_of(slot_key);
 
-  if (!closing || closing->key != slot_key) return false;
+  if (!closing) return false;
+  if (lf_rare(closing->key != slot_key)) {
+    area->counter[LF_CALLS_ENDPOINTS_FULL]++;
+    add_to_endpoint(&area->endpoint[LF_ENDPOINT_ROWS], c);
+    return false;
+  }
   closing->key = 0;
+  if (closing->end.role == LF_END_LOCAL) return false;
   area->end = closing->end;
   area->name_length = closing->name_length;
   if (closing->name_length) __builtin_memcpy(area->name, closing->name, LF_UNIX_PATH);

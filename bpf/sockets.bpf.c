@@ -354,7 +354,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       lf_add_endpoint(area, c);
     lf_forget();
     spins = lf_add_descriptor(area, c);
-  } else if (lf_rare(class == LF_CALL_CLOSE && lf_close_ends(area, who->thread.slot_key))) {
+  } else if (lf_rare(class == LF_CALL_CLOSE && lf_close_ends(area, c, who->thread.slot_key))) {
     closed = true;
     lf_add_endpoint(area, c);
   }

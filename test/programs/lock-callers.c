@@ -49,11 +49,6 @@ static unsigned long long beyond(uint64_t ns, uint64_t calls, double alone_ns) {
   double more = (double)ns - (double)calls * alone_ns;
   return more > 0 ? (unsigned long long)more : 0;
 }
-static void must(bool done_well, const char* what) {
-  if (done_well) return;
-  perror(what);
-  exit(1);
-}
 
 int main(int argc, char** argv) {
   static char bytes[PIPE_BYTES];

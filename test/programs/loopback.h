@@ -15,12 +15,6 @@ static inline struct sockaddr_in6 v6(int port, int mapped) {
   inet_pton(AF_INET6, mapped ? "::ffff:127.0.0.1" : "::1", &a.sin6_addr);
   return a;
 }
-static inline void must(int holds, const char* what) {
-  if (holds) return;
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
 static inline int port_of(int fd) {
   struct sockaddr_storage a;
   socklen_t n = sizeof(a);

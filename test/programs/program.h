@@ -81,6 +81,12 @@ static inline void wait_for_line(void) {
   if (c == EOF) exit(3);
 }
 
+static inline void must(int holds, const char* what) {
+  if (holds) return;
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
 // Says "ready"; with --hold, goes on only after a line on standard input.
 static inline void ready(int argc, char** argv) {
   printf("{\"event\":\"ready\",\"pid\":%d,\"monotonicNs\":%llu}\n", getpid(), (unsigned long long)monotonic_ns());
