@@ -49,11 +49,13 @@ struct lf_lock_ended {
 };
 #define LF_LOCK_ENDED 64 /* a power of two */
 
-/* Waits that are alike, and the mean of those below LF_LOCK_OWN_NS that had no stack: sum_ns / count. */
+/* Waits that are alike and had no stack: the mean of those below LF_LOCK_OWN_NS, sum_ns / count, and what the longer
+ * ones lasted since the last of them that had a stack. */
 struct lf_lock_like {
   __u32 like;
   __u32 count;
   __u64 sum_ns;
+  __u64 long_ns;
 };
 #define LF_LOCK_LIKES 512     /* a power of two */
 #define LF_LOCK_LIKE_WAITS 64 /* from so many on the mean follows the last ones */
@@ -88,7 +90,7 @@ struct lf_lock_area {
   __u64 ended_tail;                            /* written by lf_lock_begin */
   __u64 adding; /* lf_lock_begin is at the table: an interrupt's end that comes on top must not be */
   struct lf_lock_ended ended[LF_LOCK_ENDED];
-  struct lf_lock_like any; /* all that are below LF_LOCK_OWN_NS */
+  struct lf_lock_like any; /* all that are below LF_LOCK_OWN_NS; long_ns of those that lost their line */
   struct lf_lock_like like[LF_LOCK_LIKES];
   struct lf_lock_row row[LF_LOCK_ROWS + 1];
 };

@@ -47,15 +47,28 @@ static __always_inline void like_lasts(struct lf_lock_like* l, __u64 ns) {
   }
 }
 
-/* A wait without a stack that ended. */
-static __always_inline void like_ended(struct lf_lock_area* area, __u32 like, __u64 ns) {
-  if (!like || ns >= LF_LOCK_OWN_NS) return;
+/* The line of waits like this one, which another has to leave. */
+static __always_inline struct lf_lock_like* like_line_for(struct lf_lock_area* area, __u32 like) {
   struct lf_lock_like* l = lock_like_line(area, like);
 
   if (lf_rare(l->like != like)) {
+    area->any.long_ns += l->long_ns;
+    l->long_ns = 0;
     l->count = 0;
     l->sum_ns = 0;
     l->like = like;
+  }
+  return l;
+}
+
+/* A wait without a stack that ended. */
+static __always_inline void like_ended(struct lf_lock_area* area, __u32 like, __u64 ns) {
+  if (!like || ns >= settings.lock_limit_ns) return;
+  struct lf_lock_like* l = like_line_for(area, like);
+
+  if (lf_rare(ns >= LF_LOCK_OWN_NS)) {
+    l->long_ns += ns;
+    return;
   }
   like_lasts(l, ns);
   like_lasts(&area->any, ns);
@@ -68,20 +81,25 @@ static __always_inline bool like_is_short(struct lf_lock_area* area, __u32 like)
 }
 
 /*
- * What a wait of `ns` that had a stack counts for. From LF_LOCK_OWN_NS on the stack does not matter any more; below,
- * the mean of those without, which were below as well. Where none was seen yet, of all short ones; else its own.
+ * What a wait of `ns`, below the limit, that had a stack stands for, one being drawn in `one_in`. From LF_LOCK_OWN_NS
+ * on for itself and for those that long since the last one with a stack: who takes a stack may lose its turn at the
+ * lock, so such waits have one more often than once in `one_in`. Below for as many of the mean of those without, which
+ * were below as well; where none was seen yet, of all short ones; else of its own. What each lasted is in *each.
  */
-static __always_inline __u64 like_weighs(struct lf_lock_area* area, __u32 like, __u64 ns) {
-  if (ns >= LF_LOCK_OWN_NS) return ns;
-  struct lf_lock_like* l = lock_like_line(area, like);
+static __always_inline __u64 like_weighs(struct lf_lock_area* area, __u32 like, __u64 ns, __u64 one_in, __u64* each) {
+  bool known = like_is_short(area, like);
+  struct lf_lock_like* l = like_line_for(area, like);
 
-  if (lf_rare(l->like != like)) {
-    l->count = 0;
-    l->sum_ns = 0;
-    l->like = like;
+  *each = ns;
+  if (ns >= LF_LOCK_OWN_NS) {
+    if (!known) l = &area->any;
+    ns += l->long_ns;
+    l->long_ns = 0;
+    return ns;
   }
   if (!l->count) l = &area->any;
-  return l->count ? l->sum_ns / l->count + 1 : ns;
+  if (l->count) *each = l->sum_ns / l->count + 1;
+  return *each * one_in;
 }
 
 #endif

@@ -273,10 +273,12 @@ int BPF_PROG(lf_lock_end, void* lock_pointer, int result) {
   task = bpf_get_current_task_btf();
   begin_record(r, seq ? LF_RECORD_LOCK_END : LF_RECORD_LOCK_WAIT, cpu, now, lock, kind, object, task);
   r->seq = seq;
-  r->h.duration_ns = ns;
-  /* Over the limit every wait has its stack, so each stands for itself; a shorter one stands for N of its like. The
-   * model scales all stacks of a lock to the lock's exact total. */
-  r->h.weight_ns = seq && ns < settings.lock_limit_ns ? like_weighs(area, like, seen) * weight : ns;
+  /* Over the limit every wait has its stack, so each stands for itself; a shorter one stands for N of its like, of
+   * their length: weight / duration is N. The model scales all stacks of a lock to the lock's exact total. */
+  bool of_like = seq && ns < settings.lock_limit_ns;
+
+  r->h.duration_ns = r->h.weight_ns = ns;
+  if (of_like) r->h.weight_ns = like_weighs(area, like, seen, weight, &r->h.duration_ns);
   if (!seq) bytes = take_stacks(ctx, area->counter, &area->end_unwind, r, task);
   send(area->counter, cpu, r, bytes);
   return 0;

@@ -70,8 +70,7 @@ function contention(
   const ofVictim = victim?.share ?? 0;
   const share = Math.max(ofMachine, ofVictim);
   const severity = graded(share, LOCK_CONTENTION);
-  if (severity === undefined || (terms.source === "futex" && exact && parkedAt(profile, group)))
-    return undefined;
+  if (severity === undefined || (terms.source === "futex" && parkedAt(profile, group))) return undefined;
   if (terms.source === "futex" && exact && nobodyGotIt(profile, group))
     return stuck(profile, terms, group, victim);
   const names = waitersByName(profile, group);

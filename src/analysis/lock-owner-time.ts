@@ -1,6 +1,7 @@
 // Whether the owner of a user lock can have been off the CPU for half of a wait for it: by all of its own waits and its CPU
 // time, as far as they were recorded. A capture has sums of the whole recording, so what is found is the most that it can
-// have been. Only what speaks against it counts: recording more sources takes no finding away for want of samples.
+// have been. Only what speaks against it counts: recording more sources takes no finding away for want of samples. Of a
+// capture that was cut it is not known how much no sample saw: there the owner's own samples have to show it.
 import { OFFCPU_STATES } from "../capture/binding.js";
 import type { Profile, WeightTable } from "../model/profile.js";
 import { syscallName } from "../model/syscalls.js";
@@ -66,12 +67,12 @@ export class LockOwnerTime {
       (hold) =>
         hold.thread === thread && hold.lock === this.#owners.lock![row] && hold.lengthNs >= 0.9 * waitNs,
     );
-    if (holds.length === 0 || final === null) return undefined;
+    if (holds.length === 0) return undefined;
     // Of a sleeper that was woken and has no CPU yet the run queue knows: of its process, all the time, and the longest.
     const process = threads[thread]?.process;
     let queuedNs = 0;
     let longestNs = 0;
-    for (const each of final.runQueue) {
+    for (const each of final?.runQueue ?? []) {
       if (each.process !== process && each.process !== -1) continue;
       queuedNs += each.sumNs;
       longestNs = Math.max(longestNs, each.maxNs);
@@ -85,7 +86,7 @@ export class LockOwnerTime {
         continue;
       }
       const share = Math.min(1, lengthNs / Math.max(1, durationNs));
-      const unseenNs = Math.max(longestNs, queuedNs * share) + UNSEEN * final.offcpuThresholdMaxNs;
+      const unseenNs = Math.max(longestNs, queuedNs * share) + UNSEEN * (final?.offcpuThresholdMaxNs ?? 0);
       if (offCpuNs + unseenNs >= lengthNs / 2) return true;
     }
     return known ? false : undefined;
@@ -103,7 +104,6 @@ export class LockOwnerTime {
   /** The most time that the owner can have been off the CPU with the lock held. */
   #mostOffCpu(row: number, ran: number | undefined): number {
     const { final, durationNs, threads } = this.#profile;
-    if (final === null) return Number.POSITIVE_INFINITY; // how short a wait is sampled was at the end of the capture
     const thread = this.#owners.thread[row]!;
     const seen = this.#seenUnder(row);
     const kinds = this.#sum("offcpu", thread, (table, other) => {
@@ -123,7 +123,7 @@ export class LockOwnerTime {
     // A sleeper that was woken and has no CPU yet is in no sample: the run queue knows it, of the process as a whole.
     const process = threads[thread]?.process;
     let queuedNs = 0;
-    for (const each of final.runQueue)
+    for (const each of final?.runQueue ?? [])
       if (each.process === process || each.process === -1) queuedNs += each.sumNs;
     if (ran !== undefined) {
       const leftNs = durationNs - ran - this.#sum("offcpu", thread).weightNs;
@@ -134,7 +134,7 @@ export class LockOwnerTime {
       locks.weightNs +
       queuedNs +
       DEVIATIONS * Math.sqrt(kinds.varianceNs2 + locks.varianceNs2) +
-      UNSEEN * final.offcpuThresholdMaxNs
+      UNSEEN * (final?.offcpuThresholdMaxNs ?? 0)
     );
   }
 

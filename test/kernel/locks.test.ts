@@ -1,8 +1,9 @@
 // Waits for kernel locks: real contention, held against what the kernel's own tracepoint and perf count. The bucket lock
 // of a BPF map is not here: two CPUs hardly ever reach the kernel's tracepoint on it; scripts/kernel-matrix has four.
 import { expect, test } from "vitest";
-import { lockSummaries } from "../../src/analysis/lock-summary.js";
+import { lockSummaries, lockTotalsExact } from "../../src/analysis/lock-summary.js";
 import { LOCK_KINDS } from "../../src/capture/binding.js";
+import { ProfileBuilder } from "../../src/model/build.js";
 import { bucketBounds } from "../../src/model/histogram.js";
 import type { Profile } from "../../src/model/profile.js";
 import { hertz } from "../../src/model/units.js";
@@ -83,6 +84,31 @@ test("callers of a lock whose waits are shorter than a stack takes: each has the
   const top = lockSummaries(profile).find((l) => l.kind === "mutex")!;
   const told = top.callers.find((c) => c.name === "pipe_ioctl")?.share ?? 0;
   expect(Math.abs(told - truth), `told ${told}, true ${truth}`).toBeLessThan(0.12);
+});
+
+test("a capture that was cut: as many waits and as long as the kernel's totals say, by its samples alone", async () => {
+  const program = await startProgram("lock-contention", {
+    args: ["--mode", PIPE, "--threads", "4", "--ms", "4000"],
+    hold: true,
+  });
+  const { profile, events } = await recordWhile(
+    { sources: ["locks"], filters: { pids: [program.pid] } },
+    async () => {
+      program.go();
+      await program.result(30_000);
+    },
+  );
+  const builder = new ProfileBuilder();
+  for (const event of events) if (event.type !== "end") builder.add(event);
+  const cut = builder.build();
+  const whole = lockSummaries(profile).find((l) => l.kind === "mutex")!;
+  const told = lockSummaries(cut).find((l) => l.locks.includes(whole.lock))!;
+  expect(lockTotalsExact(cut, "locks")).toBe(false);
+  expect(told.samples).toBeGreaterThan(200);
+  for (const part of ["count", "sumNs"] as const) {
+    expect(told[part] / whole[part], `${part}: ${told[part]} told of ${whole[part]}`).toBeGreaterThan(0.6);
+    expect(told[part] / whole[part], `${part}: ${told[part]} told of ${whole[part]}`).toBeLessThan(1.6);
+  }
 });
 
 test("mmap_lock is called so, with the process whose it is", async () => {

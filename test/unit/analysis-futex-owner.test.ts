@@ -116,7 +116,7 @@ describe.each(EVERY.map((sources) => ({ name: sources.join(","), sources })))("w
 
 describe("where the owner's own time was kept", () => {
   /** Four seconds: the owner loses its CPU again and again without the lock, then holds it for 250 ms. */
-  function hold(options: { ranNs: number; offNs: number; sources?: readonly SourceName[] }) {
+  function hold(options: { ranNs: number; offNs: number; sources?: readonly SourceName[]; cut?: boolean }) {
     const server = fakeApp(3);
     const [waiter, owner] = server.threads as [number, number];
     const { capture } = server;
@@ -133,10 +133,17 @@ describe("where the owner's own time was kept", () => {
     const sources = options.sources ?? ["cpu", "offcpu", "futex"];
     const final = { endMonotonicNs: 5_000_000_000_123n + 4_000_000_000n, offcpuThresholdMaxNs: ns(1e6) };
     const totals = [total(lock, server.process, 1, waitNs)];
-    return analyze(profileOf(server, totals, { sources, final })).filter(
+    const { cut = false } = options;
+    return analyze(profileOf(server, totals, { sources, final, cut })).filter(
       ({ rule }) => rule === "lock-held-asleep",
     );
   }
+
+  test("a capture that was cut has to show it: one that ran is not asleep there either", () => {
+    expect(hold({ ranNs: 230e6, offNs: 10e6, cut: true })).toEqual([]);
+    expect(hold({ ranNs: 0, offNs: 10e6, sources: ["offcpu", "futex"], cut: true })).toEqual([]);
+    expect(hold({ ranNs: 40e6, offNs: 200e6, cut: true })).toHaveLength(1);
+  });
 
   test("one that ran with the lock is not asleep, however often it lost its CPU without it", () => {
     expect(hold({ ranNs: 230e6, offNs: 10e6 })).toEqual([]);
