@@ -3,7 +3,8 @@
 import { FIRST_FUTEX_KIND, LOCK_KINDS, type LockKind, type LockRow } from "../capture/binding.js";
 import { type LockSource, OTHER_CONDITIONS, OTHER_LOCKS } from "../capture/sample-sources.js";
 import type { Profile } from "../model/profile.js";
-import { idlePools, takenByTurns } from "./idle-pools.js";
+import { heldInConditions, idlePools, takenByTurns } from "./idle-pools.js";
+import { IDLE_POOL } from "./thresholds.js";
 import { waitMeanings } from "./user-lock-callers.js";
 
 export const CONDITION_KIND: LockKind = "user condition or idle wait";
@@ -32,6 +33,8 @@ export function conditionLocks(profile: Profile): ReadonlySet<number> {
       (row.kind === BY_VALUE && lock + condition === 0 && (sequences.has(row.id) || idle.has(row.id)));
     if ((byStacks ?? byValue) || turns.has(row.id)) conditions.add(row.id);
   }
+  for (const [lock, meanNs] of heldInConditions(profile, conditions))
+    if (meanNs >= IDLE_POOL.meanNs) conditions.add(lock);
   return conditions;
 }
 

@@ -64,6 +64,53 @@ export function takenByTurns(profile: Profile): ReadonlySet<number> {
   );
 }
 
+/**
+ * Locks whose waiters take turns to hold them while they wait on a condition: the others wait for the lock meanwhile (Rust's
+ * `Mutex<Receiver>`, of which no owner is known). Lock -> mean length of those waits on conditions, ns.
+ * @param conditions ids of futexes that are no locks
+ */
+export function heldInConditions(
+  profile: Profile,
+  conditions: ReadonlySet<number>,
+): ReadonlyMap<number, number> {
+  const waits = profile.weights.find(({ source }) => source === "futex");
+  if (waits?.lock === undefined) return new Map();
+  const locks = new Map<number, Map<number, number>>(); // lock -> thread -> ns
+  const idle = new Map<number, { ns: number; waits: number }>(); // by thread
+  for (let row = 0; row < waits.count; row++) {
+    const thread = waits.thread[row]!;
+    const lock = waits.lock[row]!;
+    if (conditions.has(lock)) {
+      const known = idle.get(thread) ?? { ns: 0, waits: 0 };
+      known.ns += waits.weightNs[row]!;
+      known.waits += waits.waits?.[row] ?? waits.samples[row]!;
+      idle.set(thread, known);
+    } else {
+      const byThread = locks.get(lock) ?? new Map<number, number>();
+      byThread.set(thread, (byThread.get(thread) ?? 0) + waits.weightNs[row]!);
+      locks.set(lock, byThread);
+    }
+  }
+  const found = new Map<number, number>();
+  for (const [lock, byThread] of locks) {
+    const sum = { ns: 0, waits: 0, threads: 0 };
+    let lockNs = 0;
+    for (const [thread, ns] of byThread) {
+      const own = idle.get(thread) ?? { ns: 0, waits: 0 };
+      lockNs += ns;
+      sum.ns += own.ns;
+      sum.waits += own.waits;
+      if (own.ns > 0) sum.threads++;
+    }
+    const { share, oneAtATime } = IDLE_POOL;
+    // one of them is at the condition at any time, never the same; all that they do is wait
+    const led = sum.ns >= share * profile.durationNs && sum.ns <= oneAtATime * profile.durationNs;
+    const allWait = lockNs + sum.ns >= share * byThread.size * profile.durationNs;
+    if (led && allWait && byThread.size >= 2 && sum.threads >= 2) found.set(lock, sum.ns / sum.waits);
+  }
+  return found;
+}
+
 function totalsByLock(profile: Profile): Map<number, { count: number; sumNs: number }> {
   const sums = new Map<number, { count: number; sumNs: number }>();
   for (const { lock, count, sumNs } of profile.final?.lockTotals ?? []) {

@@ -5,6 +5,8 @@ import type { Profile } from "../model/profile.js";
 import { ratio } from "../model/units.js";
 import { Tally } from "./cpu-time.js";
 import type { Finding } from "./finding.js";
+import { conditionLocks } from "./futex-conditions.js";
+import { heldInConditions } from "./idle-pools.js";
 import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
 import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
@@ -44,9 +46,14 @@ export function lockFindingsOf(profile: Profile, terms: LockTerms): Finding[] {
   if (groups.length === 0) return [];
   const threads = threadsByProcess(profile);
   const victims = groups.map((group) => victimsOf(profile, group, threads));
-  const findings = groups.flatMap((group, i) => contention(profile, terms, group, victims[i]!, exact) ?? []);
+  const turns = source === "futex" ? heldInConditions(profile, conditionLocks(profile)) : new Map();
+  const findings = groups.flatMap(
+    (group, i) => contention(profile, terms, group, victims[i]!, exact, turns) ?? [],
+  );
   const waiting = waitingThreads(profile, source, groups);
-  const convoys = groups.flatMap((group, i) => convoy(profile, terms, group, victims[i]!, waiting[i]!) ?? []);
+  const convoys = groups.flatMap((group, i) =>
+    ledFor(group, turns) ? [] : (convoy(profile, terms, group, victims[i]!, waiting[i]!) ?? []),
+  );
   return [
     ...findings.slice(0, LOCK_CONTENTION.maxFindings),
     ...convoys.slice(0, LOCK_CONTENTION.maxFindings),
@@ -63,6 +70,7 @@ function contention(
   group: LockGroup,
   victims: readonly Victim[],
   exact: boolean,
+  turns: ReadonlyMap<number, number>,
 ): Finding | undefined {
   const cpus = profile.start.onlineCpus.length || Math.max(1, profile.facts.host.cpus);
   const ofMachine = group.sumNs / (profile.durationNs * cpus);
@@ -73,6 +81,7 @@ function contention(
   if (severity === undefined || (terms.source === "futex" && parkedAt(profile, group))) return undefined;
   if (terms.source === "futex" && exact && nobodyGotIt(profile, group))
     return stuck(profile, terms, group, victim);
+  if (ledFor(group, turns)) return ledByTurns(profile, terms, group, victim, turns);
   const names = waitersByName(profile, group);
   const [most] = names.top(1);
   // A futex has its process in its name.
@@ -114,6 +123,32 @@ function stuck(profile: Profile, terms: LockTerms, group: LockGroup, victim: Vic
     contributors: group.callers.map(({ name, share: part }) => ({ name, share: ratio(part) })),
     next: [
       `gdb -p ${pid ?? "PID"} -batch -ex 'thread apply all bt'    # who holds it, and what that thread waits for; stops the process meanwhile`,
+    ],
+    tab: terms.source,
+    ...searchForCaller(group),
+  };
+}
+
+const ledFor = ({ locks }: LockGroup, turns: ReadonlyMap<number, number>): boolean =>
+  [...locks].some((lock) => turns.has(lock));
+
+function ledByTurns(
+  profile: Profile,
+  terms: LockTerms,
+  group: LockGroup,
+  victim: Victim | undefined,
+  turns: ReadonlyMap<number, number>,
+): Finding {
+  const meanNs = Math.max(...[...group.locks].map((lock) => turns.get(lock) ?? 0));
+  return {
+    rule: terms.contentionRule,
+    severity: "info",
+    title: `The threads of ${victim?.name ?? "a process"} take turns to hold a ${terms.lock} while they wait on a condition: ${terms.title(group)}`,
+    detail: `One is at the condition at any time, ${time(meanNs)} on average; the others wait for the lock, ${(group.sumNs / profile.durationNs).toFixed(1)} at a time. Idle workers look like this, of which one waits for work with the lock held. So do requests that wait for an answer with the lock held: those wait for each other.`,
+    culprit: group.name,
+    contributors: group.callers.map(({ name, share: part }) => ({ name, share: ratio(part) })),
+    next: [
+      "Read in the tab of user locks in which function the condition is waited for: for work to come, or for an answer.",
     ],
     tab: terms.source,
     ...searchForCaller(group),

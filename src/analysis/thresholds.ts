@@ -80,7 +80,7 @@ export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
 /**
  * Threads of an idle pool wait together for nearly all of the time, in waits that nobody would take for a lock's.
  */
-export const IDLE_POOL = { share: 0.9, meanNs: 100e6, turnsShare: 0.7 } as const;
+export const IDLE_POOL = { share: 0.9, meanNs: 100e6, turnsShare: 0.7, oneAtATime: 1.05 } as const;
 
 /**
  * A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. Where only the

@@ -158,7 +158,9 @@ describe("user-lock-contention", () => {
   });
 
   test("of a cut capture says that it estimates", () => {
-    expect(contention({ waitedNs: 3e9, threads: 4, waiting: 2, cut: true })[0]!.detail).toContain("estimates from sampled waits");
+    expect(contention({ waitedNs: 3e9, threads: 4, waiting: 2, cut: true })[0]!.detail).toContain(
+      "estimates from sampled waits",
+    );
   });
 });
 

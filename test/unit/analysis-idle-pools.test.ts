@@ -1,10 +1,12 @@
 // Idle threads that wait for a word of the program's own, and locks that look like it: told apart by names, else by how.
 import { describe, expect, test } from "vitest";
+import { analyze } from "../../src/analysis/analyze.js";
 import { conditionLocks } from "../../src/analysis/futex-conditions.js";
 import { isOwnLock, isWordWait } from "../../src/analysis/user-lock-names.js";
+import type { LockTotal } from "../../src/capture/binding.js";
 import { type FakeFrame, u } from "./helpers/fake-capture.js";
 import { FUTEX_WAIT, THREAD } from "./helpers/futex-example.js";
-import { app, fakeApp, futexOf, profileOf } from "./helpers/futex-totals.js";
+import { app, fakeApp, futexOf, profileOf, WANTS } from "./helpers/futex-totals.js";
 import { total } from "./helpers/lock-totals.js";
 
 const SYSCALL = u("syscall", "/usr/lib/x86_64-linux-gnu/libc.so.6");
@@ -110,5 +112,56 @@ describe("where std::atomic::wait has a name", () => {
       expect(isOwnLock(name), name).toBe(true);
     for (const name of ["block", "clock", "unlock", "Blocker::run", "locker", "lock_free_pop", "Lockfile"])
       expect(isOwnLock(name), name).toBe(false);
+  });
+});
+
+/** A worker at its channel, in which Rust parks the thread. */
+const WAITS = [...THREAD, app("Worker::run()"), app("std::thread::park"), SYSCALL, ...FUTEX_WAIT];
+
+describe("where each has the lock while it waits on a condition, the others wait for the lock", () => {
+  /** Four workers for 10 s: one after the other waits for `turnNs` on a condition of its own, the others for the lock. */
+  function workers(options: { turnNs: number; part?: number; always?: boolean }) {
+    const { turnNs, part = 1, always = false } = options;
+    const server = fakeApp(4);
+    const lock = futexOf(server);
+    const totals: LockTotal[] = [];
+    server.threads.forEach((thread, n) => {
+      const own = futexOf(server, "user condition or idle wait", 0x7000n + BigInt(n));
+      const turns = always ? (n === 0 ? 10e9 / turnNs : 0) : 10e9 / turnNs / 4;
+      const others = always ? (n === 0 ? 0 : 10e9 / turnNs) : turns;
+      for (let i = 0; i < turns; i++)
+        server.capture.futex(thread, WAITS, {
+          lock: own,
+          durationNs: turnNs * part,
+          at: (4 * i + n) * turnNs,
+        });
+      const waited = turnNs * (always ? 1 : 3);
+      for (let i = 0; i < others; i++)
+        server.capture.futex(thread, WANTS, { lock, durationNs: waited, at: (4 * i + n + 3) * turnNs });
+      totals.push(total(lock, server.process, others, waited));
+      if (turns > 0) totals.push(total(own, server.process, turns, turnNs * part));
+    });
+    return { profile: profileOf(server, totals), lock };
+  }
+  const found = (options: Parameters<typeof workers>[0]) =>
+    analyze(workers(options).profile).filter(({ rule }) => /lock/.test(rule));
+
+  test("with seldom something to do they are idle", () => {
+    const { profile, lock } = workers({ turnNs: 200e6 });
+    expect(conditionLocks(profile).has(lock)).toBe(true);
+    expect(found({ turnNs: 200e6 })).toEqual([]);
+  });
+
+  test("with more to do they may be idle, or wait for an answer with the lock held: worth knowing, and no convoy", () => {
+    const [finding, ...rest] = found({ turnNs: 20e6 });
+    expect(rest).toEqual([]);
+    expect(finding).toMatchObject({ rule: "user-lock-contention", severity: "info" });
+    expect(finding!.title).toContain("take turns to hold a user lock while they wait on a condition");
+    expect(finding!.detail).toContain("20.0 ms on average; the others wait for the lock, 3.0 at a time");
+  });
+
+  test("one that has it always, and one at the condition for half of the time, are contention", () => {
+    expect(found({ turnNs: 20e6, always: true })[0]).toMatchObject({ severity: "critical" });
+    expect(found({ turnNs: 20e6, part: 0.5 })[0]).toMatchObject({ severity: "critical" });
   });
 });
