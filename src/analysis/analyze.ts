@@ -12,6 +12,7 @@ import { lockFindings } from "./rules/locks.js";
 import { losses, truncatedStacks } from "./rules/losses.js";
 import { runQueue } from "./rules/run-queue.js";
 import { sampleShortfall } from "./rules/sample-shortfall.js";
+import { busyServers } from "./rules/sockets-busy-server.js";
 import { closeWaits } from "./rules/sockets-close-wait.js";
 import { connectFindings } from "./rules/sockets-connect.js";
 import { contendedSocketCalls } from "./rules/sockets-contended.js";
@@ -34,6 +35,7 @@ const RULES: readonly Rule[] = [
   lockHeldRunning,
   slowEnds,
   lateReaders,
+  busyServers,
   connectFindings,
   listenOverflow,
   closeWaits,

@@ -199,6 +199,20 @@ export const LATE_READER = {
   maxFindings: 3,
 } as const;
 
+/**
+ * A thread without time left runs or waits for a CPU for `share` of the recording. A web server or a cache at full load is such, and
+ * healthy: it computes tens of microseconds for an answer. `answering`: of the CPU time, so much at least passes with answers of
+ * its own under way; those of a program with many clients overlap, those of one with a few may be over at their first bytes.
+ */
+export const BUSY_SERVER = {
+  minAnswers: 20,
+  share: 0.85,
+  perAnswerNs: 250e3,
+  p50Ns: 1e6,
+  answering: 0.25,
+  maxFindings: 3,
+} as const;
+
 /** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
 export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 

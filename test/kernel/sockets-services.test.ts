@@ -9,7 +9,7 @@ import { digest } from "../../src/cli/digest.js";
 import { Child } from "../support/children.js";
 import { freePorts } from "../support/ports.js";
 import { loss, type Recorded, recordWhile, sleep, sum } from "../support/record.js";
-import { startHaproxy, startNginx, startRedis } from "../support/servers.js";
+import { startHaproxy, startNginx, startNginxFront, startRedis } from "../support/servers.js";
 import { runWrk } from "../support/wrk.js";
 
 const run = promisify(execFile);
@@ -49,6 +49,30 @@ test("nginx answers as often as wrk counts", async () => {
     expect(socketAlerts(recorded)).toEqual([]);
   } finally {
     await nginx.stop();
+  }
+});
+
+test("an nginx that compresses all that it passes on has no time left; its upstream does, and is not blamed", async () => {
+  const [port] = await freePorts(1);
+  const words = Array.from({ length: 40_000 }, (_, n) => ((n * 2_654_435_761) % 99_991).toString(36)).join(
+    " ",
+  );
+  const upstream = createServer((_, answer) => answer.end(words)).listen(port);
+  const nginx = await startNginxFront([port!], { zipped: true });
+  try {
+    const recorded = await recordWhile({ sources: ["cpu", "offcpu", "sockets"] }, async () => {
+      const headers = ["Accept-Encoding: gzip"];
+      await runWrk(`${nginx.url}0`, { seconds: 4, connections: 16, headers });
+    });
+    const findings = analyze(recorded.profile);
+    const [busy] = findings.filter(({ rule }) => rule === "busy-server");
+    expect(busy, findings.map(({ title }) => title).join("; ")).toMatchObject({ culprit: "nginx" });
+    expect(busy!.detail).toMatch(/Its CPU time goes into .*(?:libz|deflate)/);
+    expect(findings.filter(({ rule }) => rule === "slow-end")).toEqual([]);
+  } finally {
+    await nginx.stop();
+    upstream.close();
+    upstream.closeAllConnections();
   }
 });
 

@@ -75,14 +75,19 @@ export function startNginxProxy(
 /**
  * An nginx in front of HTTP servers on other ports of this machine, over kept-alive connections: /0 is answered by the first of
  * them, /1 by the second, and so on.
+ * @param options.zipped compresses what they answer, as well as zlib can, for clients that accept gzip
  */
-export function startNginxFront(ports: readonly number[]): Promise<Server> {
+export function startNginxFront(
+  ports: readonly number[],
+  options: { zipped?: boolean } = {},
+): Promise<Server> {
   return withFolder("nginx-front", async (dir) => {
     const [port] = await freePorts(1);
     const upstreams = ports.map((end, n) => `upstream end${n} { server 127.0.0.1:${end}; keepalive 16; }`);
+    const gzip = options.zipped ? "gzip on; gzip_comp_level 9; gzip_types *; " : "";
     const locations = ports.map(
       (_, n) =>
-        `location /${n} { proxy_pass http://end${n}; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
+        `location /${n} { ${gzip}proxy_pass http://end${n}; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
     );
     return nginx(dir, "nginx front", port!, 1, upstreams.join("\n"), locations.join("\n"));
   });

@@ -17,6 +17,8 @@ export interface WrkOptions {
   readonly seconds: number;
   readonly connections?: number;
   readonly threads?: number;
+  /** Headers of each request: "Name: value". */
+  readonly headers?: readonly string[];
 }
 
 /** Loads `url` for the given time; rejects when wrk cannot run or every request fails. */
@@ -28,11 +30,12 @@ export async function runWrk(url: string, options: WrkOptions): Promise<WrkResul
 
 /** The same, without waiting: for a load that goes on beside something else. */
 export function startWrk(url: string, options: WrkOptions): Child {
-  const { connections = 32, threads = 1, seconds } = options;
+  const { connections = 32, threads = 1, seconds, headers = [] } = options;
   return Child.start(
     ["wrk", "--latency", "-t", String(threads), "-c", String(connections)].concat([
       "-d",
       `${Math.ceil(seconds)}s`,
+      ...headers.flatMap((header) => ["-H", header]),
       url,
     ]),
   );

@@ -1,11 +1,11 @@
 // Programs that read answers late: these had come, and lay in the socket until the program came round to them. Neither the end
 // that was asked nor the network is to blame for that time.
-import { calledTree } from "../../model/called-tree.js";
 import type { Profile, WeightTable } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
-import { type CpuTime, functionsWhere, innermost, Tally } from "../cpu-time.js";
+import type { CpuTime } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
+import { userFunctions } from "../program-functions.js";
 import { isAsked, type ProgramAnswers, programAnswers } from "../socket-answers.js";
 import { type EndpointSummary, programKey, turnsTogether } from "../socket-sum.js";
 import { endpointSummaries } from "../socket-summary.js";
@@ -79,7 +79,7 @@ function meanwhile(profile: Profile, cpu: CpuTime | undefined, rows: readonly En
     sleptNs: sum((row) => row.lateSleptNs),
     blockedNs: sum((row) => (isAsked(row) && late.has(row.process) ? row.blockedNs : 0)),
     lateSumNs: sum((row) => row.lateSumNs),
-    functions: cpu === undefined ? [] : functionsOf(profile, cpu, own),
+    functions: cpu === undefined ? [] : userFunctions(profile, cpu, own),
   };
 }
 
@@ -87,25 +87,6 @@ function weightOf(table: WeightTable, own: (thread: number) => boolean): number 
   let sum = 0;
   for (let row = 0; row < table.count; row++) if (own(table.thread[row]!)) sum += table.weightNs[row]!;
   return sum;
-}
-
-function functionsOf(
-  profile: Profile,
-  cpu: CpuTime,
-  own: (thread: number) => boolean,
-): Meanwhile["functions"] {
-  const user = innermost(
-    profile,
-    functionsWhere(profile, (_, kind) => kind !== "kernel"),
-  );
-  const spent = new Tally();
-  for (let row = 0; row < cpu.table.count; row++) {
-    if (!own(cpu.table.thread[row]!)) continue;
-    const node = user[cpu.table.node[row]!]!;
-    const name = node === 0 ? "[kernel]" : profile.functions.name[calledTree(profile).func[node]!]!;
-    spent.add(shown(name), cpu.table.weightNs[row]!);
-  }
-  return spent.top(5).map(({ name, amount }) => ({ name, share: amount / spent.total }));
 }
 
 function finding(program: ProgramAnswers, grade: Severity, did: Meanwhile): Finding {
