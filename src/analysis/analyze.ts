@@ -23,6 +23,7 @@ import { slowEnds } from "./rules/sockets-slow-end.js";
 import { socketSpin } from "./rules/sockets-spin.js";
 import { unfinishedSocketCalls } from "./rules/sockets-unfinished.js";
 import { spinLocks } from "./rules/spin-locks.js";
+import { stoppedProcesses } from "./rules/stopped.js";
 import { uninterruptible } from "./rules/uninterruptible.js";
 
 type Rule = (profile: Profile, cpu: CpuTime | undefined) => readonly Finding[];
@@ -47,6 +48,7 @@ const RULES: readonly Rule[] = [
   kernelWork,
   runQueue,
   uninterruptible,
+  stoppedProcesses,
   sampleShortfall,
   losses,
   truncatedStacks,

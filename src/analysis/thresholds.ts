@@ -213,6 +213,9 @@ export const BUSY_SERVER = {
   maxFindings: 3,
 } as const;
 
+/** A process that was stopped so long in all; one that was for nearly all of the recording may be a job put aside. */
+export const STOPPED = { sumNs: 100e6, wholeShare: 0.98, maxFindings: 3 } as const;
+
 /** Calls that have not returned. Five seconds are longer than any healthy answer, and shorter than the usual recording. */
 export const UNFINISHED = { warningNs: 5e9, maxFindings: 5 } as const;
 

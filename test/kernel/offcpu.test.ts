@@ -1,5 +1,6 @@
 // Off-CPU time and run-queue wait against programs that counted and timed their own sleeps.
 import { expect, test } from "vitest";
+import { analyze } from "../../src/analysis/analyze.js";
 import { OFFCPU_STATES } from "../../src/capture/binding.js";
 import { bytes, ns } from "../../src/model/units.js";
 import { Child } from "../support/children.js";
@@ -177,6 +178,27 @@ for (const without of olderToo(["sched_exit_tp"]))
       expect(tolerance, told).toBeLessThan(0.3); // weights of 7/10 lack 0.3
       expect(Math.abs(estimate / truth - 1), told).toBeLessThan(tolerance);
     });
+
+test("a process that is stopped again and again is named, with its longest stop; one that only sleeps is not", async () => {
+  const programs = [Child.start(["sleep", "60"]), Child.start(["sleep", "60"])];
+  const [stopped, asleep] = programs.map(({ pid }) => pid!);
+  try {
+    const { profile } = await recordWhile({ sources: ["offcpu"] }, async () => {
+      for (let round = 0; round < 3; round++) {
+        process.kill(stopped!, "SIGSTOP");
+        await sleep(200);
+        process.kill(stopped!, "SIGCONT");
+        await sleep(100);
+      }
+    });
+    const found = analyze(profile).filter(({ rule }) => rule === "stopped-process");
+    expect(found.map(({ culprit }) => culprit)).toContain(`sleep (pid ${stopped})`);
+    expect(found.map(({ culprit }) => culprit)).not.toContain(`sleep (pid ${asleep})`);
+    expect(found[0]!.title).toMatch(/: 3 times, \d+\.\d ms at most$/);
+  } finally {
+    for (const program of programs) await program.stop();
+  }
+});
 
 test("run-queue wait is what the kernel's own account says", async () => {
   const program = await startProgram("known-runq", { hold: true });

@@ -124,6 +124,23 @@ test("no p99 is below its p50: answers of one length, where their sum tells more
   expect(row!.wholeP99Ns).toBeGreaterThanOrEqual(row!.wholeP50Ns);
 });
 
+test("slow-end by its slowest answers says so, and that half of all come in time", () => {
+  const capture = new FakeCapture();
+  const { process } = capture.process(80, "nginx");
+  const [quick, slow] = ["10.0.0.1", "10.0.0.2"].map((address) => capture.endpoint({ address }));
+  const endpointTotals = [
+    endTotal(process, quick!, 5_000, [[1e6, 5_000]]),
+    endTotal(process, slow!, 5_000, [
+      [1e6, 4_850],
+      [150e6, 150],
+    ]),
+  ];
+  const [finding] = found("slow-end", socketProfile(capture, { endpointTotals }));
+  expect(finding!.title).toMatch(
+    /^10\.0\.0\.2:8080 gives nginx one answer in 100 after 1\d\d\.\d ms or later, the others after \d\.\d ms \(half of all come within \S+ us and \d\.\d ms\)/,
+  );
+});
+
 describe("late-reader", () => {
   /** A program that finds `reads` answers in its socket which lay there for `eachNs`. */
   function reader(

@@ -144,6 +144,32 @@ test("uninterruptible sleepers: whose, how many, and in what", () => {
   expect(finding!.search).toBe("=ext4_file_read_iter");
 });
 
+test("a process that was stopped: how much of its time, and for how long; a job put aside is worth knowing only", () => {
+  const state = OFFCPU_STATES.indexOf("stopped");
+  const stopped = (count: number, sumNs: number, maxNs: number, queued = 0) =>
+    findings((capture) => {
+      const { process } = capture.process(700, "gateway");
+      const endpoint = capture.endpoint({ role: "listening", address: "0.0.0.0", port: 80 });
+      return {
+        offcpuTotals: [{ process, state, count, sumNs: ns(sumNs), maxNs: ns(maxNs) }],
+        listenQueues: queued > 0 ? [{ process, endpoint, length: queued }] : [],
+      };
+    });
+  const [finding, ...rest] = stopped(5, 2.5e9, 600e6);
+  expect(rest).toEqual([]);
+  expect(finding).toMatchObject({
+    rule: "stopped-process",
+    severity: "warning",
+    culprit: "gateway (pid 700)",
+  });
+  expect(finding!.title).toContain("for 25.0 % of its time: 5 times, 600.0 ms at most");
+  expect(finding!.next[0]).toContain("/proc/700/status");
+  expect(stopped(1, 10e9, 10e9)[0]).toMatchObject({ severity: "info" });
+  expect(stopped(1, 10e9, 10e9, 17)[0]).toMatchObject({ severity: "warning" });
+  expect(stopped(1, 10e9, 10e9, 17)[0]!.detail).toContain("17 connections wait");
+  expect(stopped(3, 90e6, 40e6)).toEqual([]);
+});
+
 test("samples that did not come: steal is named where it explains them", () => {
   const zero = { cpu: 1, user: 0, nice: 0, system: 0, idle: 0, iowait: 0, irq: 0, softirq: 0, steal: 0 };
   const shortfall = (steal: number) =>

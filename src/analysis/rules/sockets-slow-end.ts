@@ -157,12 +157,10 @@ function finding(
         : way.short;
   const there = `${way.text === "" ? "" : ` ${way.text}`}${read === undefined ? overThere(program, server) : queuedText(read)}`;
   const share = shareOf(program, (row) => row.turnSumNs);
-  const quarter = late === "quarter";
-  const typical = (row: Turns): number => (quarter ? upperQuarter(row) : row.turnP50Ns);
   return {
     rule: "slow-end",
     severity: program.served === null ? unserved(severity, idle, sure) : severity,
-    title: `${end.name} ${quarter ? `gives ${name} a quarter of its answers` : `answers ${name}`} after ${time(typical(end))} (p99 ${time(end.turnP99Ns)}), the others after ${time(typical(others))} (p99 ${time(others.turnP99Ns)})${blame}`,
+    title: `${end.name} ${answersAfter(name, end, others, late)}${blame}`,
     detail: `${percent(share(end))} of the time that ${name} waits for answers goes to this end: ${answers(end)}, the slowest after ${time(end.turnMaxNs)}. ${notHere(end)}${seen}${chain === undefined ? there : chainText(chain)}${ownAnswers(program)}`,
     share: ratio(share(end)),
     culprit: (chain?.end ?? end).name,
@@ -173,6 +171,15 @@ function finding(
     next: nextSteps(profile, chain?.end ?? end, chain === undefined ? server : undefined),
     tab: "sockets",
   };
+}
+
+/** When it answers, and when the others do: of what is late. */
+function answersAfter(name: string, end: Turns, others: Turns, late: Late): string {
+  if (late === "tail")
+    return `gives ${name} one answer in 100 after ${time(end.turnP99Ns)} or later, the others after ${time(others.turnP99Ns)} (half of all come within ${time(end.turnP50Ns)} and ${time(others.turnP50Ns)})`;
+  const typical = late === "quarter" ? upperQuarter : ({ turnP50Ns }: Turns): number => turnP50Ns;
+  const gives = late === "quarter" ? `gives ${name} a quarter of its answers` : `answers ${name}`;
+  return `${gives} after ${time(typical(end))} (p99 ${time(end.turnP99Ns)}), the others after ${time(typical(others))} (p99 ${time(others.turnP99Ns)})`;
 }
 
 /** Who is slow behind the end that was found, for a title. */
