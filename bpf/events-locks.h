@@ -23,6 +23,7 @@ struct lf_lock_set {
 #define LF_LOCK_NEST 8
 
 #define LF_LOCK_ROWS 1024
+#define LF_LOCK_REST 64 /* rows of locks without a process, for waits whose own row is gone; a power of two */
 
 enum lf_lock_counter {
   LF_LOCKS_RING_FULL,
@@ -92,7 +93,7 @@ struct lf_lock_area {
   struct lf_lock_ended ended[LF_LOCK_ENDED];
   struct lf_lock_like any; /* all that are below LF_LOCK_OWN_NS; long_ns of those that lost their line */
   struct lf_lock_like like[LF_LOCK_LIKES];
-  struct lf_lock_row row[LF_LOCK_ROWS + 1];
+  struct lf_lock_row row[LF_LOCK_ROWS + 1 + LF_LOCK_REST]; /* behind the last: "other", and the rest by lock */
 };
 
 #endif

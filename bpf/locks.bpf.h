@@ -185,6 +185,24 @@ static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
   return n;
 }
 
+/*
+ * Where waits go that have no row of their own: to that of their lock without a process, if it has one or may have it,
+ * or to "other". A process's own lock would be nobody's there.
+ */
+static __always_inline __u32 rest_place(struct lf_lock_area* area, __u64 lock, __u64 key, __u64 ns) {
+  __u32 index = LF_LOCK_ROWS + 1 + (lf_hash(lock) & (LF_LOCK_REST - 1));
+  struct lf_lock_row* t = &area->row[index];
+
+  if (key >> 40) return LF_LOCK_ROWS;
+  key = key >> 32 << 32;
+  if (t->lock == lock && t->key == key) return index;
+  if (t->lock && !row_gives_way(t, ns, &area->random)) return LF_LOCK_ROWS;
+  lf_empty_row(t, &area->row[LF_LOCK_ROWS]);
+  t->key = key;
+  t->lock = lock;
+  return index;
+}
+
 /* One wait into the exact table of this CPU. */
 static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, const struct lf_lock_ended* w,
                                      struct lf_lock_place* to) {
@@ -213,20 +231,23 @@ static __always_inline void lock_add(struct lf_lock_area* area, __u64* counter, 
     struct lf_lock_row* t = &area->row[index];
 
     if (row_gives_way(t, ns, &area->random)) {
-      counter[LF_LOCKS_TABLE_FULL] += lf_empty_row(t, &area->row[LF_LOCK_ROWS]);
+      __u32 rest = rest_place(area, t->lock, t->key, t->sum_ns);
+
+      counter[LF_LOCKS_TABLE_FULL] += lf_empty_row(t, &area->row[rest]);
       t->key = key;
       t->start_time_ns = w->start_time_ns;
       t->lock = w->lock;
       place = index;
     } else {
       counter[LF_LOCKS_TABLE_FULL]++;
+      place = rest_place(area, w->lock, key, ns);
     }
   }
   to->place = place;
   to->bucket = lf_bucket(ns);
   lf_forget();
   place = to->place;
-  if (place > LF_LOCK_ROWS) return;
+  if (place > LF_LOCK_ROWS + LF_LOCK_REST) return;
   row_add(&area->row[place], ns, to->bucket);
 }
 

@@ -9,6 +9,7 @@
 
 #include "../core/error.h"
 #include "../symbols/symbols.h"
+#include "slab_caches.h"
 
 namespace lowflame {
 namespace {
@@ -25,6 +26,7 @@ std::vector<char> ReadAll(int fd) {
 
 void LockNames::Read(Object* proc, Object* slab) {
   slab_ = slab;
+  if (slab) merged_ = MergedSlabCaches();
   data_ = KernelDataSymbols();
   // a lock that every kernel has and that is no exported symbol: it is only there where all data has names
   all_data_ = std::any_of(data_.begin(), data_.end(), [](const auto& s) { return s.second == "pidmap_lock"; });
@@ -80,7 +82,9 @@ std::vector<std::string> LockNames::NamesOf(const std::vector<uint64_t>& address
       memcpy(&row, bytes.data() + k * sizeof(row), sizeof(row));
       row.name[sizeof(row.name) - 1] = 0;
       size_t index = unknown[from + k];
-      if (row.name[0] && row.address == addresses[index]) names[index] = std::string("in a ") + row.name + " object";
+      if (!row.name[0] || row.address != addresses[index]) continue;
+      auto merged = merged_.find(row.name);
+      names[index] = "in a " + (merged == merged_.end() ? row.name : merged->second) + " object";
     }
   }
   return names;

@@ -26,6 +26,7 @@ class LockNames {
   bool all_data_ = false;                               // the kernel keeps the names of all its data (KALLSYMS_ALL)
   std::map<uint64_t, uint64_t> run_queues_;             // address -> CPU
   Object* slab_ = nullptr;
+  std::map<std::string, std::string> merged_;  // see slab_caches.h
 };
 
 }  // namespace lowflame

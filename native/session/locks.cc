@@ -260,12 +260,12 @@ void Session::CollectLocks() {
       row.max_ns = std::max<uint64_t>(row.max_ns, e.ns);
       row.buckets[BucketOf(e.ns)]++;
     }
-    for (int i = 0; i <= LF_LOCK_ROWS; i++) {
+    for (int i = 0; i <= LF_LOCK_ROWS + LF_LOCK_REST; i++) {
       const lf_lock_row& r = area->row[i];
       if (!r.count) continue;
       const bool other = i == LF_LOCK_ROWS;
       auto tgid = static_cast<uint32_t>(r.key);
-      int64_t process = other ? -1 : ProcessOfTotals(tgid, r.start_time_ns);
+      int64_t process = i >= LF_LOCK_ROWS ? -1 : ProcessOfTotals(tgid, r.start_time_ns);
       uint32_t lock = other ? UINT32_MAX
                             : LockId(r.lock, static_cast<uint32_t>(r.key >> 32 & 0xff),
                                      static_cast<uint32_t>(r.key >> 40 & 0xff), tgid, process);
@@ -288,8 +288,9 @@ void Session::CollectLocks() {
   loss("locks.orphan_end", sum[LF_LOCKS_ORPHAN_END],
        "ends of lock waits whose beginning was not seen (a few where the recording begins are usual)");
   loss("locks.table_full", sum[LF_LOCKS_TABLE_FULL],
-       "lock waits that found no row, or lost theirs to a lock that was waited for longer; their time is in the row "
-       "\"other\"");
+       "lock waits that found no row, or lost theirs to a lock that was waited for longer; their time is in their "
+       "lock's "
+       "total without their process, or in the row \"other\"");
   loss("locks.kernel_truncated", sum[LF_LOCKS_KERNEL_TRUNCATED],
        "lock waits with a kernel stack deeper than 127 frames");
   loss("locks.user_truncated", sum[LF_LOCKS_USER_TRUNCATED],

@@ -11,7 +11,14 @@ import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
 import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
 import { graded, percent, searchFor, shown, time } from "./text.js";
-import { IDLE_POOL, LOCK_CONTENTION, LOCK_CONVOY, MIN_SAMPLES, PARKED_AT_A_LOCK } from "./thresholds.js";
+import {
+  IDLE_POOL,
+  LOCK_CONTENTION,
+  LOCK_CONVOY,
+  MIN_SAMPLES,
+  OWNERS_KNOWN,
+  PARKED_AT_A_LOCK,
+} from "./thresholds.js";
 
 /** How a rule talks about its locks. */
 export interface LockTerms {
@@ -173,7 +180,17 @@ function figures(profile: Profile, group: LockGroup, names: Tally, exact: boolea
   const owners = group.owners
     .slice(0, 2)
     .map(({ name, share }) => `${name} (${percent(share)} of the waiting)`);
-  if (owners.length > 0) sentences.push(`Meanwhile it was held by ${owners.join(" and ")}.`);
+  const known = group.owners.reduce((sum, { share }) => sum + share, 0);
+  if (owners.length > 0 && known >= OWNERS_KNOWN.all)
+    sentences.push(`Meanwhile it was held by ${owners.join(" and ")}.`);
+  else if (owners.length > 0 && known >= OWNERS_KNOWN.some)
+    sentences.push(
+      `Who held it meanwhile is known for ${percent(known)} of the waiting only: ${owners.join(" and ")}.`,
+    );
+  else if (group.kind.startsWith("rwsem") || group.kind === "mutex")
+    sentences.push(
+      `Who held it meanwhile is not known${group.kind === "mutex" ? "" : ": readers leave no name there"}.`,
+    );
   const [caller] = group.callers;
   if (caller !== undefined && caller.name !== "[unknown]")
     sentences.push(`It is wanted most in ${caller.name} (${percent(caller.share)}).`);
@@ -271,10 +288,13 @@ const processPid = (profile: Profile, victim: Victim | undefined): number | unde
 /** Waited time by process name: the workers of one program are one waiter. */
 function waitersByName(profile: Profile, group: LockGroup): Tally {
   const names = new Tally();
-  for (const [id, waitedNs] of group.waiters)
-    names.add(shown(profile.processes[id]?.comm ?? "other processes"), waitedNs);
+  for (const [id, waitedNs] of group.waiters) names.add(nameOf(profile.processes[id]?.comm), waitedNs);
   return names;
 }
+
+/** "?" are those that had ended before anything named them. */
+const nameOf = (comm: string | undefined): string =>
+  comm === undefined ? "other processes" : comm === "?" ? "processes that have ended" : shown(comm);
 
 /** By group: process -> threads of it that sampled waits saw waiting. */
 function waitingThreads(

@@ -1,10 +1,14 @@
 // Rows of one lock put together: an rwsem has one for readers and one for writers, a BPF hash map one for each bucket.
 import { FIRST_FUTEX_KIND, type LockKind, RUNQUEUE_BUCKETS } from "../capture/binding.js";
 import { percentile } from "../model/histogram.js";
+import { isOfProcess } from "../model/lock-names.js";
 import type { Profile } from "../model/profile.js";
 import { ns } from "../model/units.js";
 import { Tally } from "./cpu-time.js";
 import type { LockSummary } from "./lock-summary.js";
+
+/** Of the recording: from so much waiting on two locks of one name may both have a finding. */
+const WORTH_TELLING = 0.01;
 
 /** What one finding is about. Times in ns. */
 export interface LockGroup {
@@ -41,7 +45,9 @@ export function lockGroups(profile: Profile, summaries: readonly LockSummary[]):
     const row = profile.locks[summary.lock];
     if (row === undefined) continue;
     // The address of a futex is its process's own: forked workers have different locks at the same one.
-    const space = row.kind >= FIRST_FUTEX_KIND ? `process ${summary.waiters[0]?.process}` : "kernel";
+    // So may a kernel lock's be, of processes that lived one after the other: the lock of one's own has one's name.
+    const own = isOfProcess(row.name) ? row.name : "kernel";
+    const space = row.kind >= FIRST_FUTEX_KIND ? `process ${summary.waiters[0]?.process}` : own;
     // without an address all that is known is in the name
     const named = summary.bpfProgram !== undefined || row.address === 0n;
     const key = named ? summary.name : `${space} 0x${row.address.toString(16)}`;
@@ -49,7 +55,23 @@ export function lockGroups(profile: Profile, summaries: readonly LockSummary[]):
     if (members === undefined) groups.set(key, [summary]);
     else members.push(summary);
   }
-  return [...groups.values()].map(merged).sort((a, c) => c.sumNs - a.sumNs);
+  return apart(
+    [...groups.values()].map(merged).sort((a, c) => c.sumNs - a.sumNs),
+    profile,
+  );
+}
+
+/** Locks of one name have their address in it, where two take long enough to be told: two inodes, two pipes. */
+function apart(groups: readonly LockGroup[], { locks, durationNs }: Profile): LockGroup[] {
+  const named = new Map<string, number>();
+  for (const { name, sumNs } of groups)
+    if (sumNs >= durationNs * WORTH_TELLING) named.set(name, (named.get(name) ?? 0) + 1);
+  return groups.map((group) => {
+    const [lock] = group.locks;
+    const address = locks[lock!]?.address ?? 0n;
+    if ((named.get(group.name) ?? 0) < 2 || address === 0n || group.bpfProgram !== undefined) return group;
+    return { ...group, name: `${group.name} at 0x${address.toString(16)}` };
+  });
 }
 
 function merged(members: readonly LockSummary[]): LockGroup {

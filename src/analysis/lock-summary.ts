@@ -234,8 +234,8 @@ function kernelLockName(
     return { name: `${what} (program ${map.program})`, bpfProgram: map.program };
   }
   const caller = sum.mainCaller;
-  // Any part of the kernel may allocate from kmalloc's caches: who wants such a lock tells which it is.
-  const cache = /^in a (kmalloc-\S+) object$/.exec(row.name)?.[1];
+  // Any part of the kernel may allocate from kmalloc's caches, several from one that was merged: who wants such a lock tells which it is.
+  const cache = /^in a (kmalloc-\S+|\S+(?: or \S+)+|\d+-byte) object$/.exec(row.name)?.[1];
   if (cache !== undefined && caller !== undefined && caller !== "[unknown]")
     return { name: shown(`${plain} in ${caller} (${cache})`) };
   if (object) return { name: shown(`${plain} ${row.name}`) };

@@ -77,6 +77,9 @@ export const HELD_RUNNING = { warning: 100e6, critical: 1e9, minSamples: 5, maxF
  */
 export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
 
+/** Owners of a lock that are known for less of the waiting for it stand for it with that share only, or for nothing. */
+export const OWNERS_KNOWN = { all: 0.8, some: 0.1 } as const;
+
 /**
  * Threads of an idle pool wait together for nearly all of the time, in waits that nobody would take for a lock's.
  */

@@ -1,4 +1,5 @@
 // The part of the summary about locks, kernel locks and user locks: the worst five of each. Pure.
+import { OWNERS_KNOWN } from "../analysis/thresholds.js";
 import { duration, percent, plural } from "./figures.js";
 import type { FutexJson, LockJson, LocksJson, UserLockJson } from "./json.js";
 import { type Palette, printable } from "./terminal.js";
@@ -63,7 +64,7 @@ function rowLines(row: LockJson, tail: string, width: number, known: readonly st
   const [owner] = row.owners;
   const who = [
     ...(caller && caller.name !== "[unknown]" ? [`wanted in ${caller.name} (${percent(caller.share)})`] : []),
-    ...(owner ? [`held by ${owner.name} (${percent(owner.share)})`] : []),
+    ...(owner && owner.share >= OWNERS_KNOWN.some ? [`held by ${owner.name} (${percent(owner.share)})`] : []),
   ];
   // What does not fit into one line takes two: cut in the middle it would name nobody.
   const line = who.join(", ");

@@ -165,10 +165,10 @@ describe("the summary of a lock", () => {
   });
 
   test("a cache that any part of the kernel allocates from tells nothing: who wants such a lock does", () => {
-    const name = (stack: readonly FakeFrame[]) => {
+    const name = (stack: readonly FakeFrame[], object = "in a kmalloc-cg-192 object") => {
       const capture = new FakeCapture();
       const { process, thread } = capture.process(80, "app");
-      const lock = capture.lock({ kind: "mutex", name: "in a kmalloc-cg-192 object" });
+      const lock = capture.lock({ kind: "mutex", name: object });
       capture.locks(thread, stack, { lock });
       return lockSummaries(profileOf(capture, [total(lock, process, 4, 1e6)]))[0]!.name;
     };
@@ -176,6 +176,12 @@ describe("the summary of a lock", () => {
       "mutex in anon_pipe_write (kmalloc-cg-192)",
     );
     expect(name([k("mutex_lock")])).toBe("mutex in a kmalloc-cg-192 object");
+    const lruvec = [...SEND, k("folio_lruvec_lock_irqsave"), k("_raw_spin_lock_irqsave")];
+    expect(name(lruvec, "in a mem_cgroup_per_node or pool_workqueue object")).toBe(
+      "mutex in folio_lruvec_lock_irqsave (mem_cgroup_per_node or pool_workqueue)",
+    );
+    expect(name(lruvec, "in a 192-byte object")).toBe("mutex in folio_lruvec_lock_irqsave (192-byte)");
+    expect(name(lruvec, "in a task_struct object")).toBe("mutex in a task_struct object");
   });
 
   test("tells who held it, as a share of the sampled waiting: of the rest the owner could not be read", () => {

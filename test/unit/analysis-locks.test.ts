@@ -106,6 +106,53 @@ describe("lock-contention", () => {
     expect(found[0]!.share).toBeCloseTo(0.06, 6);
   });
 
+  test("never adds up the locks of processes that had one address one after the other", () => {
+    const capture = new FakeCapture();
+    const address = 0xffff_8881_0000_1000n;
+    const rows = [80, 90, 100].map((pid) => {
+      const { process } = capture.process(pid, "short");
+      const name = `mmap_lock of short (pid ${pid})`;
+      return total(capture.lock({ kind: "rwsem, write", address, name }), process, 100, 9e6);
+    });
+    // together 2.7 s of 40: each alone has 2.25 %
+    const short = analyze(profileOf(capture, rows)).filter(({ rule }) => rule === "lock-contention");
+    expect(short.map(({ title }) => title)).toEqual(
+      [100, 80, 90].map((pid) => expect.stringContaining(`short (pid ${pid}) waits 9.0 % of its time`)),
+    );
+    for (const { detail } of short) expect(detail).toContain("It was waited for 100 times, 900.0 ms");
+  });
+
+  test("tells two locks of one name by their addresses", () => {
+    const capture = new FakeCapture();
+    const { process } = capture.process(80, "app");
+    const rows = [0x1000n, 0x2000n].map((address) =>
+      total(
+        capture.lock({ kind: "rwsem, write", address, name: "in a inode_cache object" }),
+        process,
+        10,
+        0.9e9,
+      ),
+    );
+    const titles = analyze(profileOf(capture, rows)).map(({ title }) => title);
+    expect(titles.filter((title) => title.includes("inode_cache object at 0x1000"))).toHaveLength(1);
+    expect(titles.filter((title) => title.includes("inode_cache object at 0x2000"))).toHaveLength(1);
+  });
+
+  test("says of how much of the waiting the owners are known, and that of readers they never are", () => {
+    const held = (owned: number) => {
+      const capture = new FakeCapture();
+      const { process, thread } = capture.process(80, "app");
+      const lock = capture.lock({ kind: "rwsem, write", name: "mmap_lock of app (pid 80)" });
+      capture.locks(thread, [...MAP, ...RWSEM], { lock, times: 10, durationNs: 300e6 });
+      const backup = capture.process(70, "backup").thread;
+      if (owned > 0) capture.lockOwners(backup, MAP, { lock, times: owned, durationNs: 300e6 });
+      return analyze(profileOf(capture, [total(lock, process, 10, 300e6)]))[0]!.detail;
+    };
+    expect(held(9)).toContain("Meanwhile it was held by backup (pid 70) (90.0 % of the waiting).");
+    expect(held(3)).toContain("is known for 30.0 % of the waiting only: backup (pid 70)");
+    expect(held(0)).toContain("Who held it meanwhile is not known: readers leave no name there.");
+  });
+
   test("takes the buckets of one program's hash maps together", () => {
     const capture = new FakeCapture();
     const { process, thread } = capture.process(80, "app");
