@@ -288,9 +288,9 @@ void Session::CollectLocks() {
   loss("locks.orphan_end", sum[LF_LOCKS_ORPHAN_END],
        "ends of lock waits whose beginning was not seen (a few where the recording begins are usual)");
   loss("locks.table_full", sum[LF_LOCKS_TABLE_FULL],
-       "lock waits that found no row, or lost theirs to a lock that was waited for longer; their time is in their "
-       "lock's "
-       "total without their process, or in the row \"other\"");
+       "lock waits that found no row, or lost theirs to a lock that was waited for longer; their time is in the total "
+       "of "
+       "their lock without their process, or in the row \"other\"");
   loss("locks.kernel_truncated", sum[LF_LOCKS_KERNEL_TRUNCATED],
        "lock waits with a kernel stack deeper than 127 frames");
   loss("locks.user_truncated", sum[LF_LOCKS_USER_TRUNCATED],

@@ -93,20 +93,23 @@ export function heldInConditions(
   }
   const found = new Map<number, number>();
   for (const [lock, byThread] of locks) {
-    const sum = { ns: 0, waits: 0, threads: 0 };
+    const sum = { ns: 0, waits: 0, mostNs: 0 };
     let lockNs = 0;
     for (const [thread, ns] of byThread) {
       const own = idle.get(thread) ?? { ns: 0, waits: 0 };
       lockNs += ns;
       sum.ns += own.ns;
       sum.waits += own.waits;
-      if (own.ns > 0) sum.threads++;
+      sum.mostNs = Math.max(sum.mostNs, own.ns);
     }
-    const { share, oneAtATime } = IDLE_POOL;
-    // one of them is at the condition at any time, never the same; all that they do is wait
-    const led = sum.ns >= share * profile.durationNs && sum.ns <= oneAtATime * profile.durationNs;
+    const { share, oneAtATime, mostOfOne } = IDLE_POOL;
+    // one of them is at the condition at any time, not always the same; all that they do is wait
+    const led =
+      sum.ns >= share * profile.durationNs &&
+      sum.ns <= oneAtATime * profile.durationNs &&
+      sum.mostNs <= mostOfOne * sum.ns;
     const allWait = lockNs + sum.ns >= share * byThread.size * profile.durationNs;
-    if (led && allWait && byThread.size >= 2 && sum.threads >= 2) found.set(lock, sum.ns / sum.waits);
+    if (led && allWait) found.set(lock, sum.ns / sum.waits);
   }
   return found;
 }

@@ -83,7 +83,13 @@ export const OWNERS_KNOWN = { all: 0.8, some: 0.1 } as const;
 /**
  * Threads of an idle pool wait together for nearly all of the time, in waits that nobody would take for a lock's.
  */
-export const IDLE_POOL = { share: 0.9, meanNs: 100e6, turnsShare: 0.7, oneAtATime: 1.05 } as const;
+export const IDLE_POOL = {
+  share: 0.9,
+  meanNs: 100e6,
+  turnsShare: 0.7,
+  oneAtATime: 1.05,
+  mostOfOne: 0.95,
+} as const;
 
 /**
  * A convoy: more than half of a process's threads queue for one lock. With fewer than four that is chance. Where only the

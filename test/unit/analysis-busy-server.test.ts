@@ -47,7 +47,7 @@ describe("busy-server", () => {
       search: "=deflate_slow",
     });
     expect(finding!.title).toBe(
-      "nginx has no time left for its clients: it computes 4.8 ms for each answer, and 2 threads of it do so, or wait for a CPU, all the time",
+      "nginx has no time left for its clients: it computes 4.8 ms for each answer, and 2 threads of it do so, or wait for a CPU, nearly all the time",
     );
     expect(finding!.detail).toContain("4,000 answers and used 19.0 s of CPU time");
     expect(finding!.detail).toContain("Its CPU time goes into deflate_slow 100.0 %");

@@ -160,6 +160,19 @@ describe("where each has the lock while it waits on a condition, the others wait
     expect(finding!.detail).toContain("20.0 ms on average; the others wait for the lock, 3.0 at a time");
   });
 
+  test("two threads that hardly ever do both are no pool: one waits for a lock, the other for work", () => {
+    const server = fakeApp(2);
+    const [waiter, idle] = server.threads as [number, number];
+    const lock = futexOf(server);
+    const own = futexOf(server, "user condition or idle wait", 0x7000n);
+    server.capture.futex(waiter, WANTS, { lock, durationNs: 9.6e9, at: 9.7e9 });
+    server.capture.futex(waiter, WAITS, { lock: own, durationNs: 1e6, at: 9.8e9 });
+    server.capture.futex(idle, WAITS, { lock: own, durationNs: 9.6e9, at: 9.7e9 });
+    server.capture.futex(idle, WANTS, { lock, durationNs: 1e6, at: 9.8e9 });
+    const totals = [total(lock, server.process, 2, 4.8e9), total(own, server.process, 2, 4.8e9)];
+    expect(conditionLocks(profileOf(server, totals)).has(lock)).toBe(false);
+  });
+
   test("one that has it always, and one at the condition for half of the time, are contention", () => {
     expect(found({ turnNs: 20e6, always: true })[0]).toMatchObject({ severity: "critical" });
     expect(found({ turnNs: 20e6, part: 0.5 })[0]).toMatchObject({ severity: "critical" });

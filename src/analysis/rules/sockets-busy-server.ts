@@ -51,7 +51,7 @@ function workOf(profile: Profile, { table }: CpuTime, processes: ReadonlySet<num
     const thread = table.thread[row]!;
     const process = profile.threads[thread]?.process ?? -1;
     if (!processes.has(process)) continue;
-    const { [row]: ns = 0 } = table.weightNs;
+    const ns = table.weightNs[row]!;
     ran.set(thread, (ran.get(thread) ?? 0) + ns);
     byProcess.set(process, (byProcess.get(process) ?? 0) + ns);
     cpuNs += ns;
@@ -106,7 +106,7 @@ function finding(
   return {
     rule: "busy-server",
     severity: "warning",
-    title: `${name} has no time left for its clients: it computes ${each} for each answer, and ${who} of it ${full.size === 1 ? "does" : "do"} so, or wait${full.size === 1 ? "s" : ""} for a CPU, all the time`,
+    title: `${name} has no time left for its clients: it computes ${each} for each answer, and ${who} of it ${full.size === 1 ? "does" : "do"} so, or wait${full.size === 1 ? "s" : ""} for a CPU, nearly all the time`,
     detail: `${name} gave ${served.turns.toLocaleString("en-US")} answers and used ${time(cpuNs)} of CPU time${queuedNs > 0 ? `, and was ready to run without a CPU for ${time(queuedNs)}` : ""}.${answers} What has come meanwhile waits until it is read, in no answer's time.${queued} Its CPU time goes into ${most.join(", ")}.`,
     share: ratio(Math.min(1, fullNs / (full.size * profile.durationNs))),
     culprit: name,
