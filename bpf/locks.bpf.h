@@ -189,7 +189,7 @@ static __always_inline __u64 lock_one_in(struct lf_lock_area* area, __u64 now) {
  * Where waits go that have no row of their own: to that of their lock without a process, if it has one or may have it,
  * or to "other". A process's own lock would be nobody's there.
  */
-static __always_inline __u32 rest_place(struct lf_lock_area* area, __u64 lock, __u64 key, __u64 ns) {
+static __noinline __u32 rest_place(struct lf_lock_area* area, __u64 lock, __u64 key, __u64 ns) {
   __u32 index = LF_LOCK_ROWS + 1 + (lf_hash(lock) & (LF_LOCK_REST - 1));
   struct lf_lock_row* t = &area->row[index];
 
