@@ -37,6 +37,5 @@ export const LineTag = { functionId: varint(1), line: varint(2) } as const;
 export const FunctionTag = {
   id: varint(1),
   name: varint(2),
-  systemName: varint(3),
   filename: varint(4),
 } as const;

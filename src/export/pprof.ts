@@ -96,7 +96,8 @@ function* functionMessages(
     writer.uint32(ProfileTag.function).fork();
     writer.uint32(FunctionTag.id).uint64(id);
     writer.uint32(FunctionTag.name).int64(strings.id(name));
-    writer.uint32(FunctionTag.systemName).int64(strings.id(name));
+    // No system_name: pprof takes one that is the name for a symbol that it has to demangle, and cuts <…> and (…) out of
+    // it (internal/symbolizer), so that <A as Run>::run and <B as Run>::run were one ::run.
     writer.uint32(FunctionTag.filename).int64(strings.id(file)).ldelim();
     yield;
   }

@@ -25,6 +25,15 @@ test("go tool pprof lists functions with their times", async () => {
   expect(await goPprof(recording(), "offcpu", "-top")).toMatch(/Type: offcpu[\s\S]*2s\s+100%.*schedule/);
 });
 
+test("go tool pprof keeps names with templates and signatures whole, and their functions apart", async () => {
+  const capture = new FakeCapture();
+  const { thread } = capture.process(4711, "app");
+  const names = ["<t::Slow as t::Work>::run", "<t::Fast as t::Work>::run", "Eq::operator()(long) const"];
+  for (const name of names) capture.cpu(thread, [u("main"), u(name)], { times: 2 });
+  const top = await goPprof(buildProfile(capture.events()), "cpu", "-top");
+  for (const name of names) expect(top).toContain(`  ${name}\n`);
+});
+
 test("go tool pprof shows stacks leaf first, labels, mappings and build IDs", async () => {
   const raw = await goPprof(recording(), "cpu", "-raw");
   expect(raw).toContain("samples/count cpu/nanoseconds");
