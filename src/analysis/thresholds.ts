@@ -81,7 +81,9 @@ export const PARKED_AT_A_LOCK = { waitsPerSecond: 10 } as const;
 export const OWNERS_KNOWN = { all: 0.8, some: 0.1 } as const;
 
 /**
- * Threads of an idle pool wait together for nearly all of the time, in waits that nobody would take for a lock's.
+ * Threads of an idle pool wait together for nearly all of the time (`share`), in waits that nobody would take for a lock's
+ * (`meanNs`). Of one that takes turns with a lock, whose owner slept for events in `turnsShare` of the waiting; or one waits on
+ * a condition at a time, which adds up to no more than `oneAtATime` of the recording, and to no more than `mostOfOne` of that for one thread.
  */
 export const IDLE_POOL = {
   share: 0.9,
