@@ -29,7 +29,8 @@ struct lf_uw_walk {
   __u8 lost;        /* the frame's rbp is not known */
   __u8 above;       /* bytes that ip is told higher than it is */
   __u8 guessed;     /* a frame on the way was found by its frame pointer, without a rule */
-  __u8 pad[2];
+  __u8 missed;      /* lf_uw_stop, where such a frame's mapping or table was not there; 0 = none */
+  __u8 pad;
   __u64 window_at;    /* address of window[0], a multiple of 8 */
   __u64 window_bytes; /* that hold stack memory */
   __u64 window[LF_UW_WINDOW_WORDS];

@@ -160,6 +160,7 @@ LF_UW_INLINE void lf_uw_begin(struct lf_uw_walk* w, __u64 ip, __u64 sp, __u64 bp
   w->above = 0;
   w->lost = 0;
   w->guessed = 0;
+  w->missed = 0;
   w->begin = 0;
   w->bytes = 0;
   w->text = 0;
@@ -193,6 +194,14 @@ LF_UW_INLINE int lf_uw_fill(struct lf_uw_walk* w, __u64 at, __u64 span) {
   if (rest < span || rest >= LF_UW_WINDOW_BYTES || lf_uw_read_user(w, w->window, rest, at)) return 1;
   w->window_bytes = rest;
   return 0;
+}
+
+/*
+ * How a walk that ended with `stop` is told. Where a frame pointer was followed for want of a mapping or of a table
+ * that there may be, functions may be missing in the middle, and no end makes such a stack whole.
+ */
+LF_UW_INLINE int lf_uw_told(const struct lf_uw_walk* w, int stop) {
+  return w->missed ? w->missed : stop;
 }
 
 /* The caller is what a signal interrupted. Its stack may be another one, so it need not be higher up. */
@@ -258,7 +267,10 @@ LF_UW_INLINE int lf_uw_up(struct lf_uw_walk* w, struct lf_uw_near* near) {
     cfa = bp + 16;
     span = 16;
     restore = 1;
-    if (how == LF_UW_NONE) w->guessed = 1;
+    if (how == LF_UW_NONE) {
+      w->guessed = 1;
+      if (w->without != LF_UW_STOP_NO_RULE) w->missed = w->without;
+    }
   } else if (how == LF_UW_PLT) {
     cfa = sp + (__s64)r->cfa_offset + ((w->ip & 15) >= (__u32)r->cfa_add ? 8 : 0);
   } else if (how == LF_UW_DEREF_SP || how == LF_UW_DEREF_FP) {

@@ -90,7 +90,7 @@ __noinline int lf_uw_some(struct lf_uw_walk* w, struct lf_uw_frames* frames, __u
     int stop = lf_uw_up(w, &near);
 
     if (stop == LF_UW_GO_ON) continue;
-    if (stop != LF_UW_SIGNALLED) return (stop & 0xff) << 8 | taken;
+    if (stop != LF_UW_SIGNALLED) return (lf_uw_told(w, stop) & 0xff) << 8 | taken;
     if (taken > 1) frames->ip[taken - 1]++;
   }
   return 0;

@@ -90,13 +90,14 @@ struct lf_uw_process {
 
 /* How a walk ended. Everything but LF_UW_WHOLE is a stack cut short. */
 enum lf_uw_stop {
-  LF_UW_WHOLE = 0,      /* at the thread's first frame */
-  LF_UW_STOP_PROCESS,   /* the process's mappings are not known (yet): the kernel's frame-pointer walk stands in */
-  LF_UW_STOP_MAPPING,   /* an address in no executable mapping that is known */
-  LF_UW_STOP_TABLE,     /* the file's table is not loaded (yet), and the frame pointer leads nowhere */
-  LF_UW_STOP_NO_RULE,   /* no rule for the address, and the frame pointer leads nowhere */
-  LF_UW_STOP_RULE,      /* LF_UW_UNSUPPORTED, or rbp was lost */
-  LF_UW_STOP_READ,      /* stack memory that cannot be read */
+  LF_UW_WHOLE = 0,    /* at the thread's first frame */
+  LF_UW_STOP_PROCESS, /* the process's mappings are not known (yet): the kernel's frame-pointer walk stands in */
+  LF_UW_STOP_MAPPING, /* an address in no executable mapping that is known: its frame pointer was followed, if it led on
+                       */
+  LF_UW_STOP_TABLE,   /* a file's table is not loaded (yet): the same */
+  LF_UW_STOP_NO_RULE, /* no rule for the address, and the frame pointer leads nowhere */
+  LF_UW_STOP_RULE,    /* LF_UW_UNSUPPORTED, or rbp was lost */
+  LF_UW_STOP_READ,    /* stack memory that cannot be read */
   LF_UW_STOP_BACKWARDS, /* the next frame would not be higher up the stack */
   LF_UW_STOP_DEPTH,     /* LF_MAX_FRAMES */
   LF_UW_STOP_TIME,      /* of walks from user space: their time was up, a walk along frame pointers stands in */

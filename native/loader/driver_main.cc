@@ -114,7 +114,8 @@ void Serve(const Maps& maps, UnwindLoader* loader) {
     if (sscanf(line, "show %u", &pid) == 1) {
       Show(maps, pid);
     } else if (sscanf(line, "cut %u %llu %u %llx", &pid, &start, &stop, &address) == 4) {
-      loader->CutShort(pid, start, static_cast<uint8_t>(stop), address);
+      const uint64_t at = address;
+      loader->CutShort(pid, start, static_cast<uint8_t>(stop), &at, 1);
       printf("{}\n");
     } else if (sscanf(line, "used %u %llx", &pid, &address) == 2) {
       const uint64_t at = address;

@@ -56,7 +56,7 @@ void UnwindLoader::AddCpu(int cpu) {
   eventfd_write(wake_fd_.get(), 1);
 }
 
-void UnwindLoader::CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, uint64_t address) {
+void UnwindLoader::CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, const uint64_t* frames, size_t count) {
   if (stop != LF_UW_STOP_PROCESS && stop != LF_UW_STOP_MAPPING && stop != LF_UW_STOP_TABLE) return;
   std::lock_guard<std::mutex> lock(mutex_);
   if (asks_.size() >= kMaxAsks && !asks_.count(pid)) {
@@ -64,7 +64,9 @@ void UnwindLoader::CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, 
     return;
   }
   if (asks_.empty()) eventfd_write(wake_fd_.get(), 1);
-  asks_[pid] = {start_time_ns, address, stop};
+  // the kernel's walk of a process that is not known says nothing but its addresses; the last one tells most
+  if (stop == LF_UW_STOP_PROCESS) frames += count - 1, count = 1;
+  asks_[pid] = {start_time_ns, stop, {frames, frames + count}};
 }
 
 void UnwindLoader::Used(uint32_t pid, const uint64_t* addresses, size_t count) {

@@ -39,8 +39,8 @@ class UnwindLoader {
   bool WaitUntilReady(int ms);
   // A CPU has come: its records too. Any thread.
   void AddCpu(int cpu);
-  // A stack of the process was cut short (lf_uw_stop) at `address`. Cheap; any thread.
-  void CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, uint64_t address);
+  // A stack of the process was cut short (lf_uw_stop); its user half, leaf first, at least one. Cheap; any thread.
+  void CutShort(uint32_t pid, uint64_t start_time_ns, uint8_t stop, const uint64_t* frames, size_t count);
   // User half of a sample, so that what is in use stays. Cheap; any thread.
   void Used(uint32_t pid, const uint64_t* addresses, size_t count);
   // What tasks did to their memory since the last call, for names. Any thread, also once it has stopped.
@@ -65,8 +65,9 @@ class UnwindLoader {
 
  private:
   struct Ask {
-    uint64_t start_time_ns, address;
+    uint64_t start_time_ns;
     uint8_t stop;
+    std::vector<uint64_t> frames;
   };
   void Run();
   void Wait();
@@ -79,6 +80,7 @@ class UnwindLoader {
   void Asked();
   bool SplitsFile(uint32_t pid, const Mapping& mapping) const;
   void ReadMoved();
+  bool Lacks(uint32_t pid, uint8_t stop, uint64_t address) const;
   void Answer(uint32_t pid, const Ask& ask);
   void NoteUsed();
   void CheckEnded();

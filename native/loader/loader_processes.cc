@@ -109,11 +109,20 @@ void UnwindLoader::ReadMoved() {
   }
 }
 
+// Whether what ended a walk so is still not there for this address.
+bool UnwindLoader::Lacks(uint32_t pid, uint8_t stop, uint64_t address) const {
+  const UnwindMapping* held = processes_.At(pid, address);
+  return stop == LF_UW_STOP_TABLE ? held && held->table && !modules_.Loaded(held->table) : !held;
+}
+
 void UnwindLoader::Answer(uint32_t pid, const Ask& ask) {
   if (!Wanted(pid) || !MayBeTheSameProcess(pid, ask.start_time_ns)) return;
   const uint64_t now = MonotonicNs();
-  const UnwindMapping* held = processes_.At(pid, ask.address);
-  const bool news = ask.stop == LF_UW_STOP_TABLE ? held && held->table && !modules_.Loaded(held->table) : !held;
+  // frame pointers may have led on from where something was missing
+  const auto lacking = std::find_if(ask.frames.begin(), ask.frames.end(),
+                                    [&](uint64_t address) { return Lacks(pid, ask.stop, address); });
+  const bool news = lacking != ask.frames.end();
+  const uint64_t address = news ? *lacking : ask.frames.back();
   UnwindProcesses::Process& p = processes_.Get(pid);
   p.used_ns = now;
   if (p.start_time_ns && p.start_time_ns != ask.start_time_ns) {
@@ -128,8 +137,8 @@ void UnwindLoader::Answer(uint32_t pid, const Ask& ask) {
   p.start_time_ns = ask.start_time_ns;
   reread_++;
   const bool knew = processes_.Find(pid)->parts > 0;
-  ReadProcess(pid, UnwindModules::Want::kFirst, ask.address);
-  held = processes_.At(pid, ask.address);
+  ReadProcess(pid, UnwindModules::Want::kFirst, address);
+  const UnwindMapping* held = processes_.At(pid, address);
   UnwindProcesses::Process* after = processes_.Find(pid);
   // an address that no mapping holds is asked for less and less often: walks by frame pointer can go astray
   const bool helped = (held || !knew) && !after->mappings.empty();

@@ -60,7 +60,7 @@ uint32_t Session::FlagsOf(const lf_record& r, bool cut) const {
 void Session::NoteUserHalf(const lf_record& r, const uint64_t* frames) {
   if (!loader_) return;
   if (!r.user_frames) return;
-  if (r.unwind_stop) loader_->CutShort(r.tgid, r.start_time_ns, r.unwind_stop, frames[r.user_frames - 1]);
+  if (r.unwind_stop) loader_->CutShort(r.tgid, r.start_time_ns, r.unwind_stop, frames, r.user_frames);
   loader_->Used(r.tgid, frames, r.user_frames);
 }
 

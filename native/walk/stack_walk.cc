@@ -61,7 +61,7 @@ StackWalk WalkStack(WalkSource* source, uint32_t tgid, uint64_t start_time_ns, c
     }
     if (stop == LF_UW_GO_ON && out.frames.size() == LF_MAX_FRAMES) stop = LF_UW_STOP_DEPTH;
     if (stop == LF_UW_GO_ON) continue;
-    out.stop = static_cast<lf_uw_stop>(stop);
+    out.stop = static_cast<lf_uw_stop>(stop == LF_UW_STOP_DEPTH ? stop : lf_uw_told(&w, stop));
     return out;
   }
 }

@@ -5,8 +5,8 @@ import type { Bytes, Nanoseconds } from "../model/units.js";
 export const USER_STACK_ENDS = [
   "whole", // at its thread's first frame
   "process not known", // its mappings were not there (yet): the kernel followed frame pointers
-  "mapping not known",
-  "table not loaded", // nor did the frame pointer lead on
+  "mapping not known", // of an address on the way: its frame pointer was followed, if it led on
+  "table not loaded", // the same
   "no rule", // for the address, nor did the frame pointer lead on
   "rule not supported",
   "stack not readable",
@@ -27,9 +27,14 @@ export const userEndOf = (flags: number): number => ((flags >>> USER_END_SHIFT) 
 /** Those bits for an index into USER_STACK_ENDS. */
 export const userEndFlags = (end: number): number => (end + 1) << USER_END_SHIFT;
 
-/** Ends whose stacks are not of a walk by tables: frame pointers were followed instead. */
+/**
+ * Ends of stacks on whose way frame pointers were followed for want of tables that there may be. They leave out functions that
+ * keep none, so such a stack is not whole wherever it ends.
+ */
 export const BY_FRAME_POINTER: ReadonlySet<number> = new Set(
-  (["process not known", "out of time"] as const).map((name) => USER_STACK_ENDS.indexOf(name)),
+  (["process not known", "mapping not known", "table not loaded", "out of time"] as const).map((name) =>
+    USER_STACK_ENDS.indexOf(name),
+  ),
 );
 
 /** Of a recording whose user stacks were walked by unwind tables. */

@@ -184,14 +184,12 @@ const none = (node: number, known = true): MergedStack => ({ node, user: "none",
 
 /**
  * Whether the names make a stack whole of which its walk does not say so. A thread's entry has no caller, however the walk
- * ended there; that it begins in the C library says so only where frame pointers were followed: tables would have told.
+ * ended there, unless functions may be missing on the way to it; that it begins in the C library says so only where nobody had
+ * tables: they would have told.
  */
 function isWhole(user: number, variant: number): boolean {
-  if (variant === Variant.userTruncated) return false;
-  return (
-    user === User.whole ||
-    (user === User.likely && (variant < Variant.cut || BY_FRAME_POINTER.has(endOf(variant))))
-  );
+  if (variant === Variant.userTruncated || BY_FRAME_POINTER.has(endOf(variant))) return false;
+  return user === User.whole || (user === User.likely && variant < Variant.cut);
 }
 
 const endOf = (variant: number): number =>
