@@ -54,12 +54,12 @@ describe("processes", () => {
 });
 
 describe("tables", () => {
-  test("a file whose table is not loaded is walked by frame pointer", () => {
+  test("a file whose table is not loaded is walked by frame pointer, but no such stack is whole", () => {
     const m = machine([{ cfa: Cfa.sp, cfaOffset: 8 }, END], [JUNK, 0n, inside(1)]);
     const elsewhere = 0x7f0000000000n;
     m.line("mapping", elsewhere, 1, 77, 0);
     expect(m.walk({ ip: elsewhere, sp: STACK, bp: at(1) })).toMatchObject({
-      stop: "whole",
+      stop: "table",
       frames: [elsewhere, inside(1)],
     });
     expect(m.walk({ ip: elsewhere, sp: STACK, bp: 0n })).toMatchObject({
