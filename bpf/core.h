@@ -81,6 +81,8 @@ struct mutex {
 };
 struct mm_struct {
   struct rw_semaphore mmap_lock;
+  unsigned long start_code;
+  unsigned long start_stack; /* of the first thread: what an exec has put there lies above */
 };
 struct spinlock {
   int unused; /* likewise */

@@ -97,6 +97,7 @@ struct lf_record {
   __u16 futex_kind;  /* lf_lock_kind; 0 = no wait for a futex */
   __u16 futex_value; /* what its waiter expects in it; greater ones as LF_FUTEX_OTHER, _BITS or _ONES */
   __u32 futex_owner; /* thread id as its process knows it, and LF_OWNER_AS_IS; 0 = unknown */
+  __u64 copied_ns;   /* joins the copy of the user stack that went ahead (struct lf_stack_copy); 0 = none */
   char comm[LF_COMM_LEN];
   char leader_comm[LF_COMM_LEN];
 };
@@ -104,6 +105,20 @@ struct lf_record {
 struct lf_record_stack {
   struct lf_record h;
   __u64 frames[2 * LF_MAX_FRAMES + 2];
+};
+
+/*
+ * Stack memory of a thread whose program is too young to be known: the addon walks it. `bytes` from `sp` on follow, in
+ * a space of one of these sizes: that of the first thread's stack is known, of others the middle one is taken.
+ */
+#define LF_COPY_LITTLE 2048
+#define LF_COPY_USUAL 8192
+#define LF_COPY_MUCH 32768
+struct lf_stack_copy {
+  __u64 taken_ns; /* with `tid`: lf_record.copied_ns */
+  __u32 tid;
+  __u32 bytes;
+  __u64 ip, sp, bp;
 };
 
 /* A task as the iterator finds it at the end. Kernel frames follow; the user half is walked by the addon. */

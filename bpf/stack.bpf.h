@@ -17,6 +17,7 @@ static __always_inline void lf_fill_identity(struct lf_record* r, struct task_st
   r->tid = task->pid;
   r->tgid = task->tgid;
   r->task_flags = task->flags;
+  r->copied_ns = 0;
   r->start_time_ns = 0;
   bpf_core_read(&r->start_time_ns, sizeof(r->start_time_ns), &leader->start_time);
   bpf_probe_read_kernel(r->comm, sizeof(r->comm), &task->comm);

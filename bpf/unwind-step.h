@@ -42,6 +42,26 @@
 /* first half if a <= b, else 0: without a branch, since which half it is cannot be predicted */
 #define LF_UW_IF_UP_TO(a, b, half) ((half) & ~(__u32)(((__s64)(b) - (__s64)(a)) >> 63))
 
+/* `w` is in the mapping `m`. */
+LF_UW_INLINE void lf_uw_settle(struct lf_uw_walk* w, const struct lf_uw_mapping* m) {
+  w->begin = m->begin;
+  w->bytes = (__u64)m->pages * LF_UW_PAGE_4K;
+  w->without = LF_UW_STOP_NO_RULE;
+  w->table = m->table;
+  if (m->table == LF_UW_TABLE_FP) return;
+  __u32 table = m->table;
+  const struct lf_uw_file* f = lf_uw_file_of(w, table);
+
+  if (!f || !lf_uw_table_of(w, table)) {
+    w->without = LF_UW_STOP_TABLE;
+    return;
+  }
+  __u32 most = f->directory_chunks < 65536 ? f->directory_chunks * LF_UW_CHUNK_WORDS : 0;
+
+  w->text = m->bias + f->first;
+  w->pages = f->pages < most ? f->pages : most;
+}
+
 /*
  * Finds the mapping that `pc` is in, and its table. Returns whether the process is known; where none of its mappings
  * holds `pc`, `bytes` is 0.
@@ -78,25 +98,8 @@ LF_UW_INLINE int lf_uw_enter(struct lf_uw_walk* w, __u64 pc) {
     left -= half;
   }
   const struct lf_uw_mapping* m = &p->mapping[at & (LF_UW_PART_MAPPINGS - 1)];
-  __u64 bytes = (__u64)m->pages * LF_UW_PAGE_4K;
 
-  if (pc - m->begin >= bytes) return 1;
-  w->begin = m->begin;
-  w->bytes = bytes;
-  w->without = LF_UW_STOP_NO_RULE;
-  w->table = m->table;
-  if (m->table == LF_UW_TABLE_FP) return 1;
-  __u32 table = m->table;
-  const struct lf_uw_file* f = lf_uw_file_of(w, table);
-
-  if (!f || !lf_uw_table_of(w, table)) {
-    w->without = LF_UW_STOP_TABLE;
-    return 1;
-  }
-  __u32 most = f->directory_chunks < 65536 ? f->directory_chunks * LF_UW_CHUNK_WORDS : 0;
-
-  w->text = m->bias + f->first;
-  w->pages = f->pages < most ? f->pages : most;
+  if (pc - m->begin < (__u64)m->pages * LF_UW_PAGE_4K) lf_uw_settle(w, m);
   return 1;
 }
 
@@ -191,7 +194,15 @@ LF_UW_INLINE int lf_uw_fill(struct lf_uw_walk* w, __u64 at, __u64 span) {
   }
   __u64 rest = LF_UW_PAGE_4K - (at & (LF_UW_PAGE_4K - 1));
 
-  if (rest < span || rest >= LF_UW_WINDOW_BYTES || lf_uw_read_user(w, w->window, rest, at)) return 1;
+  if (rest < span || rest >= LF_UW_WINDOW_BYTES || lf_uw_read_user(w, w->window, rest, at)) {
+#ifdef __bpf__
+    return 1;
+#else
+    /* a copy of a stack ends anywhere */
+    rest = span;
+    if (lf_uw_read_user(w, w->window, rest, at)) return 1;
+#endif
+  }
   w->window_bytes = rest;
   return 0;
 }

@@ -108,45 +108,146 @@ __noinline int lf_uw_run(struct lf_uw_walk* w, struct lf_uw_frames* frames) {
   return LF_UW_STOP_DEPTH << 8 | LF_MAX_FRAMES;
 }
 
+/* Rings of copies, one a CPU; the addon makes them. */
+struct lf_uw_copy_ring_map {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_uw_copy_ring_map);
+} lf_uw_copies SEC(".maps");
+
+/* A program that has run for less may have mapped what is not known yet. */
+#define LF_UW_YOUNG_NS 1000000000ULL
+#define LF_UW_PAGE_REST(at) (LF_UW_PAGE_4K - ((at) & (LF_UW_PAGE_4K - 1)))
+
+/* Up to `wanted` of the `most` bytes that there is room for; where they cannot be read whole pages less. */
+static __always_inline __u32 lf_uw_read_stack(void* to, __u32 most, __u64 from, __u64 wanted) {
+  __u32 bytes = wanted < most ? wanted : most;
+
+  /* keeps the bound on the register that the helper gets */
+  asm volatile("" : "+r"(bytes));
+  if (bytes > most || !bytes) return 0;
+  if (!bpf_probe_read_user(to, bytes, (void*)from)) return bytes;
+  bytes = LF_UW_PAGE_REST(from);
+  asm volatile("" : "+r"(bytes));
+  if (bytes > most || bytes > LF_UW_PAGE_4K || !bytes) return 0;
+  return bpf_probe_read_user(to, bytes, (void*)from) ? 0 : bytes;
+}
+
+#define LF_UW_KEEP(ring, regs, task, room, wanted)                                 \
+  ({                                                                               \
+    struct lf_stack_copy* c_ = bpf_ringbuf_reserve(ring, sizeof(*c_) + (room), 0); \
+    __u64 at_ = 0;                                                                 \
+    if (c_) {                                                                      \
+      c_->taken_ns = at_ = bpf_ktime_get_ns();                                     \
+      c_->tid = (task)->pid;                                                       \
+      c_->ip = (regs)->ip;                                                         \
+      c_->sp = (regs)->sp;                                                         \
+      c_->bp = (regs)->bp;                                                         \
+      c_->bytes = lf_uw_read_stack(c_ + 1, room, (regs)->sp, wanted);              \
+      bpf_ringbuf_submit(c_, BPF_RB_NO_WAKEUP);                                    \
+    }                                                                              \
+    at_;                                                                           \
+  })
+
+/*
+ * Copies the stack memory of the current thread into its CPU's ring. Returns when, CLOCK_MONOTONIC; 0 = there is no
+ * room, so that its stack stays as short as it is.
+ */
+__noinline __u64 lf_uw_keep(void) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
+  struct mm_struct* mm = NULL;
+  unsigned long first = 0;
+  __u32 cpu = bpf_get_smp_processor_id();
+  void* ring = bpf_map_lookup_elem(&lf_uw_copies, &cpu);
+
+  bpf_core_read(&mm, sizeof(mm), &task->mm);
+  if (!ring || !mm) return 0;
+  bpf_core_read(&first, sizeof(first), &mm->start_stack);
+  __u64 sp = regs->sp, wanted = first > sp && first - sp <= LF_UW_FP_MOST ? first - sp : LF_COPY_USUAL;
+
+  if (wanted <= LF_COPY_LITTLE) return LF_UW_KEEP(ring, regs, task, LF_COPY_LITTLE, wanted);
+  if (wanted <= LF_COPY_USUAL) return LF_UW_KEEP(ring, regs, task, LF_COPY_USUAL, wanted);
+  return LF_UW_KEEP(ring, regs, task, LF_COPY_MUCH, wanted);
+}
+
+/*
+ * Whether the current thread has no user stack: its memory is given up (it exits), or an exec has taken it and the new
+ * program is not ready (mm_alloc leaves start_code 0, load_elf_binary sets it at its end).
+ */
+static __always_inline bool lf_uw_between(struct task_struct* task) {
+  struct mm_struct* mm = NULL;
+  unsigned long code = 0;
+
+  bpf_core_read(&mm, sizeof(mm), &task->mm);
+  return !mm || bpf_core_read(&code, sizeof(code), &mm->start_code) || !code;
+}
+
+/* There is no user half. */
+static __always_inline __u64 lf_uw_none(struct lf_record* h) {
+  h->flags |= LF_USER_UNREADABLE;
+  return 0;
+}
+
+enum lf_uw_start {
+  LF_UW_NO_STACK,   /* a 32-bit program, no registers (workers of io_uring), or no memory any more */
+  LF_UW_NO_PROCESS, /* its mappings are not known */
+  LF_UW_STARTED,
+};
+
 /*
  * Sets out from the registers of `task`, which is the current one: saved when it entered the kernel, by a system call
- * or by the interrupt that a sample is taken in. False: its mappings are not known, it is a 32-bit program, it has no
- * registers (workers of io_uring), or no memory any more.
+ * or by the interrupt that a sample is taken in.
  */
-static __always_inline bool lf_uw_set_out(struct lf_uw_walk* w, struct task_struct* task, const struct lf_record* h) {
+static __always_inline enum lf_uw_start lf_uw_set_out(struct lf_uw_walk* w, struct task_struct* task,
+                                                      const struct lf_record* h) {
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
   struct mm_struct* mm = NULL;
 
   bpf_core_read(&mm, sizeof(mm), &task->mm);
   /* a thread that ends has given its memory up before its registers */
-  if (!mm || !regs->ip || (__u16)regs->cs == USER32_CS) return false;
+  if (!mm || !regs->ip || (__u16)regs->cs == USER32_CS) return LF_UW_NO_STACK;
   w->start_time_ns = h->start_time_ns;
   w->tgid = h->tgid;
   lf_uw_begin(w, regs->ip, regs->sp, regs->bp);
-  return lf_uw_find(w, w->ip);
+  return lf_uw_find(w, w->ip) ? LF_UW_STARTED : LF_UW_NO_PROCESS;
 }
 
 /*
  * User half of `task`, the current one and the one that `h` tells of, to `frames`: from unwind tables, or, where its
- * mappings are not known, along frame pointers by the kernel. Notes in `h` how it ended. Returns bytes.
+ * mappings are not known, along frame pointers by the kernel. Notes in `h` how it ended, and sends ahead a copy of the
+ * stack where the program is too young to be known. Returns bytes.
  */
 static __always_inline __u64 lf_user_stack(void* ctx, struct task_struct* task, struct lf_record* h, void* frames,
                                            struct lf_uw_walk* walk) {
-  if (settings.unwind && lf_uw_set_out(walk, task, h)) {
-    __u32 end = lf_uw_run(walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
+  if (settings.unwind) {
+    enum lf_uw_start start = lf_uw_set_out(walk, task, h);
 
-    h->unwind_stop = stop;
-    if (stop == LF_UW_STOP_DEPTH) h->flags |= LF_USER_TRUNCATED;
-    if (stop == LF_UW_WHOLE) h->flags |= LF_USER_WHOLE;
-    return n <= LF_MAX_FRAMES ? n * 8 : LF_STACK_BYTES;
+    if (start == LF_UW_STARTED) {
+      __u32 end = lf_uw_run(walk, frames), stop = end >> 8 & 0xff, n = end & 0xff;
+
+      if (stop == LF_UW_STOP_MAPPING || stop == LF_UW_STOP_TABLE || stop == LF_UW_STOP_READ) {
+        if (lf_uw_between(task)) return lf_uw_none(h);
+        if (stop != LF_UW_STOP_READ && bpf_ktime_get_ns() - h->start_time_ns < LF_UW_YOUNG_NS)
+          h->copied_ns = lf_uw_keep();
+      }
+      h->unwind_stop = stop;
+      if (stop == LF_UW_STOP_DEPTH) h->flags |= LF_USER_TRUNCATED;
+      if (stop == LF_UW_WHOLE) h->flags |= LF_USER_WHOLE;
+      return n <= LF_MAX_FRAMES ? n * 8 : LF_STACK_BYTES;
+    }
+    if (lf_uw_between(task)) return lf_uw_none(h);
+    if (start == LF_UW_NO_PROCESS) h->copied_ns = lf_uw_keep();
   }
   long n = bpf_get_stack(ctx, frames, LF_STACK_BYTES, BPF_F_USER_STACK);
 
+  if (n <= 0) return lf_uw_none(h);
   h->unwind_stop = LF_UW_STOP_PROCESS;
-  if (n <= 0) {
-    h->flags |= LF_USER_UNREADABLE;
-    return 0;
-  }
   if (n >= LF_STACK_BYTES) {
     h->flags |= LF_USER_TRUNCATED;
     return LF_STACK_BYTES;

@@ -25,8 +25,9 @@ uint64_t BytesOf(const UnwindTable& t) {
   return (t.words.size() * sizeof(uint32_t) + kPage - 1) / kPage * kPage;
 }
 
-// The vdso is the same in every 64-bit process; ours can be read.
-UnwindTable BuildVdso(UnwindRules* rules) {
+}  // namespace
+
+UnwindTable BuildVdsoTable(UnwindRules* rules) {
   const uint64_t at = getauxval(AT_SYSINFO_EHDR);
   std::vector<Mapping> own;
   ReadExecutableMappings(static_cast<uint32_t>(getpid()), &own);
@@ -35,8 +36,6 @@ UnwindTable BuildVdso(UnwindRules* rules) {
       return BuildUnwindTableFromImage(reinterpret_cast<const char*>(at), m.end - m.begin, rules);
   return UnwindTable();
 }
-
-}  // namespace
 
 UnwindModules::UnwindModules(UnwindMaps* maps, uint64_t budget_bytes) : maps_(maps), budget_(budget_bytes) {
   by_id_.resize(maps->max_tables());
@@ -100,9 +99,7 @@ UnwindModules::Placed UnwindModules::Place(uint32_t pid, const Mapping& mapping,
   if (backing != Backing::kFile && backing != Backing::kMemory) return {};
   Module* module = ModuleOf(pid, mapping);
   if (!module || module->failed) return {};
-  const ElfSegment* segment = nullptr;
-  for (const ElfSegment& s : module->segments)
-    if (s.offset / kPage * kPage <= mapping.offset && mapping.offset < s.offset + s.bytes) segment = &s;
+  const ElfSegment* segment = SegmentOf(module->segments, mapping.offset);
   if (!segment) return {};
   Queue(module, pid, mapping, want);
   return {module->id, mapping.begin - mapping.offset + segment->offset - segment->address};
@@ -142,7 +139,7 @@ std::optional<UnwindTable> UnwindModules::Make(const Module* module, uint32_t pi
   const uint64_t begin = MonotonicNs();
   UnwindTable built;
   if (module == vdso_) {
-    built = BuildVdso(&rules_);
+    built = BuildVdsoTable(&rules_);
   } else {
     const UniqueFd fd = OpenMapped(pid, mapping);
     if (!fd) {

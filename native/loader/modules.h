@@ -20,6 +20,9 @@
 
 namespace lowflame {
 
+// The vdso is the same in every 64-bit process; ours can be read.
+UnwindTable BuildVdsoTable(UnwindRules* rules);
+
 class UnwindModules {
  public:
   // When a file's table is to be built.

@@ -100,6 +100,7 @@ void Session::DrainOnce(bool last) {
   if (lock_object_) DrainLocks();
   if (call_object_) DrainCalls();
   ahead_.PassDone();
+  if (young_) young_->PassDone();
   EmitHeldWaits(last);
   lost_ = CountLost();
   stacks_ = interner_->nodes();
@@ -171,8 +172,8 @@ void Session::OnCpuRecord(const lf_record* r, size_t size) {
   auto it = cpus_.find(static_cast<int>(r->cpu));
   if (it == cpus_.end() || size < sizeof(lf_record) + r->user_frames * sizeof(uint64_t)) return;
   CpuState& state = it->second;
+  r = TakeUserHalf(r, &size, sizeof(lf_record));
   const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
-  NoteUserHalf(*r, frames);
   if (known_threads_.size() >= kMaxKnownThreads) known_threads_.clear();
   known_threads_[r->tid] = *r;
   if (object_config_.user_stack_in_chain) return;

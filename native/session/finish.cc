@@ -198,7 +198,8 @@ void Session::Collect() {
     loss("cpu.user_half_by_chain", halves_by_chain_,
          "CPU samples whose user stack follows frame pointers, for the program that unwinds it did not run at the same "
          "moment");
-    loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE], "CPU samples whose user stack could not be read");
+    loss("cpu.user_unreadable", cpu_sum[LF_CPU_USER_UNREADABLE],
+         "CPU samples whose user stack could not be read, of threads that exit or are in an exec as a rule");
     loss("cpu.user_truncated", cpu_sum[LF_CPU_USER_TRUNCATED],
          "CPU samples whose user stack filled all 127 frames: deeper, or astray without frame pointers");
     loss("cpu.hotplug", hotplug_, "times a CPU came or went; up to a second of its time around each is not sampled");
@@ -222,7 +223,8 @@ void Session::Collect() {
          "waits with a kernel stack deeper than 127 frames");
     loss("offcpu.user_truncated", off_sum[LF_OFF_USER_TRUNCATED],
          "waits whose user stack filled all 127 frames: deeper, or astray without frame pointers");
-    loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE], "waits whose user stack could not be read");
+    loss("offcpu.user_unreadable", off_sum[LF_OFF_USER_UNREADABLE],
+         "waits whose user stack could not be read, of threads that exit or are in an exec as a rule");
     loss("offcpu.stack_ahead_orphaned", ahead_.orphaned(), "stacks sent ahead whose wait was lost, or the reverse");
     loss(
         "offcpu.gone_on", gone_on_,

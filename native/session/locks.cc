@@ -174,11 +174,12 @@ void Session::EmitWithOwner(Source waits, Source owners, const Sample& sample) {
 }
 
 void Session::OnLockRecord(const lf_record_lock* r, size_t size) {
-  const lf_record& h = r->h;
-  size_t frames = size_t{h.kernel_frames} + h.user_frames + r->owner_frames;
+  size_t frames = size_t{r->h.kernel_frames} + r->h.user_frames + r->owner_frames;
   if (size < offsetof(lf_record_lock, frames) + frames * sizeof(uint64_t)) return;
+  const size_t user_at = offsetof(lf_record_lock, frames) + r->h.kernel_frames * sizeof(uint64_t);
+  r = reinterpret_cast<const lf_record_lock*>(TakeUserHalf(&r->h, &size, user_at));
+  const lf_record& h = r->h;
   auto seq = static_cast<uint32_t>(r->seq);
-  NoteUserHalf(h, reinterpret_cast<const uint64_t*>(r->frames) + h.kernel_frames);
   switch (h.kind) {
     case LF_RECORD_LOCK_WAIT:
       EmitLock(MakeLockWait(r));

@@ -210,6 +210,9 @@ void Session::OpenCpu(int cpu) {
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_ns = config_.threshold_ns;
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_max_ns = config_.threshold_ns;
   }
+  if (young_)
+    if (UniqueFd ring = young_->AddCpu(cpu, cpu_ring_bytes_))
+      unwind_owner_->Adopt("lf_uw_copies[" + std::to_string(cpu) + "]", std::move(ring));
   if (lock_object_) lock_object_->AddCpu(cpu, lock_ring_bytes_);
   if (call_object_) call_object_->AddCpu(cpu, call_ring_bytes_);
   if (cpu_object_) {
@@ -320,6 +323,7 @@ void Session::Close() {
   if (drain_thread_.joinable()) drain_thread_.join();
   if (symbol_thread_) symbol_thread_->Stop();
   outside_walks_.reset();
+  young_.reset();
   loader_.reset();
   cpus_.clear();
   cpu_object_.reset();

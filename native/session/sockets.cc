@@ -100,14 +100,15 @@ int64_t Session::EndpointId(const lf_endpoint& end, const char* name, uint32_t n
 }
 
 void Session::OnCallRecord(const lf_record_call* r, size_t size) {
+  constexpr size_t kUserAt = offsetof(lf_record_call, frames);
+  if (r->h.kind != LF_RECORD_CALL || size < kUserAt + r->h.user_frames * sizeof(uint64_t)) return;
+  r = reinterpret_cast<const lf_record_call*>(TakeUserHalf(&r->h, &size, kUserAt));
   const lf_record& h = r->h;
-  if (h.kind != LF_RECORD_CALL || size < offsetof(lf_record_call, frames) + h.user_frames * sizeof(uint64_t)) return;
   uint32_t process = interner_->Process(h.tgid, h.start_time_ns, h.leader_comm, false);
   RawStack raw;
   raw.user = reinterpret_cast<const uint64_t*>(r->frames);
   raw.user_frames = h.user_frames;
   raw.time_ns = h.time_ns;
-  NoteUserHalf(h, raw.user);
   CallRow row{};
   row.time_ns = static_cast<double>(h.time_ns - std::min<uint64_t>(h.time_ns, start_.start_monotonic_ns));
   row.duration_ns = static_cast<double>(h.duration_ns);

@@ -11,7 +11,7 @@
 namespace lowflame {
 namespace {
 
-constexpr const char* kMaps[] = {"lf_uw_processes", "lf_uw_files", "lf_uw_tables", "lf_uw_rules"};
+constexpr const char* kMaps[] = {"lf_uw_processes", "lf_uw_files", "lf_uw_tables", "lf_uw_rules", "lf_uw_copies"};
 // The start of a recording waits so long at most until the busy processes are known.
 constexpr int kReadyMs = 500;
 // For the walks of all threads that sleep at the end: a few microseconds each, but their processes' mappings are read,
@@ -34,6 +34,7 @@ void Session::LoadWithUnwinding(Object* object) {
   if (config_.unwind_bytes) config.table_bytes = config_.unwind_bytes;
   try {
     loader_ = std::make_unique<UnwindLoader>(config);
+    young_ = std::make_unique<YoungStacks>(object->MapFd("lf_uw_copies"));
   } catch (const Error& e) {
     start_.notes.push_back(std::string("user stacks follow frame pointers: ") + e.what());
   }
@@ -57,11 +58,18 @@ uint32_t Session::FlagsOf(const lf_record& r, bool cut) const {
   return flags | (end + 1) << LF_USER_END_SHIFT;
 }
 
-void Session::NoteUserHalf(const lf_record& r, const uint64_t* frames) {
-  if (!loader_) return;
-  if (!r.user_frames) return;
-  if (r.unwind_stop) loader_->CutShort(r.tgid, r.start_time_ns, r.unwind_stop, frames, r.user_frames);
-  loader_->Used(r.tgid, frames, r.user_frames);
+// Tells the loader what a record's user half says, which begins at byte `user_at` of its `size`. Returns the record, or
+// what is known better of it.
+const lf_record* Session::TakeUserHalf(const lf_record* r, size_t* size, size_t user_at) {
+  if (!loader_) return r;
+  const auto* frames = reinterpret_cast<const uint64_t*>(reinterpret_cast<const char*>(r) + user_at);
+  if (r->user_frames) {
+    if (r->unwind_stop) loader_->CutShort(r->tgid, r->start_time_ns, r->unwind_stop, frames, r->user_frames);
+    loader_->Used(r->tgid, frames, r->user_frames);
+  }
+  if (!r->copied_ns || !young_) return r;
+  NoteTaskRecords();
+  return young_->Complete(r, size, user_at, symbolizer_.get());
 }
 
 // Names go by who was forked and what was mapped when: before each sample all records up to it.

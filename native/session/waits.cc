@@ -64,9 +64,9 @@ void Session::EmitHeldWaits(bool all) {
 }
 
 void Session::OnOffCpuRecord(const lf_record* r, size_t size) {
-  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
   if (size < sizeof(lf_record) + (r->kernel_frames + r->user_frames) * sizeof(uint64_t)) return;
-  NoteUserHalf(*r, frames + r->kernel_frames);
+  r = TakeUserHalf(r, &size, sizeof(lf_record) + r->kernel_frames * sizeof(uint64_t));
+  const auto* frames = reinterpret_cast<const uint64_t*>(r + 1);
   switch (r->kind) {
     case LF_RECORD_WAIT:
       EmitWait(MakeWait(r, frames, 0));

@@ -108,4 +108,12 @@ std::vector<ElfSegment> ExecutableSegments(int fd) {
   return out;
 }
 
+const ElfSegment* SegmentOf(const std::vector<ElfSegment>& segments, uint64_t offset) {
+  constexpr uint64_t kPage = 4096;
+  const ElfSegment* segment = nullptr;
+  for (const ElfSegment& s : segments)
+    if (s.offset / kPage * kPage <= offset && offset < s.offset + s.bytes) segment = &s;
+  return segment;
+}
+
 }  // namespace lowflame

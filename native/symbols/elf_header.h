@@ -20,5 +20,7 @@ struct ElfSegment {
 };
 // Of a 64-bit program or library, in the order of the file; empty if it is none.
 std::vector<ElfSegment> ExecutableSegments(int fd);
+// The one that a mapping from this offset of the file on shows; nullptr if none.
+const ElfSegment* SegmentOf(const std::vector<ElfSegment>& segments, uint64_t offset);
 
 }  // namespace lowflame

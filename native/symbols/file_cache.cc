@@ -116,6 +116,12 @@ std::shared_ptr<FileCache::File> FileCache::FileBehind(uint32_t module, std::sha
   return (*slot)->file;
 }
 
+bool FileCache::With(uint32_t module, const std::function<bool(int file, int root)>& use) {
+  std::shared_ptr<Slot> slot;
+  const std::shared_ptr<File> file = FileBehind(module, &slot);
+  return file && use(file->fd.get(), file->root ? file->root->fd.get() : -1);
+}
+
 std::string FileCache::NameAt(uint32_t module, uint64_t file_offset) {
   std::shared_ptr<Slot> slot;
   std::shared_ptr<File> file = FileBehind(module, &slot);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,8 @@ class FileCache {
   // Drain thread. Opens the file behind a mapping of a process: the mapping itself, or else its path in the process's
   // root if that still is the same file. Attach must follow for a new module.
   Opened Open(uint32_t pid, const Mapping& mapping);
+  // Any thread. See Symbolizer::WithFile.
+  bool With(uint32_t module, const std::function<bool(int file, int root)>& use);
   // Drain thread. From now on `module` stands for what `key` was opened as.
   void Attach(uint32_t module, const std::string& key);
 

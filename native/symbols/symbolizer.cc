@@ -60,14 +60,28 @@ class SymbolizerImpl final : public Symbolizer {
   uint32_t KernelChanges() override { return kernel_changes_ = kernel_.Changes(); }
 
   Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) override {
+    const MappedCode code = CodeAt(pid, start_time_ns, address, time_ns);
+    switch (code.kind) {
+      case FrameKind::kJit:
+        perf_maps_.Open(pid, start_time_ns);
+        return {kJitModule, address, FrameKind::kJit, perf_maps_.GenerationOf(pid, address, time_ns)};
+      case FrameKind::kUser:
+      case FrameKind::kVdso:
+        return {code.module, address - code.begin + code.offset, code.kind};
+      default:
+        return {kUnknownModule, address, FrameKind::kUnknown};
+    }
+  }
+
+  MappedCode CodeAt(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) override {
     const ProcessTable::Found found = processes_.Find(pid, start_time_ns, address, time_ns);
     Mapping* m = found.mapping;
-    if (!m) return {kUnknownModule, address, FrameKind::kUnknown};
+    if (!m) return {};
     switch (m->backing()) {
       case Backing::kVdso:
-        return {kVdsoModule, address - m->begin + m->offset, FrameKind::kVdso};
+        return {m->begin, m->end, m->offset, kVdsoModule, FrameKind::kVdso};
       case Backing::kUnnamed:
-        return {kUnknownModule, address, FrameKind::kUnknown};
+        return {};
       case Backing::kJit:
         if (!m->module) m->module = ModuleOfMemory(found, address);
         break;
@@ -76,11 +90,11 @@ class SymbolizerImpl final : public Symbolizer {
         break;
     }
     if (!m->module) m->module = ModuleOf(found.pid == pid || IsThere(found.pid) ? found.pid : pid, *m);
-    if (m->module == kJitModule) {
-      perf_maps_.Open(pid, start_time_ns);
-      return {kJitModule, address, FrameKind::kJit, perf_maps_.GenerationOf(pid, address, time_ns)};
-    }
-    return {m->module, address - m->begin + m->offset, FrameKind::kUser};
+    return {m->begin, m->end, m->offset, m->module, m->module == kJitModule ? FrameKind::kJit : FrameKind::kUser};
+  }
+
+  bool WithFile(uint32_t module, const std::function<bool(int file, int root)>& use) override {
+    return files_.With(module, use);
   }
 
   uint64_t ChangedAt(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns) override {

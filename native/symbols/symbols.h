@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,6 +27,14 @@ struct Location {
   FrameKind kind = FrameKind::kUnknown;
   uint32_t generation = 0;  // kJit, kBpf: which of the codes that were at this address, one after the other
   bool sure = true;         // false: what is there may be known better next time
+};
+
+// Where a user address lies, and what of its file is mapped there.
+struct MappedCode {
+  uint64_t begin = 0, end = 0;  // of the mapping; none = nothing is known there
+  uint64_t offset = 0;          // of `begin` in the file; 0 without one
+  uint32_t module = 0;
+  FrameKind kind = FrameKind::kUnknown;
 };
 
 struct ModuleInfo {
@@ -58,6 +67,11 @@ class Symbolizer {
   // Opens each new executable file through /proc/PID/root or map_files at once, so that it can be named after the
   // process's exit.
   virtual Location LocateUser(uint32_t pid, uint64_t start_time_ns, uint64_t address, uint64_t time_ns) = 0;
+  // The same of what lies around the address.
+  virtual MappedCode CodeAt(uint32_t, uint64_t, uint64_t, uint64_t) { return {}; }
+  // Hands over the open file of a module (kUser), and the root directory of who mapped it (-1: ours). False if it is
+  // not open, else what `use` returns.
+  virtual bool WithFile(uint32_t, const std::function<bool(int file, int root)>&) { return false; }
   // When addresses of the process last took on another meaning, up to then; 0 = never. Whoever keeps what LocateUser
   // said keeps it by this.
   virtual uint64_t ChangedAt(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns) = 0;

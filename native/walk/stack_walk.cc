@@ -38,7 +38,13 @@ int lf_uw_find(lf_uw_walk* w, uint64_t pc);
 #include "../../bpf/unwind-step.h"
 
 int lf_uw_find(lf_uw_walk* w, uint64_t pc) {
-  return lf_uw_enter(w, pc);
+  WalkSource* source = SourceOf(w);
+  if (!source->by_address()) return lf_uw_enter(w, pc);
+  w->bytes = 0;
+  w->pages = 0;
+  w->without = LF_UW_STOP_MAPPING;
+  if (const lf_uw_mapping* m = source->MappingAt(pc)) lf_uw_settle(w, m);
+  return 1;
 }
 
 }  // namespace

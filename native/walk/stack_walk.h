@@ -19,6 +19,9 @@ class WalkSource {
   virtual ~WalkSource() = default;
   // False: not all of it can be read.
   virtual bool ReadStack(void* to, size_t bytes, uint64_t from) = 0;
+  // A source that does not have all mappings of a process in one place is asked for each address instead of Process.
+  virtual bool by_address() const { return false; }
+  virtual const lf_uw_mapping* MappingAt(uint64_t) { return nullptr; }
   // nullptr: not known, or not loaded.
   virtual const lf_uw_process* Process(const lf_uw_key& key) = 0;
   virtual const lf_uw_file* File(uint32_t table) = 0;

@@ -95,4 +95,4 @@ function count<Key>(to: Map<Key, Map<number, number>>, key: Key, end: number, sa
 
 /** Name of an end; a newer version may know more. */
 export const userStackEnd = (end: number): string =>
-  end < 0 ? "not known" : (USER_STACK_ENDS[end] ?? `end ${end}`);
+  end < 0 ? "not walked by tables" : (USER_STACK_ENDS[end] ?? `end ${end}`);

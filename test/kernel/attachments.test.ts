@@ -48,7 +48,7 @@ const WRITABLE: Record<string, readonly string[]> = {
     "lf_iter_scratch",
   ],
   percpu_array: ["lf_callers"],
-  ringbuf: ["lf_ring"],
+  ringbuf: ["lf_ring", "lf_copies"],
 };
 /** Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. */
 const FAMILIES = ["cpu", "off", "lock", "call", "proc"];
@@ -56,7 +56,13 @@ const FAMILIES = ["cpu", "off", "lock", "call", "proc"];
 const SHARED_OUTER = "lf_uw_tables";
 /** Holds a map only where somebody waited for a lock when the recording began: see earlier-locks.test.ts. */
 const EARLIER = "lf_earlier";
-const INNER = { areas: { type: "array", name: "lf_area" }, rings: { type: "ringbuf", name: "lf_ring" } };
+/** Rings of stack copies: one a CPU for all families. */
+const COPIES = "lf_uw_copies";
+const INNER = {
+  areas: { type: "array", name: "lf_area" },
+  rings: { type: "ringbuf", name: "lf_ring" },
+  copies: { type: "ringbuf", name: "lf_copies" },
+};
 
 /** "0-3,8" of /sys/devices/system/cpu/online as numbers. */
 function onlineCpus(): number[] {
@@ -161,14 +167,14 @@ describe.for([
       .map((id) => of.maps.get(id)!)
       .filter((m) => m.type === "array_of_maps" && m.name !== SHARED_OUTER);
     expect(outers.map((m) => m.name).sort()).toEqual(
-      [EARLIER, ...FAMILIES.flatMap((family) => [`lf_${family}_areas`, `lf_${family}_rings`])].sort(),
+      [EARLIER, COPIES, ...FAMILIES.flatMap((family) => [`lf_${family}_areas`, `lf_${family}_rings`])].sort(),
     );
     const families = outers.filter((m) => m.name !== EARLIER);
     const seenIn = new Map<number, string>();
     for (const outer of families) {
       const inner = of.inner.get(outer.id)!;
       expect([...inner.keys()], outer.name).toEqual(onlineCpus());
-      const wanted = outer.name.endsWith("_rings") ? INNER.rings : INNER.areas;
+      const wanted = INNER[outer.name.split("_").at(-1) as keyof typeof INNER];
       for (const [cpu, id] of inner) {
         const place = `${outer.name}[${cpu}]`;
         expect(of.maps.get(id), place).toMatchObject(wanted);

@@ -38,6 +38,7 @@ export interface Results {
     cpuNs: number;
     touchNs: number;
   };
+  "brief-lives": { readonly processes: number };
   "exits-fast": { readonly processes: number; readonly wallNs: number; readonly childrenCpuNs: number };
   "sleeper-forever": { readonly sleepers: readonly { name: string; tid: number; asleepNs: number }[] };
   "ping-pong": { readonly roundTrips: number; readonly wallNs: number; readonly switches: number };
