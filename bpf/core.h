@@ -241,6 +241,7 @@ struct thread_info {
 };
 struct thread_struct {
   unsigned long sp;
+  unsigned long fsbase; /* x86 */
 };
 struct task_struct {
   struct thread_info thread_info;

@@ -108,17 +108,28 @@ struct lf_record_stack {
 };
 
 /*
- * Stack memory of a thread whose program is too young to be known: the addon walks it. `bytes` from `sp` on follow, in
- * a space of one of these sizes: that of the first thread's stack is known, of others the middle one is taken.
+ * Stack memory of a thread whose program is too young to be known: the addon walks it. From the page of `sp` on those
+ * pages that could be read follow one another (bit n of `pages`: the n-th), the first from `sp`, the last to where the
+ * stack ends: what a program never touched is not there.
  */
-#define LF_COPY_LITTLE 2048
-#define LF_COPY_USUAL 8192
-#define LF_COPY_MUCH 32768
+#define LF_COPY_PAGE 4096
+#define LF_COPY_PAGES 32
+#define LF_COPY_MOST (16 * LF_COPY_PAGE)
 struct lf_stack_copy {
   __u64 taken_ns; /* with `tid`: lf_record.copied_ns */
   __u32 tid;
-  __u32 bytes;
+  __u32 pages;
   __u64 ip, sp, bp;
+  __u64 end; /* of the stack, or where the copy was given up */
+};
+struct lf_copy_area {
+  __u64 dropped; /* copies that found no room */
+  __u64 busy;    /* a program is at it: an interrupt's that comes on top must not be */
+  __u64 at;      /* in the stack: what comes next */
+  __u32 page;
+  __u32 filled; /* bytes of `memory` */
+  struct lf_stack_copy copy;
+  char memory[LF_COPY_MOST + LF_COPY_PAGE];
 };
 
 /* A task as the iterator finds it at the end. Kernel frames follow; the user half is walked by the addon. */

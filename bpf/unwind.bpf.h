@@ -108,7 +108,21 @@ __noinline int lf_uw_run(struct lf_uw_walk* w, struct lf_uw_frames* frames) {
   return LF_UW_STOP_DEPTH << 8 | LF_MAX_FRAMES;
 }
 
-/* Rings of copies, one a CPU; the addon makes them. */
+/* Areas and rings of copies, one a CPU; the addon makes them. */
+struct lf_uw_copy_area_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct lf_copy_area));
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct lf_uw_copy_area_map);
+} lf_uw_areas SEC(".maps");
+
 struct lf_uw_copy_ring_map {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 4096);
@@ -118,62 +132,93 @@ struct {
   __uint(max_entries, 1);
   __type(key, __u32);
   __array(values, struct lf_uw_copy_ring_map);
-} lf_uw_copies SEC(".maps");
+} lf_uw_rings SEC(".maps");
 
 /* A program that has run for less may have mapped what is not known yet. */
 #define LF_UW_YOUNG_NS 1000000000ULL
-#define LF_UW_PAGE_REST(at) (LF_UW_PAGE_4K - ((at) & (LF_UW_PAGE_4K - 1)))
-
-/* Up to `wanted` of the `most` bytes that there is room for; where they cannot be read whole pages less. */
-static __always_inline __u32 lf_uw_read_stack(void* to, __u32 most, __u64 from, __u64 wanted) {
-  __u32 bytes = wanted < most ? wanted : most;
-
-  /* keeps the bound on the register that the helper gets */
-  asm volatile("" : "+r"(bytes));
-  if (bytes > most || !bytes) return 0;
-  if (!bpf_probe_read_user(to, bytes, (void*)from)) return bytes;
-  bytes = LF_UW_PAGE_REST(from);
-  asm volatile("" : "+r"(bytes));
-  if (bytes > most || bytes > LF_UW_PAGE_4K || !bytes) return 0;
-  return bpf_probe_read_user(to, bytes, (void*)from) ? 0 : bytes;
-}
-
-#define LF_UW_KEEP(ring, regs, task, room, wanted)                                 \
-  ({                                                                               \
-    struct lf_stack_copy* c_ = bpf_ringbuf_reserve(ring, sizeof(*c_) + (room), 0); \
-    __u64 at_ = 0;                                                                 \
-    if (c_) {                                                                      \
-      c_->taken_ns = at_ = bpf_ktime_get_ns();                                     \
-      c_->tid = (task)->pid;                                                       \
-      c_->ip = (regs)->ip;                                                         \
-      c_->sp = (regs)->sp;                                                         \
-      c_->bp = (regs)->bp;                                                         \
-      c_->bytes = lf_uw_read_stack(c_ + 1, room, (regs)->sp, wanted);              \
-      bpf_ringbuf_submit(c_, BPF_RB_NO_WAKEUP);                                    \
-    }                                                                              \
-    at_;                                                                           \
-  })
+/* Copied of a stack whose end is not known. */
+#define LF_UW_COPY_USUAL 8192
 
 /*
- * Copies the stack memory of the current thread into its CPU's ring. Returns when, CLOCK_MONOTONIC; 0 = there is no
+ * Where the stack of the current thread ends: above the first thread's is what an exec has put there, above others'
+ * their thread control block (glibc's allocate_stack, nptl/allocatestack.c; musl's pthread_create), which fs points to.
+ */
+static __always_inline __u64 lf_uw_stack_end(struct task_struct* task, struct mm_struct* mm, __u64 sp) {
+  unsigned long first = 0, block = 0;
+
+  bpf_core_read(&first, sizeof(first), &mm->start_stack);
+  if (first > sp && first - sp <= LF_UW_FP_MOST) return first;
+  bpf_core_read(&block, sizeof(block), &task->thread.fsbase);
+  if (block > sp && block - sp <= LF_UW_FP_MOST) return block;
+  return sp + LF_UW_COPY_USUAL;
+}
+
+/* Copies the next page of the stack, or what of it belongs to it. Returns whether there may be more. */
+__noinline int lf_uw_copy_page(struct lf_copy_area* area) {
+  if (!area) return 0;
+  struct lf_stack_copy* c = &area->copy;
+  __u64 at = area->at, next = (at & ~(LF_COPY_PAGE - 1ULL)) + LF_COPY_PAGE;
+  __u32 bytes = (next < c->end ? next : c->end) - at, filled = area->filled;
+
+  /* keeps the bounds on the registers that the helper gets */
+  asm volatile("" : "+r"(bytes), "+r"(filled));
+  if (at >= c->end || bytes > LF_COPY_PAGE || filled >= LF_COPY_MOST || area->page >= LF_COPY_PAGES) return 0;
+  if (!bpf_probe_read_user(area->memory + filled, bytes, (void*)at)) {
+    c->pages |= 1U << (area->page & (LF_COPY_PAGES - 1));
+    area->filled = filled + bytes;
+  }
+  area->page++;
+  area->at = next;
+  return 1;
+}
+
+/*
+ * Sends a copy of the stack of the current thread into its CPU's ring. Returns when, CLOCK_MONOTONIC; 0 = there was no
  * room, so that its stack stays as short as it is.
  */
 __noinline __u64 lf_uw_keep(void) {
   struct task_struct* task = bpf_get_current_task_btf();
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(task);
   struct mm_struct* mm = NULL;
-  unsigned long first = 0;
-  __u32 cpu = bpf_get_smp_processor_id();
-  void* ring = bpf_map_lookup_elem(&lf_uw_copies, &cpu);
+  __u32 cpu = bpf_get_smp_processor_id(), zero = 0;
+  void *ring = bpf_map_lookup_elem(&lf_uw_rings, &cpu), *inner = bpf_map_lookup_elem(&lf_uw_areas, &cpu);
+  struct lf_copy_area* area = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 
   bpf_core_read(&mm, sizeof(mm), &task->mm);
-  if (!ring || !mm) return 0;
-  bpf_core_read(&first, sizeof(first), &mm->start_stack);
-  __u64 sp = regs->sp, wanted = first > sp && first - sp <= LF_UW_FP_MOST ? first - sp : LF_COPY_USUAL;
+  if (!ring || !area || !mm) return 0;
+  if (area->busy) {
+    area->dropped++;
+    return 0;
+  }
+  area->busy = 1;
+  barrier();
+  __u64 now = bpf_ktime_get_ns();
 
-  if (wanted <= LF_COPY_LITTLE) return LF_UW_KEEP(ring, regs, task, LF_COPY_LITTLE, wanted);
-  if (wanted <= LF_COPY_USUAL) return LF_UW_KEEP(ring, regs, task, LF_COPY_USUAL, wanted);
-  return LF_UW_KEEP(ring, regs, task, LF_COPY_MUCH, wanted);
+  area->copy.taken_ns = now;
+  area->copy.tid = task->pid;
+  area->copy.pages = 0;
+  area->copy.ip = regs->ip;
+  area->copy.sp = regs->sp;
+  area->copy.bp = regs->bp;
+  area->copy.end = lf_uw_stack_end(task, mm, regs->sp);
+  area->at = area->copy.sp;
+  area->page = 0;
+  area->filled = 0;
+#pragma clang loop unroll(disable)
+  for (__u32 i = 0; i < LF_COPY_PAGES; i++)
+    if (!lf_uw_copy_page(area)) break;
+  if (area->at < area->copy.end) area->copy.end = area->at;
+  __u64 length = sizeof(area->copy) + area->filled;
+
+  asm volatile("" : "+r"(length));
+  if (length > sizeof(area->copy) + sizeof(area->memory) ||
+      bpf_ringbuf_output(ring, &area->copy, length, BPF_RB_NO_WAKEUP)) {
+    area->dropped++;
+    now = 0;
+  }
+  barrier();
+  area->busy = 0;
+  return now;
 }
 
 /*

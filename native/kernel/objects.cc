@@ -166,7 +166,7 @@ void Object::Configure(const ObjectConfig& config, const std::vector<std::string
   bpf_map* map;
   bpf_object__for_each_map(map, object_) {
     const std::string name = bpf_map__name(map);
-    if (name == areas_map_ || name == rings_map_ || (name == "lf_uw_copies" && config.unwind))
+    if (name == areas_map_ || name == rings_map_ || (config.unwind && (name == "lf_uw_areas" || name == "lf_uw_rings")))
       bpf_map__set_max_entries(map, static_cast<uint32_t>(config.possible_cpus));
     // a section's flags are libbpf's, and it knows none that says "for user space to write"
     if (name == kActiveMap) bpf_map__set_map_flags(map, bpf_map__map_flags(map) | BPF_F_RDONLY_PROG);

@@ -3,8 +3,6 @@
 
 #include <sys/stat.h>
 
-#include <cstring>
-
 #include "modules.h"
 
 namespace lowflame {
@@ -35,10 +33,7 @@ std::optional<StackWalk> CopiedWalks::Walk(uint32_t pid, uint64_t start_time_ns,
 }
 
 bool CopiedWalks::ReadStack(void* to, size_t bytes, uint64_t from) {
-  const uint64_t at = from - copy_->sp, have = copy_->memory.size();
-  if (from < copy_->sp || at > have || bytes > have - at) return false;
-  memcpy(to, copy_->memory.data() + at, bytes);
-  return true;
+  return copy_->Read(to, bytes, from);
 }
 
 const lf_uw_mapping* CopiedWalks::MappingAt(uint64_t address) {

@@ -100,7 +100,7 @@ void Session::DrainOnce(bool last) {
   if (lock_object_) DrainLocks();
   if (call_object_) DrainCalls();
   ahead_.PassDone();
-  if (young_) young_->PassDone();
+  if (young_) young_->copies()->PassDone();
   EmitHeldWaits(last);
   lost_ = CountLost();
   stacks_ = interner_->nodes();

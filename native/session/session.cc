@@ -120,6 +120,9 @@ void Session::Configure(const SessionConfig& config) {
   uint32_t by_rate = PowerOfTwoAtLeast(static_cast<uint64_t>(config.frequency_hz) * 2200 / 5);
   cpu_ring_bytes_ = wanted ? wanted : std::max(128u * 1024, by_rate);
   perf_ring_bytes_ = cpu_ring_bytes_;
+  // ten copies of 12 KiB between two drains at 99 Hz
+  copy_ring_bytes_ =
+      wanted ? wanted : std::clamp(PowerOfTwoAtLeast(config.frequency_hz * 1000u), 128u * 1024, 1024u * 1024);
   off_ring_bytes_ = wanted ? wanted : 512 * 1024;
   lock_ring_bytes_ = wanted ? wanted : 512 * 1024;
   call_ring_bytes_ = wanted ? wanted : 256 * 1024;
@@ -210,9 +213,11 @@ void Session::OpenCpu(int cpu) {
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_ns = config_.threshold_ns;
     off_object_->AreaOf<lf_off_area>(cpu)->threshold_max_ns = config_.threshold_ns;
   }
-  if (young_)
-    if (UniqueFd ring = young_->AddCpu(cpu, cpu_ring_bytes_))
-      unwind_owner_->Adopt("lf_uw_copies[" + std::to_string(cpu) + "]", std::move(ring));
+  if (young_) {
+    auto [area, ring] = young_->copies()->AddCpu(cpu, copy_ring_bytes_);
+    if (area) unwind_owner_->Adopt("lf_uw_areas[" + std::to_string(cpu) + "]", std::move(area));
+    if (ring) unwind_owner_->Adopt("lf_uw_rings[" + std::to_string(cpu) + "]", std::move(ring));
+  }
   if (lock_object_) lock_object_->AddCpu(cpu, lock_ring_bytes_);
   if (call_object_) call_object_->AddCpu(cpu, call_ring_bytes_);
   if (cpu_object_) {

@@ -210,7 +210,7 @@ class Session {
   KernelFeatures features_;
   bool hardware_ = false, user_half_by_timer_ = true;
   uint32_t slots_ = 0, cpu_ring_bytes_ = 0, off_ring_bytes_ = 0, lock_ring_bytes_ = 0, call_ring_bytes_ = 0,
-           perf_ring_bytes_ = 0;
+           perf_ring_bytes_ = 0, copy_ring_bytes_ = 0;
   ObjectConfig object_config_;
   std::unique_ptr<Object> cpu_object_, off_object_, proc_object_, lock_object_, slab_object_, call_object_;
   Object* unwind_owner_ = nullptr;  // whose maps the others share

@@ -11,7 +11,8 @@
 namespace lowflame {
 namespace {
 
-constexpr const char* kMaps[] = {"lf_uw_processes", "lf_uw_files", "lf_uw_tables", "lf_uw_rules", "lf_uw_copies"};
+constexpr const char* kMaps[] = {"lf_uw_processes", "lf_uw_files", "lf_uw_tables",
+                                 "lf_uw_rules",     "lf_uw_areas", "lf_uw_rings"};
 // The start of a recording waits so long at most until the busy processes are known.
 constexpr int kReadyMs = 500;
 // For the walks of all threads that sleep at the end: a few microseconds each, but their processes' mappings are read,
@@ -34,7 +35,7 @@ void Session::LoadWithUnwinding(Object* object) {
   if (config_.unwind_bytes) config.table_bytes = config_.unwind_bytes;
   try {
     loader_ = std::make_unique<UnwindLoader>(config);
-    young_ = std::make_unique<YoungStacks>(object->MapFd("lf_uw_copies"));
+    young_ = std::make_unique<YoungStacks>(object->MapFd("lf_uw_areas"), object->MapFd("lf_uw_rings"));
   } catch (const Error& e) {
     start_.notes.push_back(std::string("user stacks follow frame pointers: ") + e.what());
   }
@@ -116,6 +117,9 @@ void Session::CollectUnwinding() {
   final_.unwinding = UnwindingFacts{facts.processes, facts.tables,        facts.table_bytes,      facts.build_ns,
                                     facts.reread,    facts.files_without, facts.files_unreadable, facts.rows_left_out};
   final_.kernel_bytes += facts.table_bytes + facts.rings_bytes;
+  if (young_)
+    final_.losses.push_back({"unwind.copies_dropped", young_->copies()->dropped(),
+                             "stacks of programs too young to be known that found no room to be copied: cut short"});
   for (const UnwindLoader::Loss& l : loader_->Losses()) final_.losses.push_back({l.id, l.count, l.meaning});
 }
 

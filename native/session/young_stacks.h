@@ -12,10 +12,9 @@ namespace lowflame {
 
 class YoungStacks {
  public:
-  // `copies`: the map lf_uw_copies.
-  explicit YoungStacks(int copies) : copies_(copies) {}
-  UniqueFd AddCpu(int cpu, uint32_t bytes) { return copies_.AddCpu(cpu, bytes); }
-  void PassDone() { copies_.PassDone(); }
+  // The maps lf_uw_areas and lf_uw_rings.
+  YoungStacks(int areas, int rings) : copies_(areas, rings) {}
+  StackCopies* copies() { return &copies_; }
   // A record whose stack was copied, `size` bytes with its user half from byte `user_at` on: with the stack that the
   // copy tells, valid until the next call, and its size. The record itself where the copy tells no better.
   const lf_record* Complete(const lf_record* r, size_t* size, size_t user_at, Symbolizer* symbolizer);

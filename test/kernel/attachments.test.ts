@@ -48,21 +48,18 @@ const WRITABLE: Record<string, readonly string[]> = {
     "lf_iter_scratch",
   ],
   percpu_array: ["lf_callers"],
-  ringbuf: ["lf_ring", "lf_copies"],
+  ringbuf: ["lf_ring"],
 };
-/** Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. */
-const FAMILIES = ["cpu", "off", "lock", "call", "proc"];
+/**
+ * Each program family has an array of its CPUs' areas and one of their rings: what programs write is in there. "uw": copies of
+ * stacks, of all families.
+ */
+const FAMILIES = ["cpu", "off", "lock", "call", "proc", "uw"];
 /** Tables of files, which are no CPU's: written by user space only. */
 const SHARED_OUTER = "lf_uw_tables";
 /** Holds a map only where somebody waited for a lock when the recording began: see earlier-locks.test.ts. */
 const EARLIER = "lf_earlier";
-/** Rings of stack copies: one a CPU for all families. */
-const COPIES = "lf_uw_copies";
-const INNER = {
-  areas: { type: "array", name: "lf_area" },
-  rings: { type: "ringbuf", name: "lf_ring" },
-  copies: { type: "ringbuf", name: "lf_copies" },
-};
+const INNER = { areas: { type: "array", name: "lf_area" }, rings: { type: "ringbuf", name: "lf_ring" } };
 
 /** "0-3,8" of /sys/devices/system/cpu/online as numbers. */
 function onlineCpus(): number[] {
@@ -167,14 +164,14 @@ describe.for([
       .map((id) => of.maps.get(id)!)
       .filter((m) => m.type === "array_of_maps" && m.name !== SHARED_OUTER);
     expect(outers.map((m) => m.name).sort()).toEqual(
-      [EARLIER, COPIES, ...FAMILIES.flatMap((family) => [`lf_${family}_areas`, `lf_${family}_rings`])].sort(),
+      [EARLIER, ...FAMILIES.flatMap((family) => [`lf_${family}_areas`, `lf_${family}_rings`])].sort(),
     );
     const families = outers.filter((m) => m.name !== EARLIER);
     const seenIn = new Map<number, string>();
     for (const outer of families) {
       const inner = of.inner.get(outer.id)!;
       expect([...inner.keys()], outer.name).toEqual(onlineCpus());
-      const wanted = INNER[outer.name.split("_").at(-1) as keyof typeof INNER];
+      const wanted = outer.name.endsWith("_rings") ? INNER.rings : INNER.areas;
       for (const [cpu, id] of inner) {
         const place = `${outer.name}[${cpu}]`;
         expect(of.maps.get(id), place).toMatchObject(wanted);

@@ -16,6 +16,7 @@ const FORCED_ELSEWHERE: Record<string, string> = {
   "offcpu.gone_on": "futex.test.ts",
   "unwind.tables_left_out": "unwind.test.ts",
   "unwind.tables_evicted": "unwind-loader.test.ts",
+  "unwind.copies_dropped": "unwind-brief.test.ts",
   "symbols.tables_refused": "stripped-names.test.ts",
   "symbols.files_changed": "lines.test.ts",
   "cpu.user_half_by_chain": "cpu.test.ts",

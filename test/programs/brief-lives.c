@@ -1,5 +1,5 @@
 // Processes that are over before a profiler can have read their mappings: each burns CPU for a few milliseconds, six
-// functions deep, of which two alone keep a frame pointer (they have memory of a variable size on their stacks). One
+// functions deep, of which two alone keep a frame pointer (one has memory of a variable size on its stack). One
 // after the other: forks that go on in this program, fresh execs of it, and execs that burn in a second thread.
 //
 //   brief-lives [--repeat 40] [--life-ms 4] [--hold]
@@ -27,7 +27,7 @@ LEVEL(middle, inner)
 LEVEL(outer, middle)
 
 NOINLINE uint64_t with_frame_pointer(uint64_t seed) {
-  char* some = alloca(64 + (seed & 15));
+  char* some = alloca(20000 + (seed & 15));  // most of which stays untouched: pages that are not there
   memset(some, (int)seed, 64);
   seed = outer(seed);
   return seed + (uint64_t)some[seed & 15];
