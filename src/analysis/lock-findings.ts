@@ -9,7 +9,7 @@ import { conditionLocks } from "./futex-conditions.js";
 import { heldInConditions } from "./idle-pools.js";
 import type { LockAdvice } from "./lock-advice.js";
 import { type LockGroup, lockGroups } from "./lock-groups.js";
-import { lockSummaries, lockTotalsExact, notSelf } from "./lock-summary.js";
+import { lockSummaries, lockTotalsExact, notSelf, waitersOnAverage } from "./lock-summary.js";
 import { graded, percent, searchFor, shown, time } from "./text.js";
 import {
   IDLE_POOL,
@@ -114,9 +114,12 @@ function contention(
   };
 }
 
-/** Whether all who were seen to wait did so for the whole recording: idle workers look like that, and those of a deadlock. */
-const nobodyGotIt = (profile: Profile, { atOnce, count, sumNs }: LockGroup): boolean =>
-  atOnce >= count && sumNs >= IDLE_POOL.share * count * profile.durationNs;
+/**
+ * Whether all who were seen to wait for a mutex did so for the whole recording: idle workers look like that, and those of a
+ * deadlock. A writer that waits so for a read-write lock is one that readers pass by.
+ */
+const nobodyGotIt = (profile: Profile, { atOnce, count, sumNs, readWrite }: LockGroup): boolean =>
+  !readWrite && atOnce >= count && sumNs >= IDLE_POOL.share * count * profile.durationNs;
 
 function stuck(profile: Profile, terms: LockTerms, group: LockGroup, victim: Victim | undefined): Finding {
   const pid = processPid(profile, victim);
@@ -162,9 +165,12 @@ function ledByTurns(
   };
 }
 
-/** One thread that waits long and seldom: it may have nothing to do. Where the owner sleeps another rule tells. */
-const parkedAt = (profile: Profile, { atOnce, count }: LockGroup): boolean =>
-  (atOnce ?? 0) < 2 && count < (PARKED_AT_A_LOCK.waitsPerSecond * profile.durationNs) / 1e9;
+/**
+ * One thread that waits for a mutex long and seldom: it may have nothing to do. Where the owner sleeps another rule tells. Nobody
+ * parks at a read-write lock, and its owner is not known.
+ */
+const parkedAt = (profile: Profile, { atOnce, count, readWrite }: LockGroup): boolean =>
+  !readWrite && atOnce < 2 && count < (PARKED_AT_A_LOCK.waitsPerSecond * profile.durationNs) / 1e9;
 
 /** What was seen, in sentences. */
 function figures(profile: Profile, group: LockGroup, names: Tally, exact: boolean): string[] {
@@ -238,9 +244,7 @@ function convoy(
   };
 }
 
-/** Threads of a process that waited on average, so at one time there were at least as many. */
-const onAverage = (profile: Profile, { waitedNs }: Victim): number =>
-  Math.ceil(waitedNs / profile.durationNs - 1e-9);
+const onAverage = (profile: Profile, { waitedNs }: Victim): number => waitersOnAverage(profile, waitedNs);
 
 /** CPU samples show the threads of a process that do something; waits for locks none but the waiters. */
 const showsOthers = (

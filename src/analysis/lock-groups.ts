@@ -26,6 +26,8 @@ export interface LockGroup {
   readonly timeouts: number;
   /** The most threads that waited at one time, at least; 0 where that is not known. */
   readonly atOnce: number;
+  /** Whether it is a read-write lock of a user program. */
+  readonly readWrite: boolean;
   /** Sampled waits with a stack. */
   readonly samples: number;
   /** Process id -> waited ns; -1 = other. */
@@ -106,6 +108,7 @@ function merged(members: readonly LockSummary[]): LockGroup {
     kind: first.kind,
     bpfProgram: first.bpfProgram,
     locks: new Set(members.flatMap(({ locks }) => locks)),
+    readWrite: members.some(({ readWrite }) => readWrite),
     ...{ count, sumNs, maxNs, timeouts, atOnce, samples, waiters },
     p99Ns: percentile({ buckets, maxNs: ns(maxNs) }, 0.99),
     callers: shares(callers),

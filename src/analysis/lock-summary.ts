@@ -30,6 +30,8 @@ export interface LockSummary extends LockFigures {
   readonly bpfProgram?: string;
   /** The most threads that sampled waits saw waiting at one time, so there were at least as many; null for kernel locks. */
   readonly atOnce: number | null;
+  /** Whether it is a read-write lock of a user program. */
+  readonly readWrite: boolean;
 }
 
 /** Whether waits for locks of this source were recorded at all, whatever came of it. */
@@ -69,7 +71,8 @@ export function lockSummaries(
     return made;
   };
   const conditions = source === "futex" ? conditionLocks(profile) : new Set<number>();
-  const joined = source === "futex" ? sameFutexes(profile, conditions) : sameObjects(profile);
+  const readWrite = source === "futex" ? readWriteLocks(profile) : new Set<number>();
+  const joined = source === "futex" ? sameFutexes(profile, conditions, readWrite) : sameObjects(profile);
   const lockId = (id: number): number =>
     id === OTHER_CONDITIONS || profile.locks[id] !== undefined ? (joined.get(id) ?? id) : OTHER_LOCKS[source];
   const exact = lockTotalsExact(profile, source);
@@ -102,19 +105,36 @@ export function lockSummaries(
   return [...sums]
     .filter(([, sum]) => sum.count > 0)
     .map(([lock, sum]) =>
-      summary(profile, source, [lock, ...(members.get(lock) ?? [])], sum.figures(exact), sum, conditions),
+      summary(profile, source, [lock, ...(members.get(lock) ?? [])], sum.figures(exact), sum, {
+        conditions,
+        readWrite,
+      }),
     )
     .sort((a, c) => c.sumNs - a.sumNs || a.lock - c.lock);
 }
 
-/** glibc's readers wait at the word 8 bytes into a pthread_rwlock_t, its writers at the next one (bits/struct_rwlock.h, x86-64). */
-const RWLOCK_WORDS = 4n;
+/**
+ * Readers and writers wait at two words next to each other: glibc's 8 and 12 bytes into a pthread_rwlock_t (bits/struct_rwlock.h,
+ * x86-64), Rust's at its first two (std/src/sys/sync/rwlock/futex.rs).
+ */
+const NEXT_WORD = 4n;
+const RUST_RWLOCK = LOCK_KINDS.indexOf("user lock, read-write");
+
+/** Read-write locks of user programs: by the functions that wait, or by the words in memory. */
+function readWriteLocks(profile: Profile): ReadonlySet<number> {
+  const rust = profile.locks.flatMap((row) => (row?.kind === RUST_RWLOCK ? [row.id] : []));
+  return new Set([...rwlockFutexes(profile), ...rust]);
+}
 
 /**
  * Futexes that have several rows, as waiters expect several values, but that are of one kind after all: id -> id of the first.
  * They are one futex where address and process are the same; the two words of a read-write lock are one lock.
  */
-function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): ReadonlyMap<number, number> {
+function sameFutexes(
+  profile: Profile,
+  conditions: ReadonlySet<number>,
+  readWrite: ReadonlySet<number>,
+): ReadonlyMap<number, number> {
   const pids = new Map<number, number>();
   const note = (lock: number, process: number): void => {
     const pid = profile.processes[process]?.pid;
@@ -124,13 +144,24 @@ function sameFutexes(profile: Profile, conditions: ReadonlySet<number>): Readonl
   eachRow(profile, "futex", (table, row, lock) =>
     note(lock, profile.threads[table.thread[row]!]?.process ?? -1),
   );
-  const rwlocks = rwlockFutexes(profile);
   const firsts = new Map<string, number>();
   const joined = new Map<number, number>();
-  for (const row of profile.locks) {
+  // Rust's words are aligned to 4 bytes only, so which is the first of a lock is told by the other: lowest addresses first
+  const words = profile.locks
+    .filter((row) => row !== undefined && row.address !== 0n && row.kind >= FIRST_FUTEX_KIND)
+    .sort((a, c) => (a!.address < c!.address ? -1 : a!.address > c!.address ? 1 : a!.id - c!.id));
+  const begins = new Set<string>();
+  const beginOf = (id: number, address: bigint, pid: number): bigint => {
+    const before = address - NEXT_WORD;
+    if (begins.has(`${before} ${pid}`)) return before;
+    if (profile.locks[id]!.kind !== RUST_RWLOCK) return address & ~NEXT_WORD;
+    begins.add(`${address} ${pid}`);
+    return address;
+  };
+  for (const row of words) {
     const pid = row === undefined ? undefined : pids.get(row.id);
-    if (row === undefined || row.address === 0n || row.kind < FIRST_FUTEX_KIND || pid === undefined) continue;
-    const address = rwlocks.has(row.id) ? `rwlock ${row.address & ~RWLOCK_WORDS}` : row.address;
+    if (row === undefined || pid === undefined) continue;
+    const address = readWrite.has(row.id) ? `rwlock ${beginOf(row.id, row.address, pid)}` : row.address;
     const key = `${address} ${pid} ${kindOf(row, conditions)}`;
     const first = firsts.get(key);
     if (first === undefined) firsts.set(key, row.id);
@@ -192,24 +223,36 @@ function summary(
   locks: readonly number[],
   figures: LockFigures,
   sum: LockSum,
-  conditions: ReadonlySet<number>,
+  { conditions, readWrite }: { conditions: ReadonlySet<number>; readWrite: ReadonlySet<number> },
 ): LockSummary {
   const lock = locks[0]!;
   const row = profile.locks[lock];
-  // No thread waits twice at once, whatever a damaged capture says.
-  const most = Math.max(...locks.map((each) => profile.waitersAtOnce.get(each) ?? 0));
+  // Those of one word are known; at all words of a lock as many as wait on average. No thread waits twice at once, whatever a
+  // damaged capture says.
+  const most = Math.max(
+    waitersOnAverage(profile, figures.sumNs),
+    ...locks.map((each) => profile.waitersAtOnce.get(each) ?? 0),
+  );
   const atOnce = source === "futex" ? Math.min(most, figures.threads) : null;
   if (row === undefined) {
     const idle = lock === OTHER_CONDITIONS;
     const what = source === "locks" ? "locks" : idle ? "conditions" : "user locks";
     const name = `other ${what}, without a row of their own`;
     const kind = source === "locks" ? "mutex" : idle ? CONDITION_KIND : LOCK_KINDS[FIRST_FUTEX_KIND]!;
-    return { lock, locks, kind, contention: !idle, name, atOnce, ...figures };
+    return { lock, locks, kind, contention: !idle, name, atOnce, readWrite: false, ...figures };
   }
   const kind = source === "futex" ? kindOf(row, conditions) : LOCK_KINDS[row.kind]!;
   const named = source === "futex" ? { name: futexName(row) } : kernelLockName(row, kind, sum);
-  return { lock, locks, kind, contention: !conditions.has(lock), ...named, atOnce, ...figures };
+  const contention = !conditions.has(lock);
+  return { lock, locks, kind, contention, ...named, atOnce, readWrite: readWrite.has(lock), ...figures };
 }
+
+/** What a sum of waits may be longer than it was, each by a little. */
+const SLACK = 0.02;
+
+/** So many threads waited on average, and so at one time at least. @param waitedNs all waits of them */
+export const waitersOnAverage = (profile: Profile, waitedNs: number): number =>
+  profile.durationNs > 0 ? Math.max(0, Math.ceil(waitedNs / profile.durationNs - SLACK)) : 0;
 
 /** What a futex is called: what the capture says of it, or its address. */
 export const futexName = (row: { readonly name: string; readonly address: bigint }): string =>

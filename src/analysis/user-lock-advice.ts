@@ -31,13 +31,21 @@ export function userLockAdvice(group: LockGroup, pid: number | undefined): LockA
       why: "It is the lock of a stdio stream: whoever prints to it waits for all others who do.",
       next: [...looks, "Print less, or let each thread format its own buffer and write it in one call."],
     };
+  const read =
+    who === "[unknown]"
+      ? "No sampled stack reaches past the lock's own code: build the program with -fasynchronous-unwind-tables or -fno-omit-frame-pointer and record again."
+      : `Search the flame graph of user locks for ${who}, and read what is done there while the lock is held.`;
+  if (group.readWrite)
+    return {
+      why: "It is a read-write lock, which does not tell who holds it. Where readers hold it by turns, a writer waits for as long as they do: glibc's lets new readers pass a writer.",
+      next: [
+        ...looks,
+        read,
+        "Where a writer starves at glibc's lock: PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP (pthread_rwlockattr_setkind_np), or hold it for less long.",
+      ],
+    };
   return {
     why: "While a thread waits for it, it does nothing else.",
-    next: [
-      ...looks,
-      who === "[unknown]"
-        ? "No sampled stack reaches past the lock's own code: build the program with -fasynchronous-unwind-tables or -fno-omit-frame-pointer and record again."
-        : `Search the flame graph of user locks for ${who}, and read what is done there while the lock is held.`,
-    ],
+    next: [...looks, read],
   };
 }

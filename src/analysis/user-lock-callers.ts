@@ -9,6 +9,7 @@ import type { LockCaller } from "./lock-callers.js";
 import { shown } from "./text.js";
 import {
   isLockingText,
+  isLockWrapper,
   isOwnLock,
   isRuntimeStart,
   isRwlockText,
@@ -25,9 +26,20 @@ export function userLockCallers(profile: Profile): (node: number) => LockCaller 
   for (let id = 1; id < functions.count; id++)
     if (functions.kind[id] === "user" && isLockingText(functions.name[id]!, functions.module[id]!))
       skip[id] = 1;
+  const wrappers = new Uint8Array(skip);
+  for (let id = 1; id < functions.count; id++)
+    if (functions.kind[id] === "user" && isLockWrapper(functions.name[id]!)) wrappers[id] = 1;
   const known = new Map<number, LockCaller>(); // by function; 0: none
+  // where nobody but a thread's start calls a wrapper, its own name says more
+  const firstOf = (node: number): number => {
+    const first = firstOutside(profile, node, wrappers);
+    const name = first === 0 ? "" : functions.name[tree.func[first]!]!;
+    return name === "" || isThreadEntry(name) || isRuntimeStart(name)
+      ? firstOutside(profile, node, skip)
+      : first;
+  };
   return (node) => {
-    const first = node > 0 && node < tree.count ? firstOutside(profile, node, skip) : 0;
+    const first = node > 0 && node < tree.count ? firstOf(node) : 0;
     const start = first !== 0 && isRuntimeStart(functions.name[tree.func[first]!]!);
     const inlined = start ? inlinedOutside(profile, node, skip) : undefined;
     const func = inlined !== undefined ? profile.tree.func[inlined]! : first === 0 ? 0 : tree.func[first]!;

@@ -107,6 +107,20 @@ export const isRuntimeStart = (name: string): boolean => START.test(plainUserNam
 const RWLOCK = /^_*pthread_rwlock_\w*lock\w*$/;
 export const isRwlockText = (name: string): boolean => RWLOCK.test(plainUserName(name));
 
+/**
+ * A library's or a program's own name for taking a lock of any kind: uv_mutex_lock, g_rw_lock_writer_lock, apr_thread_mutex_lock,
+ * SDL_LockMutex, Spinlock::Acquire. Nothing is done there while it is held. Not list_lock, which says which lock it is.
+ */
+const WRAPPER: readonly RegExp[] = [
+  /(?:^|_)(?:mutex|rw_?lock|spin_?lock|critical_section)_(?:\w+_)?(?:rd|wr|try)?(?:lock|acquire|enter|wait)(?:_\w+)?$/i,
+  /(?:Lock|Enter|Acquire)(?:Rec(?:ursive)?)?(?:Mutex|R[Ww]Lock|Spin[Ll]ock|CriticalSection)(?:\w*)$/,
+  /(?:^|::)\w*(?:[mM]utex|[rR][wW]_?[lL]ock|[sS]pin_?[lL]ock|CriticalSection)\w*::(?:\w*[lL]ock\w*|[aA]cquire\w*|[eE]nter\w*)$/,
+];
+export const isLockWrapper = (name: string): boolean => {
+  const plain = plainUserName(name);
+  return WRAPPER.some((text) => text.test(plain));
+};
+
 /** What a function's own name tells of a wait inside it. */
 export type WaitMeaning = "lock" | "condition" | undefined;
 

@@ -6,7 +6,7 @@ import { ns } from "../../../src/model/units.js";
 import { type FakeCapture, type FakeFrame, k, u } from "./fake-capture.js";
 import { total } from "./lock-totals.js";
 
-const LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+export const LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6";
 const SERVER = "/usr/sbin/ledgerd";
 export const FUTEX_SYSCALL = 202;
 
