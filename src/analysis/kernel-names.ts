@@ -89,3 +89,7 @@ export const DENTRY =
 /** Scheduler and wait text between a sleeper and the reason of its sleep. */
 export const WAIT_TEXT =
   /^(?:_{0,2}schedule\w*|context_switch|io_schedule\w*|preempt_schedule\w*|wait_for_completion\w*|_{0,2}wait_for_common\w*|do_wait_for_common|finish_task_switch|__switch_to\w*|bit_wait\w*|_{0,2}wait_on_bit\w*|out_of_line_wait_on_bit\w*|mutex_lock\w*|__mutex_lock\w*|rwsem_\w+|down_(?:read|write)\w*|percpu_rwsem_\w+|folio_wait_bit\w*|_{0,2}folio_lock\w*|wait_on_page_bit\w*)$/;
+
+/** Where packets pass the rules of netfilter (net/netfilter, net/ipv[46]/netfilter, net/bridge/netfilter). */
+export const PACKET_FILTER =
+  /^(?:nf_hook_slow\w*|nft_do_chain\w*|_*ip6?t_do_table|arpt_do_table|ebt_do_table)$/;

@@ -37,7 +37,7 @@ export function wayThere(end: Turns, tcp: TcpSummary | undefined, tail: boolean,
           text: `Whether it is the other side or the way there is not known, since hardly any connection to it was opened during the recording; ${again}.`,
         };
   const [connect, answer] = tail ? [tcp.connectP99Ns, end.turnP99Ns] : [tcp.connectP50Ns, end.turnP50Ns];
-  const seen = `To connect takes ${time(tcp.connectP50Ns)} (p99 ${time(tcp.connectP99Ns)}, ${timed.toLocaleString("en-US")} connections), and ${again}`;
+  const seen = `To connect takes ${time(tcp.connectP50Ns)} (p99 ${time(tcp.connectP99Ns)}, ${timed.toLocaleString("en-US")} connections, of whichever program), and ${again}`;
   if (lost || connect >= answer * WAY.connectShare.slow)
     return {
       blame: "way",

@@ -23,6 +23,9 @@ export const RECLAIM = { warning: 0.05, critical: 0.2 } as const;
 /** Directory cache. Path look-ups of a file server stay below 3 %; a flood of names that do not exist does not. */
 export const DENTRY = { warning: 0.05, critical: 0.2 } as const;
 
+/** Packet filter. A firewall of some tens of rules, with connection tracking, takes a few percent of a busy proxy's time. */
+export const PACKET_FILTER = { warning: 0.1, critical: 0.3 } as const;
+
 /**
  * Samples that should have come and did not, of those that a CPU's busy time is worth. Below 10 % it can be the coarse
  * clock of /proc/stat, which charges whole ticks, and in a virtual machine timers that fire late.

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { analyze } from "../../src/analysis/analyze.js";
 import { ns } from "../../src/model/units.js";
-import { FakeCapture, u } from "./helpers/fake-capture.js";
+import { FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { bucketsOf, endTotal, socketProfile } from "./helpers/socket-example.js";
 
 /** Ten seconds of a program with four threads, of which `busy` compute and the others hardly; its answers take `eachNs`. */
@@ -12,14 +12,18 @@ function server(options: {
   busy?: number;
   cpuMs?: number;
   queuedNs?: number;
+  copies?: boolean;
 }) {
-  const { answers, eachNs, busy = 2, cpuMs = 9_500, queuedNs = 0 } = options;
+  const { answers, eachNs, busy = 2, cpuMs = 9_500, queuedNs = 0, copies = false } = options;
+  const work = copies
+    ? [u("main"), u("send"), k("do_syscall_64"), k("rep_movs_alternative")]
+    : [u("main"), u("deflate_slow")];
   const capture = new FakeCapture();
   const { process, thread } = capture.process(80, "nginx");
   const threads = [thread, ...[81, 82, 83].map((tid) => capture.thread(process, tid, "worker"))];
   threads.forEach((each, n) => {
     const times = n < busy ? cpuMs / 10 : 1;
-    capture.cpu(each, [u("main"), u("deflate_slow")], { times, weightNs: 1e7 });
+    capture.cpu(each, work, { times, weightNs: 1e7 });
   });
   const front = capture.endpoint({ role: "accepted", address: "0.0.0.0", port: 80 });
   const queue = {
@@ -71,6 +75,10 @@ describe("busy-server", () => {
     ["is at full load with quick answers", { answers: 400_000, eachNs: 60e3 }],
     ["computes a little for many answers that wait for others", { answers: 200_000, eachNs: 8e6 }],
     ["computes something else, and answers now and then", { answers: 100, eachNs: 2e6 }],
+    [
+      "has large answers copied by the kernel, and computes nothing",
+      { answers: 4_000, eachNs: 8e6, copies: true },
+    ],
     ["gave few answers", { answers: 10, eachNs: 1.9e9 }],
   ])("is none that %s", (_, options) => {
     expect(server(options)).toEqual([]);

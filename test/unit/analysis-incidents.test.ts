@@ -53,6 +53,21 @@ test("memory reclaim and a flood of directory entries", () => {
   ]);
 });
 
+test("a chain of packet filter rules that every packet walks, in calls and in interrupts", () => {
+  const found = (filtered: number) =>
+    findings((capture) => {
+      const wrk = capture.process(80, "wrk");
+      const send = [u("_start"), u("send"), k("do_syscall_64"), k("tcp_sendmsg"), k("ip_output")];
+      capture.cpu(wrk.thread, [...send, k("nf_hook_slow"), k("nft_do_chain")], { times: filtered });
+      capture.cpu(wrk.thread, [u("_start"), u("parse")], { times: 1000 - filtered });
+      return undefined;
+    }).map((f) => [f.rule, f.severity, f.culprit]);
+  expect(found(870)).toEqual([["packet-filter", "critical", "wrk"]]);
+  expect(found(400)).toEqual([["packet-filter", "warning", "wrk"]]);
+  // what a firewall of some tens of rules takes
+  expect(found(150)).toEqual([]);
+});
+
 test("waiting for a CPU: who waits, and who has the CPUs", () => {
   const buckets = new Array<number>(RUNQUEUE_BUCKETS).fill(0);
   buckets[12] = 900; // about 50 us

@@ -1,13 +1,18 @@
 // CPU time in a kind of kernel work, known by the functions it goes through: page faults, memory reclaim, directory
-// cache. One measure, three descriptions.
+// cache, packet filter. One measure, four descriptions.
 import { calledTree } from "../../model/called-tree.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import { type CpuTime, kernelFunctions, outermost, processName, processPid, Tally } from "../cpu-time.js";
 import type { Finding } from "../finding.js";
-import { DENTRY as DENTRY_NAMES, PAGE_FAULT, RECLAIM as RECLAIM_NAMES } from "../kernel-names.js";
+import {
+  DENTRY as DENTRY_NAMES,
+  PACKET_FILTER as PACKET_FILTER_NAMES,
+  PAGE_FAULT,
+  RECLAIM as RECLAIM_NAMES,
+} from "../kernel-names.js";
 import { graded, percent, shown } from "../text.js";
-import { DENTRY, MIN_SAMPLES, PAGE_FAULTS, RECLAIM } from "../thresholds.js";
+import { DENTRY, MIN_SAMPLES, PACKET_FILTER, PAGE_FAULTS, RECLAIM } from "../thresholds.js";
 
 interface Work {
   readonly rule: string;
@@ -58,6 +63,18 @@ const WORK: readonly Work[] = [
       "cat /proc/sys/fs/dentry-state    # entries, unused, …, fifth number: names that do not exist",
       "slabtop -o -s c | head -15",
       `strace -f -c -e trace=%file -p ${pid}    # for some seconds, then Ctrl-C; slows the process down`,
+    ],
+  },
+  {
+    rule: "packet-filter",
+    functions: PACKET_FILTER_NAMES,
+    limits: PACKET_FILTER,
+    what: "the rules of the packet filter (nftables, iptables)",
+    why: "Each packet goes through these rules one after the other, in the call that sends it or in the interrupt that receives it, so the kernel answers late, and no program.",
+    search: "nf_hook_slow|nft_do_chain|t_do_table",
+    next: () => [
+      "nft -a list ruleset | wc -l; iptables-save -c | wc -l    # how many rules there are",
+      "nft list ruleset | less    # long chains: use sets, maps (vmap), or accept established connections first",
     ],
   },
 ];

@@ -17,6 +17,8 @@ import { BUSY_SERVER } from "../thresholds.js";
 /** What the threads of a program did, ns. */
 interface Work {
   readonly cpuNs: number;
+  /** Of it, in its own code and libraries: what the kernel does for it, such as copying a large answer, is no computing. */
+  readonly userNs: number;
   /** Ready to run, without a CPU; 0 where that was not recorded. */
   readonly queuedNs: number;
   /** Threads without time left, and what those did. */
@@ -46,7 +48,9 @@ export function busyServers(profile: Profile, cpu: CpuTime | undefined): Finding
 function workOf(profile: Profile, { table }: CpuTime, processes: ReadonlySet<number>): Work {
   const ran = new Map<number, number>();
   const byProcess = new Map<number, number>();
+  const { tree, functions } = profile;
   let cpuNs = 0;
+  let userNs = 0;
   for (let row = 0; row < table.count; row++) {
     const thread = table.thread[row]!;
     const process = profile.threads[thread]?.process ?? -1;
@@ -55,6 +59,8 @@ function workOf(profile: Profile, { table }: CpuTime, processes: ReadonlySet<num
     ran.set(thread, (ran.get(thread) ?? 0) + ns);
     byProcess.set(process, (byProcess.get(process) ?? 0) + ns);
     cpuNs += ns;
+    const leaf = functions.kind[tree.func[table.node[row]!]!];
+    if (leaf !== "kernel" && leaf !== "bpf") userNs += ns;
   }
   const queues = new Map<number, number>();
   for (const { process, sumNs } of profile.final?.runQueue ?? [])
@@ -68,17 +74,17 @@ function workOf(profile: Profile, { table }: CpuTime, processes: ReadonlySet<num
     full.add(thread);
     fullNs += ns;
   }
-  return { cpuNs, queuedNs: [...queues.values()].reduce((sum, ns) => sum + ns, 0), full, fullNs };
+  return { cpuNs, userNs, queuedNs: [...queues.values()].reduce((sum, ns) => sum + ns, 0), full, fullNs };
 }
 
 /**
  * Whether most of its CPU time is of threads that have none left, and is for its answers: a program that computes something else
  * has none under way for most of that time.
  */
-function isBusy(served: Turns, { cpuNs, fullNs }: Work): boolean {
+function isBusy(served: Turns, { cpuNs, userNs, fullNs }: Work): boolean {
   return (
     fullNs * 2 >= cpuNs &&
-    cpuNs >= BUSY_SERVER.perAnswerNs * served.turns &&
+    userNs >= BUSY_SERVER.perAnswerNs * served.turns &&
     served.turnP50Ns >= BUSY_SERVER.p50Ns &&
     served.turnSumNs >= BUSY_SERVER.answering * cpuNs
   );
@@ -89,11 +95,11 @@ function finding(
   cpu: CpuTime,
   program: ProgramAnswers,
   served: Turns,
-  { cpuNs, queuedNs, full, fullNs }: Work,
+  { cpuNs, userNs, queuedNs, full, fullNs }: Work,
 ): Finding {
   const name = shown(program.comm);
   const functions = userFunctions(profile, cpu, (thread) => full.has(thread));
-  const each = time(cpuNs / served.turns);
+  const each = time(userNs / served.turns);
   const who = full.size === 1 ? "a thread" : `${full.size} threads`;
   const own = ownAnswers(program);
   const answers =
