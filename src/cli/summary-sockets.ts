@@ -128,7 +128,7 @@ function whoseTime(program: SocketAnswersJson, share: number, room: number): str
     return [
       `${percent(1 - share)} of that it is not seen to wait,`,
       `but it worked for ${duration(program.workNs ?? 0)} only: it waits for a`,
-      "disk, a lock, a delay of its own (a rate limit), or behind HTTP/2",
+      "disk, a lock, a rate limit, or behind HTTP/2",
     ];
   }
   const unsure = upstreamLeast !== null && isUnsure(share, upstreamLeast);

@@ -51,7 +51,7 @@ const linesOf = (profile: ReturnType<typeof proxy>) =>
 test("who hardly works cannot have kept its own answers waiting: it waits where that is not seen", () => {
   const idle = proxy(1);
   expect(linesOf(idle)).toMatch(
-    /99\.8 % of that it is not seen to wait,\n +but it worked for \d+\.\d ms only: it waits for a\n +disk, a lock, a delay of its own \(a rate limit\), or behind HTTP\/2/,
+    /99\.8 % of that it is not seen to wait,\n +but it worked for \d+\.\d ms only: it waits for a\n +disk, a lock, a rate limit, or behind HTTP\/2/,
   );
   expect(digest(idle, 10).sockets!.programs[0]).toMatchObject({ waitsUnseen: true });
 });
