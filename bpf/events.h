@@ -109,12 +109,14 @@ struct lf_record_stack {
 
 /*
  * Stack memory of a thread whose program is too young to be known: the addon walks it. From the page of `sp` on those
- * pages that could be read follow one another (bit n of `pages`: the n-th), the first from `sp`, the last to where the
- * stack ends: what a program never touched is not there.
+ * pages that could be read follow one another (bit n of `pages`: the n-th), the first from LF_COPY_BELOW, the last to
+ * where the stack ends: what a program never touched is not there.
  */
 #define LF_COPY_PAGE 4096
 #define LF_COPY_PAGES 32
 #define LF_COPY_MOST (16 * LF_COPY_PAGE)
+/* Copied from below `sp`: where a function ends, registers that it has restored are told by where they were saved. */
+#define LF_COPY_BELOW 128
 struct lf_stack_copy {
   __u64 taken_ns; /* with `tid`: lf_record.copied_ns */
   __u32 tid;

@@ -201,7 +201,7 @@ __noinline __u64 lf_uw_keep(void) {
   area->copy.sp = regs->sp;
   area->copy.bp = regs->bp;
   area->copy.end = lf_uw_stack_end(task, mm, regs->sp);
-  area->at = area->copy.sp;
+  area->at = area->copy.sp - LF_COPY_BELOW;
   area->page = 0;
   area->filled = 0;
 #pragma clang loop unroll(disable)

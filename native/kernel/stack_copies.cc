@@ -69,7 +69,7 @@ int StackCopies::OnCopy(void* self, void* data, size_t size) {
   const auto* memory = reinterpret_cast<const uint8_t*>(c + 1);
   size_t left = size - sizeof(*c);
   StackCopy copy{c->ip, c->sp, c->bp, {}};
-  uint64_t at = c->sp;
+  uint64_t at = c->sp - LF_COPY_BELOW;
   for (uint32_t page = 0; page < LF_COPY_PAGES && at < c->end && left; page++) {
     const uint64_t next = std::min<uint64_t>(at / LF_COPY_PAGE * LF_COPY_PAGE + LF_COPY_PAGE, c->end);
     if (c->pages >> page & 1) {
