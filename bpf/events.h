@@ -108,9 +108,9 @@ struct lf_record_stack {
 };
 
 /*
- * Stack memory of a thread whose program is too young to be known: the addon walks it. From the page of `sp` on those
- * pages that could be read follow one another (bit n of `pages`: the n-th), the first from LF_COPY_BELOW, the last to
- * where the stack ends: what a program never touched is not there.
+ * Stack memory of a thread whose program is too young to be known: the addon walks it. From LF_COPY_BELOW bytes under
+ * `sp` on, page by page to the end of the stack; those pages that could be read follow one another (bit n of `pages`:
+ * the n-th). What a program never touched is not there.
  */
 #define LF_COPY_PAGE 4096
 #define LF_COPY_PAGES 32
