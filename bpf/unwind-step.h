@@ -52,7 +52,8 @@ LF_UW_INLINE void lf_uw_settle(struct lf_uw_walk* w, const struct lf_uw_mapping*
   __u32 table = m->table;
   const struct lf_uw_file* f = lf_uw_file_of(w, table);
 
-  if (!f || !lf_uw_table_of(w, table)) {
+  /* either comes first, and goes first */
+  if (!f || !f->pages || !lf_uw_table_of(w, table)) {
     w->without = LF_UW_STOP_TABLE;
     return;
   }

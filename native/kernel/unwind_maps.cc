@@ -83,14 +83,16 @@ std::vector<bool> UnwindMaps::PutTables(const std::vector<Table>& tables) {
     fds.push_back(maps.back().get());
   }
   if (ids.empty()) return there;
+  // A table without its file's facts would have no rule for anything, and the kernel waits for the programs under way
+  // before it comes back from the tables: these go last.
+  for (size_t i = 0; i < tables.size(); i++)
+    there[i] = maps[i] && !bpf_map_update_elem(files_.get(), &tables[i].id, &tables[i].file, BPF_ANY);
   auto wrote = static_cast<uint32_t>(ids.size());
   // kernels before 5.19 have no batches for maps of maps
-  const bool all = !bpf_map_update_batch(tables_.get(), ids.data(), fds.data(), &wrote, nullptr);
+  if (!bpf_map_update_batch(tables_.get(), ids.data(), fds.data(), &wrote, nullptr)) return there;
   for (size_t i = 0; i < tables.size(); i++) {
-    const Table& t = tables[i];
     const int fd = maps[i].get();
-    if (!maps[i] || (!all && bpf_map_update_elem(tables_.get(), &t.id, &fd, BPF_ANY))) continue;
-    there[i] = !bpf_map_update_elem(files_.get(), &t.id, &t.file, BPF_ANY);
+    there[i] = there[i] && !bpf_map_update_elem(tables_.get(), &tables[i].id, &fd, BPF_ANY);
   }
   return there;
 }
