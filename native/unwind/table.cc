@@ -5,6 +5,7 @@
 #include <new>
 
 #include "../symbols/debug_files.h"
+#include "context_starts.h"
 #include "elf_frames.h"
 #include "frame_entries.h"
 #include "go_functions.h"
@@ -38,8 +39,10 @@ class Builder {
     bool has_eh = ReadFrames(elf_, false, &eh_, &eh_why);
     if (has_eh) entries.Read(eh_);
     entries.Settle();
-    // start files have .eh_frame even where all the rest was compiled without
-    if (entries.covered_bytes() * 2 < table->text_bytes && ReadDebugFrame(&debug_why)) {
+    // What has none of it, some of a file's functions or all but its start files, may be in .debug_frame. A debug file
+    // has that of every function, which is worth its while only where .eh_frame has few.
+    const bool few = entries.covered_bytes() * 2 < table->text_bytes;
+    if (few ? ReadDebugFrame(&debug_why) : ReadFrames(elf_, true, &debug_, &debug_why)) {
       entries.Read(debug_);
       entries.Settle();
     }
@@ -108,6 +111,7 @@ class Builder {
     const std::vector<Piece> pieces = PiecesOf(entries, go);
     uint64_t first = base_ + PageOf(pieces.front().begin), end = base_ + pieces.back().end;
     table->file.first = first;
+    const ContextStarts context_starts(elf_);
     TableWriter out(static_cast<uint32_t>((end - first + LF_UW_PAGE_BYTES - 1) >> LF_UW_PAGE_SHIFT), rules, table);
     for (size_t i = 0; i < pieces.size(); i++) {
       const Piece& piece = pieces[i];
@@ -120,8 +124,12 @@ class Builder {
         AddFrames(go, *piece.frames, first, &out);
       else
         Run(entries, *piece.fde, first, &out);
+      // Padding has the rule before it, which saves rows, but before a function that a stack is made to return to: no
+      // rule there and one behind it is what the walk knows such a stack's end by.
       bool last = i + 1 == pieces.size();
-      if (last || pieces[i + 1].begin - piece.end > kPadding) out.AddNone(base_ + piece.end - first);
+      uint32_t gap = last ? 0 : pieces[i + 1].begin - piece.end;
+      if (last || gap > kPadding || (gap && context_starts.IsOne(base_ + pieces[i + 1].begin)))
+        out.AddNone(base_ + piece.end - first);
     }
     if (out.Finish()) return;
     table->words.clear();

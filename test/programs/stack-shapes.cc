@@ -192,6 +192,7 @@ NOINLINE uint64_t all_shapes(uint64_t end) {
   getcontext(&own.own);
   own.own.uc_stack.ss_sp = own.stack.data();
   own.own.uc_stack.ss_size = own.stack.size();
+  own.own.uc_link = &own.main;  // lies on the stack where the address that in_fiber's caller returns to would
   makecontext(&own.own, in_fiber, 0);
   fiber = &own;
   uint64_t rounds = 0;

@@ -49,6 +49,19 @@ describe(".debug_frame, where a program was compiled without .eh_frame", () => {
     expectRows(file, file);
     expect(tables(file)[0]).toMatchObject({ why: "", functionsLeftOut: 0 });
   });
+  test("beside a library with .eh_frame that is most of the text: the program's own functions have their rules", () => {
+    const bulk = join(dir, "bulk.c");
+    const functions = Array.from(
+      { length: 400 },
+      (_, i) => `int g${i}(int x) { return x * ${i} + (x >> 3); }`,
+    );
+    writeFileSync(bulk, functions.join("\n"));
+    execFileSync("gcc", ["-O1", "-c", bulk, "-o", join(dir, "bulk.o")]);
+    const file = compile("mixed", join(dir, "bulk.o"));
+    expectRows(file, file);
+    const [own, others] = rules(file, [labels(file).get("f7")! + 16, labels(file).get("g7")!]);
+    expect([own!.cfa, others!.cfa]).toEqual(["sp", "sp"]);
+  });
   test("that claims to unpack to a terabyte, or is damaged: as if it were not there", () => {
     const file = compile("lying", "-gz=zlib");
     const out = execFileSync("readelf", ["-SW", file], { encoding: "utf8" });

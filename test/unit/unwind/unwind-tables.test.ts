@@ -1,10 +1,15 @@
 // Unwind tables of real programs, row by row against readelf, and what they cost.
-import { realpathSync } from "node:fs";
-import { beforeAll, describe, expect, test } from "vitest";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BUILD_MS, buildDriver, randomNumbers, rules, tables, vdsoTable } from "./driver.js";
 import { agrees, cfaExpressions, cfaOfExpression, frameRows } from "./readelf.js";
 
+const dir = mkdtempSync(join(tmpdir(), "lowflame-unwind-tables-"));
 beforeAll(buildDriver, BUILD_MS);
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const NODE = realpathSync(process.execPath);
 const PROGRAMS: readonly (readonly [string, string])[] = [
@@ -69,6 +74,49 @@ test("the C library's signal frame, and what begins threads", () => {
   const kinds = rules("/lib/x86_64-linux-gnu/libc.so.6", at).map((rule) => rule.cfa);
   expect(kinds).toEqual([...signal.map(() => "signal"), ...first.map(() => "end")]);
 });
+
+test.each([
+  ["of the C library", "/lib/x86_64-linux-gnu/libc.so.6", []],
+  ["of a program linked statically", join(dir, "fiber"), ["-static", "-no-pie"]],
+])(
+  "the address %s that a fiber returns to: no rule before it, one behind, as at no end of a call",
+  (_, file, flags) => {
+    const source = join(dir, "fiber.c");
+    writeFileSync(
+      source,
+      `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+#include <ucontext.h>
+static ucontext_t outside, fiber;
+static char room[65536];
+static void in_fiber(void) {
+  char* to = __builtin_return_address(0);
+#ifndef __PIE__
+  char* base = 0;
+#else
+  Dl_info info;
+  dladdr(to, &info);
+  char* base = info.dli_fbase;
+#endif
+  printf("%lx\\n", (unsigned long)(to - base));
+}
+int main(void) {
+  getcontext(&fiber);
+  fiber.uc_stack.ss_sp = room;
+  fiber.uc_stack.ss_size = sizeof(room);
+  fiber.uc_link = &outside;
+  makecontext(&fiber, in_fiber, 0);
+  swapcontext(&outside, &fiber);
+}
+`,
+    );
+    execFileSync("gcc", ["-O2", ...flags, source, "-o", join(dir, "fiber")]);
+    const to = parseInt(execFileSync(join(dir, "fiber"), { encoding: "utf8" }), 16);
+    expect(rules(file, [to - 1, to]).map((rule) => rule.cfa)).toEqual(["none", "sp"]);
+  },
+);
 
 test("the vdso has a table", () => {
   expect(vdsoTable()).toMatchObject({ why: "", rowsUnsupported: 0, functionsLeftOut: 0 });
