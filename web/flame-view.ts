@@ -3,11 +3,11 @@
 import flamegraph, { type FlameGraph, type FlameNode } from "d3-flame-graph";
 import { select } from "d3-selection";
 import { timerFlush } from "d3-timer";
+import { shortName } from "../src/model/short-name.js";
 import { el } from "./dom.js";
 import { fillOf } from "./kinds.js";
 import type { Labels } from "./labels.js";
 import { type DrawnFrame, prune } from "./prune.js";
-import { shortName } from "./short-name.js";
 import { clip, visible } from "./text.js";
 import { type FrameText, frameTooltip } from "./tooltip.js";
 

@@ -1,5 +1,6 @@
 // The part of the summary about locks, kernel locks and user locks: the worst five of each. Pure.
 import { OWNERS_KNOWN } from "../analysis/thresholds.js";
+import { shortName } from "../model/short-name.js";
 import { duration, percent, plural } from "./figures.js";
 import type { FutexJson, LockJson, LocksJson, UserLockJson } from "./json.js";
 import { type Palette, printable } from "./terminal.js";
@@ -63,7 +64,9 @@ function rowLines(row: LockJson, tail: string, width: number, known: readonly st
   const [caller] = row.callers;
   const [owner] = row.owners;
   const who = [
-    ...(caller && caller.name !== "[unknown]" ? [`wanted in ${caller.name} (${percent(caller.share)})`] : []),
+    ...(caller && caller.name !== "[unknown]"
+      ? [`wanted in ${shortName(caller.name)} (${percent(caller.share)})`]
+      : []),
     ...(owner && owner.share >= OWNERS_KNOWN.some ? [`held by ${owner.name} (${percent(owner.share)})`] : []),
   ];
   // What does not fit into one line takes two: cut in the middle it would name nobody.

@@ -2,6 +2,7 @@
 // Pure: a profile, findings and the files in, lines out.
 import type { Finding } from "../analysis/finding.js";
 import type { Profile } from "../model/profile.js";
+import { shortName } from "../model/short-name.js";
 import type { CommandResult } from "./child.js";
 import { digest } from "./digest.js";
 import { count, duration, percent, plural, size } from "./figures.js";
@@ -92,7 +93,8 @@ function cpuLines(cpu: CpuJson, palette: Palette, width: number): string[] {
       // what has no name is called by its file already
       const named = row.name === file || row.name.startsWith(`${file}+0x`);
       const where = row.module === "" || row.module.startsWith("[kernel]") || named ? "" : ` (${file})`;
-      const name = printable(row.name, Math.max(20, width - 22 - where.length));
+      const room = Math.max(20, width - 22 - where.length);
+      const name = printable(row.name.length <= room ? row.name : shortName(row.name), room);
       return `  ${percent(row.selfShare).padStart(7)}  ${percent(row.totalShare).padStart(8)}  ${name}${printable(where, 60)}`;
     }),
   ];

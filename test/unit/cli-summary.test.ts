@@ -302,6 +302,16 @@ describe("the summary", () => {
     }
   });
 
+  it("leaves template arguments and parameters out where the whole name does not fit", () => {
+    const name = `std::map<${"std::string, ".repeat(9)}int>::find(std::string const&)`;
+    const capture = new FakeCapture();
+    const { thread } = capture.process(1, "cxx");
+    capture.cpu(thread, [u(name)]);
+    const profile = buildProfile(capture.events());
+    expect(text(profile, [], { ...context, width: 80 })).toContain(" std::map<…>::find(…) (");
+    expect(text(profile, [], { ...context, width: 200 })).toContain(` ${name} (`);
+  });
+
   it("keeps lines short however long a name is", () => {
     const capture = new FakeCapture();
     const { thread } = capture.process(1, "cxx");

@@ -1,5 +1,5 @@
-// Names of C++ and Rust that fit into a frame: what stands between template and parameter brackets is left out. Search,
-// tooltip, table and the copied stack have the whole name.
+// Names of C++ and Rust that fit into a frame or a line: what stands between template and parameter brackets is left out.
+// Search, tooltip, table, the copied stack and the files have the whole name.
 
 /** Shorter names stay whole. */
 const LONG = 48;

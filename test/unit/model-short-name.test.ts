@@ -1,6 +1,6 @@
 // What stands in a frame of the flame graph: names of C++ and Rust without their arguments.
 import { expect, test } from "vitest";
-import { shortName } from "../../web/short-name.js";
+import { shortName } from "../../src/model/short-name.js";
 
 test.each([
   ["std::vector<int, std::allocator<int> >::push_back(int const&)", "std::vector<…>::push_back(…)"],
