@@ -2,6 +2,7 @@
 #include "processes.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace lowflame {
 namespace {
@@ -38,6 +39,15 @@ std::vector<UnwindMapping> WithoutGaps(const std::vector<UnwindMapping>& mapping
       out.push_back(m);
   }
   return out;
+}
+
+// Of too many, those that were mapped last: the kernel goes downwards from where the C library lies, which nearly every
+// stack goes through, and the program is below them all. Returns their number.
+size_t LeaveOut(std::vector<UnwindMapping>* mappings) {
+  const size_t over = mappings->size() - kMost;
+  const auto first = mappings->begin() + LF_UW_PART_MAPPINGS;
+  mappings->erase(first, first + static_cast<std::ptrdiff_t>(over));
+  return over;
 }
 
 }  // namespace
@@ -145,10 +155,10 @@ std::vector<lf_uw_process> UnwindProcesses::Encode(Process* p) {
   const std::vector<UnwindMapping>* mappings = &p->mappings;
   if (mappings->size() > kMost) {
     dense = WithoutGaps(*mappings);
+    if (dense.size() > kMost) left_out_ += LeaveOut(&dense);
     mappings = &dense;
   }
-  const size_t count = std::min(mappings->size(), kMost);
-  left_out_ += mappings->size() - count;
+  const size_t count = mappings->size();
   p->generation++;
   std::vector<lf_uw_process> parts;
   for (size_t first = 0; first < count; first += LF_UW_PART_MAPPINGS) {
