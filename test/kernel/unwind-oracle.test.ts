@@ -1,15 +1,18 @@
 // User stacks held against perf's: `perf record --call-graph dwarf` copies stacks and walks them by .eh_frame in user space,
 // with code that shares nothing with ours. Both sample the same load at the same time.
 import { describe, expect, test } from "vitest";
-import { hasGo } from "../support/compilers.js";
+import { hasGo, hasRust } from "../support/compilers.js";
 import { STACK_LOADS } from "../support/stack-loads.js";
 import { compareShares, disagreements, topEnds } from "../support/stack-shape.js";
 import { recordBoth } from "../support/unwind-oracle.js";
 
 const SECONDS = 2.5;
 
-// the others of STACK_LOADS take longer than they tell: any of them can be put here
-const KINDS = ["nginx", "cxx", ...(hasGo ? (["go"] as const) : [])] as const;
+const KINDS = [
+  ...(["nginx", "haproxy", "redis", "postgres", "node", "cxx"] as const),
+  ...(hasGo ? (["go"] as const) : []),
+  ...(hasRust ? (["rust"] as const) : []),
+] as const;
 
 describe.each(KINDS)("%s", (name) => {
   const kind = STACK_LOADS[name];
