@@ -29,7 +29,6 @@ nginx                                    nginx-light nginx
 haproxy                                  haproxy
 redis-server                             redis-server
 redis-cli                                redis-tools
-/usr/lib/postgresql/*/bin/postgres       postgresql-15 postgresql
 wrk                                      wrk
 perf                                     linux-perf
 bpftrace                                 bpftrace
@@ -43,7 +42,7 @@ xz                                       xz-utils
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 '
 # Services that Debian enables as soon as their package is there; the tests start servers of their own instead.
-SERVICES='nginx haproxy redis-server postgresql'
+SERVICES='nginx haproxy redis-server'
 
 is_there() {
   if [[ $1 == /* ]]; then

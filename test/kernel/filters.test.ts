@@ -9,11 +9,14 @@ import { type Recorded, recordWhile, rowsOf, sleep, sum } from "../support/recor
 
 const CPU_SAMPLES_A_SECOND = 499;
 
+/** Name of the program that is to be kept, which no other test beside this one has. */
+const WANTED = "lowflame-wanted";
+
 /** Two programs that burn CPU and sleep; the first is to be kept. */
 async function recordTwo(
   filtersFor: (wanted: { pid: number }, other: { pid: number }) => { filters: object; undo?: () => void },
 ): Promise<{ recorded: Recorded; wanted: number; other: number }> {
-  const wanted = await startProgram("known-cpu", { args: ["--ms", "800"], hold: true });
+  const wanted = await startProgram("known-cpu", { args: ["--ms", "800"], hold: true, comm: WANTED });
   const other = await startProgram("known-cpu-nofp", { args: ["--ms", "800"], hold: true });
   const { filters, undo } = filtersFor(wanted, other);
   try {
@@ -50,7 +53,7 @@ test("--pid may be given several times", async () => {
 });
 
 test("--comm keeps processes and threads of that name", async () => {
-  expectOnly(await recordTwo(() => ({ filters: { comms: ["known-cpu"] } })));
+  expectOnly(await recordTwo(() => ({ filters: { comms: [WANTED] } })));
 });
 
 test("--cgroup keeps what runs below that directory", async () => {
