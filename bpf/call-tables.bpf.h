@@ -110,24 +110,23 @@ static __always_inline struct lf_endpoint_row* endpoint_row(struct lf_call_area*
 }
 
 static __always_inline void add_to_endpoint(struct lf_endpoint_row* row, struct lf_call_result* c) {
-  /* without a call: an answer that nobody waits for any more */
-  if (c->call) {
-    __u32 bucket = c->bucket;
+  __u32 bucket = c->bucket;
 
-    row->count++;
-    if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
-    if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
-    row->busy_ns += c->busy_ns;
-    if (lf_rare(c->busy_ns != c->ns)) {
-      row->blocked_ns += c->blocked_ns;
-      row->waiting_ns += c->waiting_ns;
-    }
-    if (c->ns > row->max_ns) row->max_ns = c->ns;
-    if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
+  row->count++;
+  if (c->call & LF_CALL_OUT) row->bytes_out += c->bytes;
+  if (c->call & LF_CALL_IN) row->bytes_in += c->bytes;
+  row->busy_ns += c->busy_ns;
+  if (lf_rare(c->busy_ns != c->ns)) {
+    row->blocked_ns += c->blocked_ns;
+    row->waiting_ns += c->waiting_ns;
   }
+  if (c->ns > row->max_ns) row->max_ns = c->ns;
+  if (bucket < LF_RUNQ_BUCKETS) row->bucket[bucket]++;
   if (c->answer.part_ns) lf_add_answer(row, &c->answer);
-  if (lf_rare(c->queue > row->queue_max)) row->queue_max = c->queue;
-  if (lf_rare(c->queue_limit)) row->queue_limit = c->queue_limit;
+  if (lf_rare(c->queue)) {
+    if (c->queue > row->queue_max) row->queue_max = c->queue;
+    row->queue_limit = c->queue_limit;
+  }
   if (c->error == EAGAIN)
     row->again++;
   else if (c->error)

@@ -86,10 +86,11 @@ static __always_inline void connection_opened(struct lf_tcp_row* row, __u64 ns) 
 }
 
 /* Refused, or nobody answered: the kernel gave up, or the program did after packets had been sent again. */
-static __always_inline void connection_failed(struct lf_tcp_row* row, struct sock* sk) {
+static __always_inline void connection_failed(struct lf_tcp_row* row, struct sock* sk, __u64 ns) {
   int error = LF_GET(sock, sk, sk_err);
 
   COUNT(row->connects_failed);
+  __sync_fetch_and_add(&row->failed_ns, ns);
   if (error == ETIMEDOUT || (!error && LF_GET(tcp_sock, sk, total_retrans))) COUNT(row->connects_unanswered);
 }
 
@@ -124,7 +125,7 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
     if (to == TCP_ESTABLISHED)
       connection_opened(row, answer.part_ns);
     else
-      connection_failed(row, sk);
+      connection_failed(row, sk, answer.part_ns);
   } else if (to == TCP_ESTABLISHED) {
     COUNT(row->accepted);
   } else if (from != TCP_SYN_RECV) {

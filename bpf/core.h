@@ -135,8 +135,13 @@ struct pid {
   unsigned int level; /* of its namespace: 0 = the machine's */
   struct upid numbers[1];
 };
+struct sk_buff_head {
+  __u32 qlen;
+};
 struct sock {
   struct sock_common __sk_common;
+  struct sk_buff_head sk_receive_queue;
+  unsigned char sk_shutdown;
   unsigned short sk_type;
   unsigned short sk_protocol;
   unsigned int sk_ack_backlog;

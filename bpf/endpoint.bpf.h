@@ -18,6 +18,7 @@
 #define SOCK_DGRAM 2
 #define SOCK_SEQPACKET 5
 #define TCP_LISTEN 10
+#define RCV_SHUTDOWN 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 /* sk_userlocks, include/net/sock.h; the second from 6.18 on */

@@ -21,6 +21,8 @@ enum lf_call_class {
 #define LF_CALL_NUMBERS 512
 #define LF_NO_FD 0xffffffffU        /* of a call that is not on one descriptor */
 #define LF_GAVE_UP_NS 1000000000ULL /* a question without an answer counts from here on */
+#define LF_CLOSED_NS (1ULL << 23)   /* and from here on may be one, where its connection is closed */
+#define LF_CLOSED_BUCKET 27         /* which begins there */
 #define LF_ERRORS 16                /* kinds of error that a row tells apart */
 
 /* One cache line a thread, as lf_slot: the call that it is in, and what it did since it last read late. */
@@ -125,6 +127,13 @@ struct lf_endpoint_row {
   __u64 late_passed_ns;
   __u64 late_awake_ns;
   __u64 late_slept_ns;
+  __u64 unanswered; /* of turns: questions without an answer */
+  __u64 unanswered_ns;
+  /* Questions in none of turns whose connection was closed without an answer; whether one was wanted is not known. */
+  __u64 closed;
+  __u64 closed_ns;
+  __u64 closed_max_ns;
+  __u32 closed_bucket[LF_RUNQ_BUCKETS - LF_CLOSED_BUCKET];
   __u32 queue_max; /* of the listening socket, as accept found it */
   __u32 queue_limit;
   __u64 many_ns; /* end of the last sendmmsg or recvmmsg that is counted here: it is once, whatever it sent here */
@@ -137,6 +146,7 @@ struct lf_tcp_row {
   struct lf_endpoint end; /* role 0 = free */
   __u64 connects, connects_failed, connect_ns, connect_max_ns;
   __u64 connects_unanswered; /* of those that failed */
+  __u64 failed_ns;           /* until they did */
   __u64 accepted;
   __u64 closes;
   __u64 resets_sent, resets_received;

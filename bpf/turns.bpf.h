@@ -191,21 +191,26 @@ __noinline int lf_turn_of(struct lf_call_area* area, const struct turn* w, struc
 enum owed { OWED_NOT, OWED_MAYBE, OWED };
 
 /*
- * Whether an answer is owed to the question in line `t`, of `socket`, which is open. Not where TCP knows of data that
- * came since, whoever reads it, and how; nor where so much was sent, or again so late, that nobody can wait for it.
- * Only datagrams are repeated, because they may be lost. What is sent last to an end that answers otherwise may want
- * nothing (a window, an acknowledgement): there it takes somebody who is seen to wait.
+ * Whether an answer is owed to the question in line `t`, of `socket`, which is open, from `least_ns` on. Not where data
+ * is known to have come since, whoever reads it, and how; nor where so much was sent, or again so late, that nobody can
+ * wait for it. Only datagrams are repeated, because they may be lost. What is sent last to an end that answers
+ * otherwise may want nothing (a window, an acknowledgement): there it takes somebody who is seen to wait. So it does on
+ * unix sockets, where many write to what answers nobody (a log).
  */
-static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 now) {
+static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 now, __u64 least_ns) {
   bool tcp = t->end.protocol == IPPROTO_TCP, repeats = t->end.protocol == IPPROTO_UDP;
   bool spoke = t->flags & LF_TURN_SPOKE;
   __u64 ns = now - t->since_ns - (repeats ? 0 : t->ns);
 
-  /* a unix name is not in the line */
-  if (turn_began(t) || !t->end.role || t->end.family == AF_UNIX || t->sends > LF_GAVE_UP_SENDS) return OWED_NOT;
-  if (ns < LF_GAVE_UP_NS || (t->flags & LF_TURN_LATER && (!repeats || spoke))) return OWED_NOT;
+  if (turn_began(t) || t->sends > LF_GAVE_UP_SENDS || ns < least_ns) return OWED_NOT;
+  if (t->flags & LF_TURN_LATER && (!repeats || spoke)) return OWED_NOT;
+  if (t->end.family == AF_UNIX) {
+    if (LF_GET(sock, socket, sk_receive_queue.qlen) || LF_GET(sock, socket, sk_shutdown) & RCV_SHUTDOWN)
+      return OWED_NOT;
+    spoke = true;
+  }
   if (tcp) spoke = LF_GET(tcp_sock, socket, data_segs_in);
-  if (!spoke || t->flags & LF_TURN_WAITED) return OWED;
+  if (t->end.role && (!spoke || t->flags & LF_TURN_WAITED)) return OWED;
   if (tcp) {
     __u32 came = LF_GET(inet_connection_sock, socket, icsk_ack.lrcvtime);
 
@@ -235,28 +240,54 @@ __noinline int lf_waited(struct lf_call_area* area, __u32 tid) {
   return 0;
 }
 
-/* area->closing_socket is closed: who waits for an answer there does so no more. What was waited for long enough counts
- * as an answer. */
+/* The end of area->closing_socket into area->end: that of its line, whose name is elsewhere, or else as it is now. */
+static __always_inline void closing_end(struct lf_call_area* area, const struct lf_turn* t) {
+  if (t->end.role && t->end.family != AF_UNIX) {
+    area->end = t->end;
+    area->name_length = 0;
+    return;
+  }
+  area->socket = area->closing_socket;
+  lf_endpoint_of(area);
+  lf_forget();
+}
+
+/*
+ * area->closing_socket is closed: who waits for an answer there does so no more. What was surely waited for, and for
+ * long enough, counts as an answer. The rest is told apart: who asks, or is asked, may have waited.
+ */
 __noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid) {
   if (!area) return 0;
   struct lf_turn* t = turn_of(turn_key(area->closing_socket, 0));
 
   if (!t) return 0;
-  __u64 now = bpf_ktime_get_ns(), since = t->since_ns;
-  bool owed = t->tgid == tgid && is_owed(t, area->closing_socket, now) == OWED;
+  __u64 now = bpf_ktime_get_ns(), ns = now - t->since_ns - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
+  enum owed owed = t->tgid == tgid ? is_owed(t, area->closing_socket, now, LF_CLOSED_NS) : OWED_NOT;
 
   t->since_ns = 0;
   t->flags = 0;
-  if (!owed) return 0;
+  if (owed == OWED_NOT) return 0;
   struct lf_call_result* c = &area->given_up;
 
-  area->end = t->end;
-  area->name_length = 0;
-  c->answer.part_ns = now - since - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
-  c->answer.whole_ns = c->answer.part_ns;
+  c->answer.part_ns = ns;
+  c->answer.whole_ns = ns;
   c->tgid = t->tgid;
   c->start_ns = t->start_time_ns;
-  lf_add_endpoint(area, c);
+  closing_end(area, t);
+  struct lf_endpoint_row* row = endpoint_row(area, c);
+
+  if (owed == OWED && ns >= LF_GAVE_UP_NS) {
+    row->unanswered++;
+    row->unanswered_ns += ns;
+    lf_add_answer(row, &c->answer);
+    return 0;
+  }
+  __u32 bucket = lf_bucket(ns) - LF_CLOSED_BUCKET;
+
+  row->closed++;
+  row->closed_ns += ns;
+  if (ns > row->closed_max_ns) row->closed_max_ns = ns;
+  if (bucket < LF_RUNQ_BUCKETS - LF_CLOSED_BUCKET) row->closed_bucket[bucket]++;
   return 0;
 }
 

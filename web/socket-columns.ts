@@ -118,12 +118,17 @@ export interface AnswerRow {
 /** Of an end that answered nothing. */
 const NO_ANSWER: Turns = { ...turnsTogether([]), turnP50Ns: -1, turnP99Ns: -1 };
 
-/** The ends that each program asks, slowest first, those that stay silent, then its own answers. */
+/** With how many questions were left without an answer, where any were. */
+const whoText = (name: string, { unanswered }: Turns): string =>
+  unanswered > 0 ? `${name} (${unanswered} unanswered)` : name;
+
+/** The ends that each program asks, slowest first, those that stay silent or to which it cannot connect, then its own answers. */
 export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
-  return programs.flatMap(({ comm, asked, silent, served, tcp, upstreamShare, upstreamLeast }) => {
+  return programs.flatMap((program) => {
+    const { comm, asked, silent, unconnected, served, tcp, upstreamShare, upstreamLeast } = program;
     const all = asked.reduce((sum, { turnSumNs }) => sum + turnSumNs, 0);
     const rows: AnswerRow[] = asked.map((end) => ({
-      who: end.bytesIn === 0 ? `${end.name} (never answered)` : end.name,
+      who: end.bytesIn === 0 ? `${end.name} (never answered)` : whoText(end.name, end),
       ...{ whom: comm, turns: end, own: false },
       share: all > 0 ? end.turnSumNs / all : 0,
       least: -1,
@@ -135,9 +140,15 @@ export function answerRows(programs: readonly ProgramAnswers[]): AnswerRow[] {
         ...{ whom: comm, turns: { ...NO_ANSWER, turnMaxNs: end.connectingMaxNs }, own: false },
         ...{ share: -1, least: -1, tcp: tcp.get(end.endpoint) },
       });
+    for (const end of unconnected)
+      rows.push({
+        who: `${end.name} (${end.connectsFailed} connects failed)`,
+        ...{ whom: comm, turns: { ...NO_ANSWER, turnSumNs: end.connectsFailedNs }, own: false },
+        ...{ share: -1, least: -1, tcp: end },
+      });
     if (served !== null)
       rows.push({
-        who: comm,
+        who: whoText(comm, served),
         whom: "those who ask it",
         turns: served,
         share: upstreamShare ?? -1,

@@ -272,11 +272,17 @@ function wholeText({ wholeBuckets, wholeP50Ns, wholeP99Ns, lateReads, lateSumNs 
   return whole + unread;
 }
 
+/** Questions without an answer, which are among the times of those that got one. */
+const unansweredText = ({ unanswered, unansweredSumNs }: EndpointSummary): string =>
+  unanswered > 0
+    ? ` ${plainNumber(unanswered)} of these were no answers: that many questions were given up, or open at the end, after ${duration(unansweredSumNs / unanswered)} on average.`
+    : "";
+
 function endpointDetail(row: EndpointSummary): HTMLElement[] {
   const whose = row.role === "remote" || row.role === "path" ? "The other side" : visible(row.comm);
   const answered =
     row.turns > 0
-      ? ` ${whose} answered ${plainNumber(row.turns)} times, half of them within ${duration(row.turnP50Ns)}, one in a hundred after ${duration(row.turnP99Ns)} or later${wholeText(row)}.`
+      ? ` ${whose} answered ${plainNumber(row.turns)} times, half of them within ${duration(row.turnP50Ns)}, one in a hundred after ${duration(row.turnP99Ns)} or later${wholeText(row)}.${unansweredText(row)}`
       : "";
   return [
     el("p", { class: "choice-name" }, `${visible(row.name)}, ${visible(ownerText(row))}`),

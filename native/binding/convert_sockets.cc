@@ -57,6 +57,12 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["latePassedNs"] = Num(env, t.late_passed_ns);
     row["lateAwakeNs"] = Num(env, t.late_awake_ns);
     row["lateSleptNs"] = Num(env, t.late_slept_ns);
+    row["unanswered"] = Num(env, t.unanswered);
+    row["unansweredSumNs"] = Num(env, t.unanswered_ns);
+    row["closed"] = Num(env, t.closed);
+    row["closedSumNs"] = Num(env, t.closed_ns);
+    row["closedMaxNs"] = Num(env, t.closed_max_ns);
+    row["closedBuckets"] = ArrayOf(env, t.closed_buckets, [&](uint64_t b) { return Num(env, b); });
     row["queueMax"] = Num(env, static_cast<double>(t.queue_max));
     row["queueLimit"] = Num(env, static_cast<double>(t.queue_limit));
     return row;
@@ -67,6 +73,7 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["connects"] = Num(env, t.connects);
     row["connectsFailed"] = Num(env, t.connects_failed);
     row["connectsUnanswered"] = Num(env, t.connects_unanswered);
+    row["connectsFailedNs"] = Num(env, t.failed_ns);
     row["connectSumNs"] = Num(env, t.connect_ns);
     row["connectMaxNs"] = Num(env, t.connect_max_ns);
     row["connectBuckets"] = ArrayOf(env, t.buckets, [&](uint64_t b) { return Num(env, b); });

@@ -142,6 +142,14 @@ void Session::AddEndpointRow(const lf_endpoint_row& r, bool other) {
   t.late_passed_ns += r.late_passed_ns;
   t.late_awake_ns += r.late_awake_ns;
   t.late_slept_ns += r.late_slept_ns;
+  t.unanswered += r.unanswered;
+  t.unanswered_ns += r.unanswered_ns;
+  t.closed += r.closed;
+  t.closed_ns += r.closed_ns;
+  t.closed_max_ns = std::max<uint64_t>(t.closed_max_ns, r.closed_max_ns);
+  t.closed_buckets.resize(LF_RUNQ_BUCKETS);
+  for (size_t b = LF_CLOSED_BUCKET; b < LF_RUNQ_BUCKETS; b++)
+    t.closed_buckets[b] += r.closed_bucket[b - LF_CLOSED_BUCKET];
   t.queue_max = std::max<uint32_t>(t.queue_max, r.queue_max);
   t.queue_limit = std::max<uint32_t>(t.queue_limit, r.queue_limit);
   AddBuckets(&t.buckets, r.bucket);

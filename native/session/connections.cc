@@ -39,6 +39,7 @@ void Session::CollectConnections() {
       t.connects += r.connects;
       t.connects_failed += r.connects_failed;
       t.connects_unanswered += r.connects_unanswered;
+      t.failed_ns += r.failed_ns;
       t.connect_ns += r.connect_ns;
       t.connect_max_ns = std::max<uint64_t>(t.connect_max_ns, r.connect_max_ns);
       t.accepted += r.accepted;

@@ -66,9 +66,9 @@ struct EndpointTotal {
   int64_t process, endpoint;  // -1 = other
   uint64_t count, bytes_out, bytes_in, errors, again, busy_ns, blocked_ns, waiting_ns, max_ns, turns, turn_ns,
       turn_max_ns, whole_ns, whole_max_ns, pauses, late, late_ns, late_max_ns, late_passed_ns, late_awake_ns,
-      late_slept_ns;
+      late_slept_ns, unanswered, unanswered_ns, closed, closed_ns, closed_max_ns;
   uint32_t queue_max, queue_limit;
-  std::vector<uint64_t> buckets, turn_buckets;
+  std::vector<uint64_t> buckets, turn_buckets, closed_buckets;
   std::vector<int64_t> whole_buckets;  // below zero where a part of an answer found its row full on another CPU
 };
 
@@ -81,7 +81,7 @@ struct DescriptorTotal {
 struct TcpTotal {
   int64_t endpoint;  // -1 = other
   uint64_t connects, connects_failed, connect_ns, connect_max_ns, accepted, closes, resets_sent, resets_received,
-      retransmits, connects_unanswered;
+      retransmits, connects_unanswered, failed_ns;
   std::vector<uint64_t> buckets;
 };
 

@@ -184,7 +184,7 @@ void Session::CollectCalls() {
     }
     for (int i = 0; i <= LF_ENDPOINT_ROWS; i++) {
       const lf_endpoint_row& r = area->endpoint[i];
-      if (r.count || r.turns) AddEndpointRow(r, i == LF_ENDPOINT_ROWS);
+      if (r.count || r.turns || r.closed) AddEndpointRow(r, i == LF_ENDPOINT_ROWS);
     }
     for (const lf_fd_row& r : area->fd) {
       if (!r.count) continue;
@@ -216,6 +216,8 @@ void Session::CollectCalls() {
     // who goes on sending to an end that never sends anything (a log) wants no answer
     if (t.bytes_in == 0 && line.sends > 1 && !repeats) continue;
     t.turns++;
+    t.unanswered++;
+    t.unanswered_ns += ns;
     t.turn_ns += ns;
     t.turn_max_ns = std::max(t.turn_max_ns, ns);
     t.turn_buckets[BucketOf(ns)]++;

@@ -40,9 +40,11 @@ export function ownAnswersAt(
  */
 export function unsureNs(end: EndpointSummary, there: Turns | undefined, belowNs: number): number {
   if (end.role === "path" && there === undefined) return 0;
-  const short = end.role === "path" ? end.turnSumNs : shortSumNs(end, belowNs);
-  const itself = there === undefined ? 0 : (there.turnSumNs / there.turns) * end.turns;
-  return Math.max(0, Math.min(short, end.turnSumNs - itself));
+  // where nothing came, nothing lay unread
+  const answeredNs = end.turnSumNs - end.unansweredSumNs;
+  const short = end.role === "path" ? answeredNs : Math.min(answeredNs, shortSumNs(end, belowNs));
+  const itself = there === undefined ? 0 : (there.turnSumNs / there.turns) * (end.turns - end.unanswered);
+  return Math.max(0, Math.min(short, answeredNs - itself));
 }
 
 /** The sum of those answers that are shorter than `belowNs`, by their part of the histogram. */

@@ -1,8 +1,10 @@
 // What findings about the ends that a program asks say alike: an end's part of its waiting, and what its own answers take.
 import { isUnsure } from "./answer-shares.js";
+import type { Severity } from "./finding.js";
 import type { ProgramAnswers } from "./socket-answers.js";
 import type { Turns } from "./socket-sum.js";
-import { percent, shown, time } from "./text.js";
+import { graded, percent, shown, time } from "./text.js";
+import { UNANSWERED } from "./thresholds.js";
 
 /** How much of the sum over all ends that a program asks is one end's. */
 export function shareOf({ asked }: ProgramAnswers, value: (row: Turns) => number): (row: Turns) => number {
@@ -15,4 +17,19 @@ export function ownAnswers({ comm, served, upstreamShare, upstreamLeast }: Progr
   if (served === null || upstreamShare === null || upstreamLeast === null) return "";
   const share = `${isUnsure(upstreamShare, upstreamLeast) ? `${percent(upstreamLeast)} to ` : ""}${percent(upstreamShare)}`;
   return ` ${shown(comm)} itself answers after ${time(served.turnP50Ns)} (p99 ${time(served.turnP99Ns)}); ${share} of that time it waits for the ends that it asks.`;
+}
+
+/** How bad it is that questions were left without an answer, of those that somebody waited for; undefined where hardly any was. */
+export function unansweredSeverity({
+  turns,
+  unanswered,
+  turnSumNs,
+  unansweredSumNs,
+}: Turns): Severity | undefined {
+  const { least, times, meanNs, share } = UNANSWERED;
+  const mean = unansweredSumNs / unanswered;
+  const answered = turns - unanswered;
+  const usual = answered > 0 ? (turnSumNs - unansweredSumNs) / answered : 0;
+  if (unanswered < least || mean < Math.max(meanNs, usual * times)) return undefined;
+  return graded(unanswered / turns, share);
 }

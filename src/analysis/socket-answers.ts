@@ -21,6 +21,11 @@ export interface ProgramAnswers extends Pick<SocketOwner, "process" | "comm" | "
    * first. What waits for them is in no answer's time.
    */
   readonly silent: readonly ConnectingSummary[];
+  /**
+   * Ends to which its connections failed, the longest sum of time until they did first. `shared`: other programs connect there, too,
+   * and whose connections failed is not known.
+   */
+  readonly unconnected: readonly (TcpSummary & { readonly shared: boolean })[];
   /** Its own answers on connections that others opened; null where it gave none. */
   readonly served: Turns | null;
   /**
@@ -31,8 +36,8 @@ export interface ProgramAnswers extends Pick<SocketOwner, "process" | "comm" | "
   /** Connections to the ends that it asked, by endpoint, where they are known; other programs' are among them. */
   readonly tcp: ReadonlyMap<number, TcpSummary>;
   /**
-   * How much of the time of its own answers the ends that it asked took, with the time to connect to them, at most 1; null
-   * where one of the two is missing. Their answers count to the first bytes, or to the last where it waits for these.
+   * How much of the time of its own answers the ends that it asked took, with the time to connect to them, in vain or not, at most 1;
+   * null where one of the two is missing. Their answers count to the first bytes, or to the last where it waits for these.
    */
   readonly upstreamShare: number | null;
   /**
@@ -128,12 +133,14 @@ type Least = Pick<ProgramAnswers, "upstreamLeast" | "unseenBelowNs" | "there">;
 
 /** What of `upstreamShare` is certain. */
 function leastOf(
-  { asked, served, upstreamShare }: Omit<ProgramAnswers, keyof Least>,
+  { asked, served, unconnected, upstreamShare }: Omit<ProgramAnswers, keyof Least>,
   rows: readonly EndpointSummary[],
   unseenBelowNs: number,
 ): Least {
   const there = ownAnswersAt(asked, rows);
-  const unsure = asked.reduce((sum, end) => sum + unsureNs(end, there.get(end), unseenBelowNs), 0);
+  const unsure =
+    asked.reduce((sum, end) => sum + unsureNs(end, there.get(end), unseenBelowNs), 0) +
+    failedNs(unconnected.filter(({ shared }) => shared));
   if (served === null || upstreamShare === null) return { upstreamLeast: null, unseenBelowNs, there };
   const least = Math.max(0, upstreamShare - unsure / Math.max(1, served.turnSumNs));
   return { upstreamLeast: least, unseenBelowNs, there };
@@ -176,18 +183,31 @@ function answersOf(
   const asked = group.filter(isAsked).sort((a, b) => b.turnSumNs - a.turnSumNs);
   const own = group.filter(isServed);
   const served = own.length > 0 ? turnsTogether(own) : null;
-  const tcp = new Map(
-    asked.flatMap(({ endpoint }) => {
-      const row = all.get(endpoint);
-      return row === undefined || endpoint < 0 ? [] : [[endpoint, row]];
-    }),
-  );
-  const connecting = connectingNs(programKey(owner), tcp);
+  const connectionsOf = (ends: readonly EndpointSummary[]) =>
+    new Map(
+      ends.flatMap(({ endpoint }) => {
+        const row = all.get(endpoint);
+        return row === undefined || endpoint < 0 ? [] : [[endpoint, row]];
+      }),
+    );
+  const tcp = connectionsOf(asked);
+  const connections = [...connectionsOf(group.filter((row) => ASKED.has(row.role))).values()];
+  const isOwn = ({ owners }: TcpSummary): boolean =>
+    owners.every((each) => programKey(each) === programKey(owner));
+  const unconnected = connections
+    .filter(({ connectsFailedNs }) => connectsFailedNs > 0)
+    .map((row) => ({ ...row, shared: !isOwn(row) }))
+    .sort((a, b) => b.connectsFailedNs - a.connectsFailedNs);
+  const connectedNs = connections.filter(isOwn).reduce((sum, row) => sum + row.connectSumNs, 0);
+  const connecting = connectedNs + failedNs(unconnected);
   const first = askedNs(asked) + connecting;
   const whole = asked.reduce((sum, row) => sum + row.wholeSumNs, 0) + connecting;
   const waitsForWhole = served !== null && whole > first && served.turnSumNs >= whole * HELD_BACK;
   const waited = waitsForWhole ? whole : first;
-  const share = served === null || asked.length === 0 ? null : waited / Math.max(1, served.turnSumNs);
+  const share =
+    served === null || asked.length + unconnected.length === 0
+      ? null
+      : waited / Math.max(1, served.turnSumNs);
   const upstreamShare = share === null ? null : Math.min(1, share);
   if (waitsForWhole) asked.sort((a, b) => b.wholeSumNs - a.wholeSumNs);
   const askedBy = new Map(
@@ -206,6 +226,7 @@ function answersOf(
     processes,
     asked,
     silent,
+    unconnected,
     served,
     askedBy,
     tcp,
@@ -214,14 +235,8 @@ function answersOf(
   };
 }
 
-/** Time to connect to ends that no other program uses: of the others it is not known whose it was. */
-function connectingNs(program: string, tcp: ReadonlyMap<number, TcpSummary>): number {
-  const own = [...tcp.values()].filter(({ owners }) =>
-    owners.every((owner) => programKey(owner) === program),
-  );
-  return own.reduce((sum, { connectSumNs }) => sum + connectSumNs, 0);
-}
-
+const failedNs = (rows: readonly TcpSummary[]): number =>
+  rows.reduce((sum, { connectsFailedNs }) => sum + connectsFailedNs, 0);
 const askedNs = (asked: readonly Turns[]): number => asked.reduce((sum, row) => sum + row.turnSumNs, 0);
 const spent = ({ asked, silent, served }: ProgramAnswers): number =>
   Math.max(askedNs(asked), served?.turnSumNs ?? 0, silentNs(silent));

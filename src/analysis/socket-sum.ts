@@ -91,11 +91,22 @@ export interface Turns {
   readonly latePassedNs: number;
   readonly lateAwakeNs: number;
   readonly lateSleptNs: number;
+  /** Of `turns`: questions without an answer, whose connection was closed after so long or which were open at the end. */
+  readonly unanswered: number;
+  readonly unansweredSumNs: number;
+}
+
+/** Questions in no `turns` whose connection was closed without an answer, and of which it is not known whether one was wanted. */
+export interface Closed {
+  readonly closed: number;
+  readonly closedSumNs: number;
+  readonly closedMaxNs: number;
+  readonly closedBuckets: readonly number[];
 }
 
 type Percentiles = "turnP50Ns" | "turnP99Ns" | "wholeP50Ns" | "wholeP99Ns";
 
-export interface EndpointSummary extends SocketOwner, SocketTimes, Turns, Queue {
+export interface EndpointSummary extends SocketOwner, SocketTimes, Turns, Closed, Queue {
   /** Index into Profile.endpoints; -1 for ends without a row of their own. */
   readonly endpoint: number;
   readonly name: string;
@@ -155,6 +166,7 @@ export const endpointsTogether = (
             ...ownerTogether(group),
             ...timesTogether(group),
             ...turnsTogether(group),
+            ...closedTogether(group),
             bytesOut: sum(group, (row) => row.bytesOut),
             bytesIn: sum(group, (row) => row.bytesIn),
             errors: sum(group, (row) => row.errors),
@@ -184,6 +196,7 @@ export function timesOf(raw: Omit<SocketTimes, "totalNs" | "p50Ns" | "p99Ns">): 
 export function turnsOf(raw: Omit<Turns, Percentiles>): Turns {
   const { turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets } = raw;
   const { pauses, lateReads, lateSumNs, lateMaxNs, latePassedNs, lateAwakeNs, lateSleptNs } = raw;
+  const { unanswered, unansweredSumNs } = raw;
   return {
     ...{ turns, turnSumNs, turnMaxNs, turnBuckets, wholeSumNs, wholeMaxNs, wholeBuckets },
     turnP50Ns: percentileOf(turnBuckets, turnMaxNs, 0.5, turnSumNs),
@@ -191,6 +204,7 @@ export function turnsOf(raw: Omit<Turns, Percentiles>): Turns {
     wholeP50Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.5, wholeSumNs),
     wholeP99Ns: percentileOf(wholeBuckets, wholeMaxNs, 0.99, wholeSumNs),
     ...{ pauses, lateReads, lateSumNs, lateMaxNs, latePassedNs, lateAwakeNs, lateSleptNs },
+    ...{ unanswered, unansweredSumNs },
   };
 }
 
@@ -211,7 +225,16 @@ export const turnsTogether = (rows: readonly Omit<Turns, Percentiles>[]): Turns 
     latePassedNs: sum(rows, (row) => row.latePassedNs),
     lateAwakeNs: sum(rows, (row) => row.lateAwakeNs),
     lateSleptNs: sum(rows, (row) => row.lateSleptNs),
+    unanswered: sum(rows, (row) => row.unanswered),
+    unansweredSumNs: sum(rows, (row) => row.unansweredSumNs),
   });
+
+const closedTogether = (rows: readonly Closed[]): Closed => ({
+  closed: sum(rows, (row) => row.closed),
+  closedSumNs: sum(rows, (row) => row.closedSumNs),
+  closedMaxNs: most(rows, (row) => row.closedMaxNs),
+  closedBuckets: addBuckets(rows.map((row) => row.closedBuckets)),
+});
 
 /** Value below which the fraction `p` of what is in a histogram lies, ns; 0 for an empty one. `sumNs`: see `percentile`. */
 export const percentileOf = (buckets: readonly number[], maxNs: number, p: number, sumNs?: number): number =>

@@ -5,6 +5,7 @@ import { errnoName } from "../model/errno.js";
 import type { Profile } from "../model/profile.js";
 import { isWaitingCall, syscallName } from "../model/syscalls.js";
 import { type EndpointName, endpointNames } from "./endpoint-names.js";
+import { withGivenUp } from "./given-up.js";
 import {
   type CallSummary,
   callsTogether,
@@ -36,17 +37,18 @@ export function callSummaries(
   );
 }
 
-/** The same, one row a process and other end. */
+/** The same, one row a process and other end; with the questions that somebody surely waited for until they were given up. */
 export function endpointSummaries(
   profile: Profile,
   counts: (process: number) => boolean = () => true,
 ): EndpointSummary[] {
   const nameOf = endpointNames(profile);
   const rows = (profile.final?.endpointTotals ?? []).filter((row) => row.count > 0 && counts(row.process));
-  return endpointsTogether(
+  const summaries = endpointsTogether(
     rows.map((row) => endpointSummary(profile, row, nameOf)),
     ({ process, endpoint }) => `${process} ${endpoint}`,
   );
+  return withGivenUp(summaries);
 }
 
 /** A process of the tables as the owner of sockets; ids of one process lead to the same owner. */
@@ -79,11 +81,13 @@ function endpointSummary(
   nameOf: (endpoint: number) => EndpointName,
 ): EndpointSummary {
   const { endpoint, bytesOut, bytesIn, errors, again, queueMax, queueLimit } = row;
+  const { closed, closedSumNs, closedMaxNs, closedBuckets } = row;
   return {
     ...socketOwner(profile, row.process),
     ...timesOf(row),
     ...turnsOf(row),
     ...nameOf(endpoint),
     ...{ endpoint, bytesOut, bytesIn, errors, again, queueMax, queueLimit },
+    ...{ closed, closedSumNs, closedMaxNs, closedBuckets },
   };
 }

@@ -32,6 +32,8 @@ export interface TcpSummary extends Queue, Connecting {
   readonly connectsFailed: number;
   /** Of these, those that nobody answered. */
   readonly connectsUnanswered: number;
+  /** Until they failed, of those whose beginning was seen. */
+  readonly connectsFailedNs: number;
   /** Of those whose beginning was seen. */
   readonly connectSumNs: number;
   readonly connectP50Ns: number;

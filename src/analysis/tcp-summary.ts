@@ -152,6 +152,7 @@ function together(
     connects: sum((row) => row.connects),
     connectsFailed: sum((row) => row.connectsFailed),
     connectsUnanswered: sum((row) => row.connectsUnanswered),
+    connectsFailedNs: sum((row) => row.connectsFailedNs),
     connectSumNs,
     connectP50Ns: percentileOf(connectBuckets, connectMaxNs, 0.5, connectSumNs),
     connectP99Ns: percentileOf(connectBuckets, connectMaxNs, 0.99, connectSumNs),

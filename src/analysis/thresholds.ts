@@ -246,14 +246,25 @@ export const SILENT_END = {
   namePort: 53,
 } as const;
 
+/** A program that waits for another end in this share of its own answers' time, and that end this share as late, is not slow itself. */
+export const CHAIN = { share: 0.7 } as const;
+
+/**
+ * Questions that a server asked for its clients and that got no answer. Clients that go away leave some behind, as old as an answer
+ * usually is; a time limit is several times that. One in twenty is felt, one in five is an outage.
+ */
+export const UNANSWERED = {
+  least: 5,
+  share: { warning: 0.05, critical: 0.2 },
+  times: 3,
+  meanNs: 50e6,
+} as const;
+
 /**
  * One of the ends that a program asks answers far later than the others. Medians differ threefold between healthy ends of
  * different work, not fivefold; 20 ms are felt, half a second is an outage. A slow tail needs more answers to be seen.
  * An end that hardly answers gives few: five of a second and of twenty times the others' are no chance.
  */
-/** A program that waits for another end in this share of its own answers' time, and that end this share as late, is not slow itself. */
-export const CHAIN = { share: 0.7 } as const;
-
 export const SLOW_END = {
   minTurns: 20,
   times: 5,

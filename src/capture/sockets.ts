@@ -116,7 +116,8 @@ export interface EndpointTotal {
    * bytes that came after it: how long *the other side* took to answer. At an accepted end (accepted, served path) the
    * time from a receive to the first bytes sent after it: how long *this process* took. This answers "which upstream is
    * slow, or is it us?" where no call ever blocks. At a remote end a question that has no answer when its connection is closed
-   * or the recording ends counts as one that took so long, from 1 s on. Buckets as above. Zero for other roles.
+   * or the recording ends counts as one that took so long, from 1 s on, if one was surely wanted (see `unanswered`). Buckets as
+   * above. Zero for other roles.
    */
   readonly turns: number;
   readonly turnSumNs: Nanoseconds;
@@ -144,6 +145,17 @@ export interface EndpointTotal {
   readonly latePassedNs: Nanoseconds;
   readonly lateAwakeNs: Nanoseconds;
   readonly lateSleptNs: Nanoseconds;
+  /** Of `turns`: questions without an answer. 0 in older captures, whatever there were. */
+  readonly unanswered: number;
+  readonly unansweredSumNs: Nanoseconds;
+  /**
+   * Questions whose connection was closed 2^23 ns (8.4 ms) or more after them without an answer, in none of `turns`: an answer may
+   * have been wanted, or none (a log, a farewell). From the question's last bytes to the close. Buckets as above.
+   */
+  readonly closed: number;
+  readonly closedSumNs: Nanoseconds;
+  readonly closedMaxNs: Nanoseconds;
+  readonly closedBuckets: readonly number[];
   /** Accepted ends only: most connections that waited in the queue of the listening socket as one was accepted; 0 = unknown. */
   readonly queueMax: number;
   /** Accepted ends only: how many that queue may hold (the backlog of listen, cut to net.core.somaxconn); 0 = unknown. */
@@ -167,6 +179,8 @@ export interface TcpTotal {
    * did after it had been sent again. The others were refused, or given up within the first second.
    */
   readonly connectsUnanswered: number;
+  /** From their first packet to their failure, of `connectsFailed` whose beginning was seen. */
+  readonly connectsFailedNs: Nanoseconds;
   /** From the first packet of the handshake to its end, of `connects` whose beginning was seen. */
   readonly connectSumNs: Nanoseconds;
   readonly connectMaxNs: Nanoseconds;

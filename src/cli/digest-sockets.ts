@@ -38,6 +38,7 @@ import type {
   SocketTimesJson,
   SpinningJson,
   TcpJson,
+  UnconnectedJson,
 } from "./json.js";
 import { histogramJson } from "./json-histogram.js";
 
@@ -124,7 +125,9 @@ function answersJson(row: Turns): AnswersJson {
   const meanwhile = lateReads > 0 && passedNs === 0 ? null : { passedNs, awakeNs, sleptNs };
   const whole = { sumNs: wholeSumNs, p50Ns: wholeP50Ns, p99Ns: wholeP99Ns, maxNs: wholeMaxNs, pauses };
   return {
-    ...{ answers: turns, sumNs: turnSumNs, p50Ns: turnP50Ns, p99Ns: turnP99Ns, maxNs: turnMaxNs },
+    answers: turns,
+    ...{ unanswered: row.unanswered, unansweredSumNs: row.unansweredSumNs },
+    ...{ sumNs: turnSumNs, p50Ns: turnP50Ns, p99Ns: turnP99Ns, maxNs: turnMaxNs },
     histogram: histogramJson(row.turnBuckets),
     whole: wholeBuckets.length > 0 ? whole : null,
     late: { reads: lateReads, sumNs: lateSumNs, maxNs: lateMaxNs, meanwhile },
@@ -137,13 +140,14 @@ function programJson(
   program: ProgramAnswers,
   limit: number,
 ): SocketAnswersJson {
-  const { comm, served, asked, silent, tcp, there, waitsForWhole } = program;
+  const { comm, served, asked, silent, unconnected, tcp, there, waitsForWhole } = program;
   const { upstreamShare, upstreamLeast, unseenBelowNs } = program;
   return {
     process: comm,
     served: served && answersJson(served),
     asked: asked.slice(0, limit).map((row) => askedJson(row, tcp.get(row.endpoint), there.get(row))),
     silent: silent.slice(0, limit).map(silentJson),
+    unconnected: unconnected.slice(0, limit).map(unconnectedJson),
     ...{ upstreamShare, upstreamLeast, unseenBelowNs, waitsForWhole },
     workNs: workOf(profile, cpu, program.processes) ?? null,
     waitsUnseen: waitsUnseen(profile, cpu, program),
@@ -156,6 +160,11 @@ const silentJson = (row: ConnectingSummary): SilentEndJson => ({
   maxNs: row.connectingMaxNs,
   sentAgain: row.connectingSentAgain,
 });
+
+function unconnectedJson(row: ProgramAnswers["unconnected"][number]): UnconnectedJson {
+  const { name, shared, connectsFailed, connectsFailedNs } = row;
+  return { name, shared, failed: connectsFailed, sumNs: connectsFailedNs };
+}
 
 function askedJson(row: EndpointSummary, tcp: TcpSummary | undefined, there: Turns | undefined): AskedJson {
   const { name, protocol } = row;

@@ -37,6 +37,9 @@ export interface SocketErrorJson {
 /** Times from a question to its answer. */
 export interface AnswersJson {
   readonly answers: number;
+  /** Of them questions without an answer, which count for as long as they were waited for, and the sum of that. */
+  readonly unanswered: number;
+  readonly unansweredSumNs: number;
   readonly sumNs: number;
   readonly p50Ns: number;
   readonly p99Ns: number;
@@ -119,6 +122,16 @@ export interface SilentEndJson {
   readonly sentAgain: number;
 }
 
+/** An end to which connections of a program failed. */
+export interface UnconnectedJson {
+  readonly name: string;
+  /** Other programs connect there, too, and whose failed is not known: `failed` and `sumNs` are of all of them. */
+  readonly shared: boolean;
+  readonly failed: number;
+  /** Until they did. */
+  readonly sumNs: number;
+}
+
 /** Who keeps whom waiting, by program. */
 export interface SocketAnswersJson {
   readonly process: string;
@@ -128,6 +141,8 @@ export interface SocketAnswersJson {
   readonly asked: readonly AskedJson[];
   /** Ends that have not answered its connection requests, whatever they keep waiting is in no answer's time. */
   readonly silent: readonly SilentEndJson[];
+  /** Ends to which its connections failed, the longest sum first. */
+  readonly unconnected: readonly UnconnectedJson[];
   /** How much of the time of its own answers those take, connecting included; null where one of the two is missing. */
   readonly upstreamShare: number | null;
   /** How much of it at least: short answers may have lain unread (see `unseenBelowNs`), and count here as they take there, if known. */

@@ -83,7 +83,7 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
         row,
         row.name,
         row.neverAnswered ? ` never answered ${process}` : ` answers ${process}`,
-        plural(row.answers, row.neverAnswered ? "question" : "answer"),
+        manyText(row, row.neverAnswered),
         width,
         restText(row),
         `${itselfText(row)}${connectText(row)}`,
@@ -94,9 +94,7 @@ function programLines(program: SocketAnswersJson, width: number): string[] {
   if (silent.length > ROWS)
     lines.push(`${" ".repeat(INDENT)}and ${count(silent.length - ROWS)} other silent ends`);
   if (served === null) return lines;
-  lines.push(
-    answerLine(served, process, " answers those who ask it", plural(served.answers, "answer"), width),
-  );
+  lines.push(answerLine(served, process, " answers those who ask it", manyText(served, false), width));
   lines.push(...blame(program, upstreamShare, width - INDENT).map((line) => below(line, width)));
   return lines;
 }
@@ -121,6 +119,8 @@ function blame(program: SocketAnswersJson, share: number | null, room: number): 
 function whoseTime(program: SocketAnswersJson, share: number, room: number): string[] {
   const { process, asked, waitsForWhole, upstreamLeast } = program;
   const took = (row: AskedJson): number => (waitsForWhole ? (row.whole?.sumNs ?? 0) : row.sumNs);
+  const vain = inVain(program, share);
+  if (vain !== undefined) return [vain];
   const first = asked.toSorted((a, b) => took(b) - took(a))[0];
   const all = asked.reduce((sum, row) => sum + took(row), 0);
   if (share < 0.5 || first === undefined) {
@@ -142,6 +142,17 @@ function whoseTime(program: SocketAnswersJson, share: number, room: number): str
   return line.length <= room ? [line] : [waits, rest];
 }
 
+/** Where most of what it waits for are connections that fail in the end. */
+function inVain({ served, unconnected }: SocketAnswersJson, share: number): string | undefined {
+  const [first] = unconnected;
+  const sumNs = unconnected.reduce((sum, row) => sum + row.sumNs, 0);
+  const part = Math.min(1, sumNs / Math.max(1, served?.sumNs ?? 0));
+  if (first === undefined || share < 0.5 || part < share / 2) return undefined;
+  const most = unconnected.some(({ shared }) => shared) ? "up to " : "";
+  const others = unconnected.length > 1 ? " and others" : "";
+  return `${most}${percent(part)} of that it waits in vain to connect to ${first.name}${others}`;
+}
+
 /** Short answers that may have come late, or been read late. */
 function notToldApart(
   { process, asked, unseenBelowNs }: SocketAnswersJson,
@@ -161,6 +172,13 @@ function notToldApart(
       ];
   const line = `${what}: ${why}`;
   return line.length <= room ? [line] : [what, why];
+}
+
+/** "744 questions, 220 unanswered": where none was left without an answer, how many those are. */
+function manyText({ answers, unanswered }: AnswersJson, never: boolean): string {
+  if (never) return plural(answers, "question");
+  if (unanswered === 0) return plural(answers, "answer");
+  return `${plural(answers, "question")}, ${count(unanswered)} unanswered`;
 }
 
 function answerLine(

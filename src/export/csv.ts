@@ -76,6 +76,8 @@ const ENDPOINTS = [
   ...TIMES,
   ...columns<EndpointSummary>({
     answers: ({ turns }) => turns,
+    unanswered: ({ unanswered }) => unanswered,
+    closed_unanswered: ({ closed }) => closed,
     answer_sum_ns: ({ turnSumNs }) => turnSumNs,
     answer_p50_ns: ({ turnP50Ns }) => Math.round(turnP50Ns),
     answer_p99_ns: ({ turnP99Ns }) => Math.round(turnP99Ns),
@@ -103,6 +105,7 @@ const TCP = columns<TcpSummary>({
   connects: ({ connects }) => connects,
   connects_failed: ({ connectsFailed }) => connectsFailed,
   connects_unanswered: ({ connectsUnanswered }) => connectsUnanswered,
+  connects_failed_ns: ({ connectsFailedNs }) => connectsFailedNs,
   connecting: ({ connecting }) => connecting,
   connecting_unanswered: ({ connectingUnanswered }) => connectingUnanswered,
   connecting_sent_again: ({ connectingSentAgain }) => connectingSentAgain,

@@ -73,21 +73,27 @@ export function startNginxProxy(
 }
 
 /**
- * An nginx in front of HTTP servers on other ports of this machine, over kept-alive connections: /0 is answered by the first of
- * them, /1 by the second, and so on.
+ * An nginx in front of HTTP servers on other ports or at unix paths of this machine, over kept-alive connections: /0 is answered by
+ * the first of them, /1 by the second, and so on.
+ * @param options.timeoutMs how long it waits for a connection and for an answer
  * @param options.zipped compresses what they answer, as well as zlib can, for clients that accept gzip
  */
 export function startNginxFront(
-  ports: readonly number[],
-  options: { zipped?: boolean } = {},
+  ends: readonly (number | string)[],
+  options: { zipped?: boolean; timeoutMs?: number } = {},
 ): Promise<Server> {
   return withFolder("nginx-front", async (dir) => {
     const [port] = await freePorts(1);
-    const upstreams = ports.map((end, n) => `upstream end${n} { server 127.0.0.1:${end}; keepalive 16; }`);
+    const at = (end: number | string) => (typeof end === "number" ? `127.0.0.1:${end}` : `unix:${end}`);
+    const upstreams = ends.map((end, n) => `upstream end${n} { server ${at(end)}; keepalive 16; }`);
     const gzip = options.zipped ? "gzip on; gzip_comp_level 9; gzip_types *; " : "";
-    const locations = ports.map(
+    const { timeoutMs } = options;
+    const limits = timeoutMs
+      ? `proxy_connect_timeout ${timeoutMs}ms; proxy_read_timeout ${timeoutMs}ms; `
+      : "";
+    const locations = ends.map(
       (_, n) =>
-        `location /${n} { ${gzip}proxy_pass http://end${n}; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
+        `location /${n} { ${gzip}${limits}proxy_pass http://end${n}; proxy_http_version 1.1; proxy_set_header Connection ""; }`,
     );
     return nginx(dir, "nginx front", port!, 1, upstreams.join("\n"), locations.join("\n"));
   });

@@ -2,7 +2,7 @@
 import type { EndpointRow } from "../../capture/binding.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
-import { ownAnswers, shareOf } from "../answer-text.js";
+import { ownAnswers, shareOf, unansweredSeverity } from "../answer-text.js";
 import type { Finding, Severity } from "../finding.js";
 import type { ProgramAnswers } from "../socket-answers.js";
 import type { EndpointSummary, Turns } from "../socket-sum.js";
@@ -53,6 +53,8 @@ function severityOf(
   compared: Compared | undefined,
   named: boolean,
 ): Severity | undefined {
+  const given = served === null ? undefined : unansweredSeverity(end);
+  if (given !== undefined) return given;
   const left = end.turns >= SILENT_END.minTurns && end.turnP50Ns >= SILENT_END.p50Ns;
   // whoever asks for a name waits for it
   if (named && (left || end.turnMaxNs >= SILENT_END.oneNs))

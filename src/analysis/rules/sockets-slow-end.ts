@@ -17,6 +17,7 @@ import { wayThere } from "../tcp-way.js";
 import { graded, percent, shown, time } from "../text.js";
 import { SLOW_END } from "../thresholds.js";
 import { silentEnd } from "./sockets-silent-end.js";
+import { unansweredEnd } from "./sockets-unanswered-end.js";
 
 /** What of its answers is late: half of them, a quarter, one in a hundred, or the rest after a beginning in time. */
 type Late = "median" | "quarter" | "tail" | "rest";
@@ -50,6 +51,9 @@ function found(
 ): Finding | undefined {
   const each = judged(end, program);
   if (end.bytesIn === 0) return silentEnd(profile, program, end, each, nextSteps(profile, end));
+  const unanswered =
+    program.served === null ? undefined : unansweredEnd(program, end, nextSteps(profile, end));
+  if (unanswered !== undefined) return unanswered;
   if (each === undefined) return undefined;
   if (each.late === "rest") return lateRest(profile, program, each);
   const serverOf = (at: EndpointSummary) => serverAt(profile, cpu, at.endpoint, at.turnSumNs);

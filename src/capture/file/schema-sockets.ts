@@ -48,6 +48,12 @@ message EndpointTotal {
   double late_passed_ns = 26; // 0 with late reads: not known, nor the next two
   double late_awake_ns = 27;
   double late_slept_ns = 28;
+  double unanswered = 29;
+  double closed = 30;
+  double closed_sum_ns = 31;
+  double closed_max_ns = 32;
+  repeated double closed_buckets = 33;
+  double unanswered_sum_ns = 34;
 }
 message DescriptorTotal {
   sint32 process = 1;
@@ -73,6 +79,7 @@ message TcpTotal {
   double resets_received = 10;
   double retransmits = 11;
   double connects_unanswered = 12;
+  double connects_failed_ns = 13;
 }
 message Connecting {
   sint32 process = 1; // -1: not known

@@ -43,7 +43,7 @@ export function bucketsOf(lengths: readonly (readonly [lengthNs: number, count: 
   return buckets;
 }
 
-type Lengths = readonly (readonly [lengthNs: number, count: number])[];
+export type Lengths = readonly (readonly [lengthNs: number, count: number])[];
 const sumOf = (lengths: Lengths): number => lengths.reduce((sum, [length, count]) => sum + length * count, 0);
 const countOf = (lengths: Lengths): number => lengths.reduce((sum, [, count]) => sum + count, 0);
 const longestOf = (lengths: Lengths): number => lengths.reduce((most, [length]) => Math.max(most, length), 0);
@@ -88,7 +88,8 @@ export function endTotal(
     ...{ turnBuckets: bucketsOf(turns), queueMax: 0, queueLimit: 0 },
     ...wholes(turns),
     ...{ pauses: 0, lateReads: 0, lateSumNs: ns(0), lateMaxNs: ns(0) },
-    ...{ latePassedNs: ns(0), lateAwakeNs: ns(0), lateSleptNs: ns(0) },
+    ...{ latePassedNs: ns(0), lateAwakeNs: ns(0), lateSleptNs: ns(0), unanswered: 0, unansweredSumNs: ns(0) },
+    ...closes([]),
     ...over,
   };
 }
@@ -102,6 +103,16 @@ export const wholes = (
   wholeBuckets: bucketsOf(lengths),
 });
 
+/** Questions whose connection was closed without an answer. */
+export const closes = (
+  lengths: Lengths,
+): Pick<EndpointTotal, "closed" | "closedSumNs" | "closedMaxNs" | "closedBuckets"> => ({
+  closed: countOf(lengths),
+  closedSumNs: ns(sumOf(lengths)),
+  closedMaxNs: ns(longestOf(lengths)),
+  closedBuckets: bucketsOf(lengths),
+});
+
 /** Connections at one end, and how long those that this side opened took to be established. */
 export function tcpTotal(endpoint: number, took: Lengths = [], over: Partial<TcpTotal> = {}): TcpTotal {
   return {
@@ -110,6 +121,7 @@ export function tcpTotal(endpoint: number, took: Lengths = [], over: Partial<Tcp
       connects: countOf(took),
       connectsFailed: 0,
       connectsUnanswered: 0,
+      connectsFailedNs: ns(0),
       connectSumNs: ns(sumOf(took)),
     },
     ...{ connectMaxNs: ns(longestOf(took)), connectBuckets: bucketsOf(took), accepted: 0, closes: 0 },
