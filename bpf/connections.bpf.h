@@ -33,9 +33,15 @@ static __always_inline void connection_end(struct sock* sk, bool opened, struct 
   e->protocol = IPPROTO_TCP;
   e->network = lf_network_of(sk);
   if (state == TCP_NEW_SYN_RECV || state == TCP_TIME_WAIT) {
-    /* no whole socket: what tells accepted ones apart is not there, and of these only answers to others are told */
-    e->role = LF_END_ACCEPTED;
-    lf_local(sk, family, e);
+    /* no whole socket: what tells accepted ones apart is not there but the port, and of these only answers to others
+     * are told */
+    bool opens = state == TCP_TIME_WAIT && lf_is_clients_port(sk, LF_GET(sock, sk, __sk_common.skc_num));
+
+    e->role = opens ? LF_END_REMOTE : LF_END_ACCEPTED;
+    if (opens)
+      lf_remote(sk, family, e);
+    else
+      lf_local(sk, family, e);
   } else if (state == TCP_LISTEN) {
     e->role = LF_END_LISTEN;
     lf_local(sk, family, e);

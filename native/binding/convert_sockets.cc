@@ -107,6 +107,7 @@ void AddSocketTotals(Napi::Env env, const FinalFacts& f, Napi::Object* o) {
     row["process"] = Num(env, static_cast<double>(q.process));
     row["endpoint"] = Num(env, static_cast<double>(q.endpoint));
     row["length"] = Num(env, q.length);
+    row["capacity"] = Num(env, q.capacity);
     return row;
   });
   if (f.tcp_counters) {

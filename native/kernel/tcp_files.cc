@@ -14,7 +14,7 @@
 #include <sstream>
 
 #include "machine.h"
-#include "tcp_acked.h"
+#include "tcp_diag.h"
 
 namespace lowflame {
 namespace {
@@ -150,11 +150,11 @@ TcpState ReadTcpState() {
     }
     state.networks.insert(network);
     ReadCounters(proc + "/net/netstat", &state);
-    const size_t before = state.close_wait.size();
+    const size_t before = state.close_wait.size() + state.queues.size();
     ReadConnections(proc + "/net/tcp", network, &state);
     ReadConnections(proc + "/net/tcp6", network, &state);
-    if (state.close_wait.size() > before)
-      ReadAcknowledged(network == own ? "" : proc + "/ns/net", kMaxCloseWait, &state.acknowledged);
+    if (state.close_wait.size() + state.queues.size() > before)
+      ReadTcpDiag(network == own ? "" : proc + "/ns/net", kMaxCloseWait, &state.diag);
   }
   return state;
 }

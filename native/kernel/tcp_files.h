@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "tcp_diag.h"
+
 namespace lowflame {
 
 struct TcpConnection {
@@ -21,9 +23,9 @@ struct TcpConnection {
 
 struct TcpState {
   std::vector<TcpConnection> close_wait;
-  std::map<uint64_t, uint64_t> acknowledged;          // of those, by inode: see tcp_acked.h
   std::vector<TcpConnection> queues;                  // listening sockets for which connections wait
   std::set<std::pair<uint32_t, uint16_t>> listening;  // network namespaces and ports
+  TcpDiag diag;                                       // of both, where there are any
   std::set<uint32_t> networks;
   uint64_t listen_overflows = 0, listen_drops = 0;
   // of the connections that are not in close_wait because there were too many, and of the namespaces not read

@@ -108,8 +108,8 @@ void Session::CollectTcpState() {
   for (const TcpConnection& c : tcp_start_.close_wait) before.insert(c.inode);
   // the other side closed its half alone, and gets what it asked for: the connection is in use
   const auto goes_on = [&](uint64_t inode) {
-    auto earlier = tcp_start_.acknowledged.find(inode), later = now.acknowledged.find(inode);
-    return earlier != tcp_start_.acknowledged.end() && later != now.acknowledged.end() &&
+    auto earlier = tcp_start_.diag.acknowledged.find(inode), later = now.diag.acknowledged.find(inode);
+    return earlier != tcp_start_.diag.acknowledged.end() && later != now.diag.acknowledged.end() &&
            later->second > earlier->second;
   };
   now.close_wait.erase(
@@ -148,7 +148,10 @@ void Session::CollectTcpState() {
     end.role = LF_END_LISTEN;
     SetAddress(c.own, &end);
     end.network = static_cast<__u16>(c.network);
-    final_.listen_queues.push_back({process, EndpointId(end, nullptr, 0), c.queue});
+    const auto backlog = now.diag.backlog.find(c.inode);
+    // one more than its backlog, however large that was asked for
+    const uint64_t capacity = backlog == now.diag.backlog.end() ? 0 : uint64_t{backlog->second} + 1;
+    final_.listen_queues.push_back({process, EndpointId(end, nullptr, 0), c.queue, capacity});
   }
 }
 

@@ -98,7 +98,7 @@ struct CloseWaitRow {
 
 struct ListenQueueRow {
   int64_t process, endpoint;  // -1 = unknown
-  uint64_t length;
+  uint64_t length, capacity;  // capacity 0 = unknown
 };
 
 struct UnwindingFacts {

@@ -12,11 +12,11 @@ export interface WaitingQueue extends ListenQueueSummary {
   readonly port: number | undefined;
   /** Whether its program was seen to accept there. */
   readonly accepts: boolean;
-  /** How many may wait, as its program saw it when it accepted; 0 where it is not known. */
+  /** How many may wait (its backlog), by itself or as its program saw it when it accepted; 0 where it is not known. */
   readonly limit: number;
   /** It held more than it may: proof. */
   readonly over: boolean;
-  /** Its program accepts, and there is room: the queue was not the full one. */
+  /** There is room: the queue was not the full one, whether its program accepts or the queue only grew. */
   readonly ruledOut: boolean;
 }
 
@@ -68,6 +68,10 @@ function waitingQueue(
     )
     .map(({ queueLimit }) => queueLimit);
   const accepts = limits.length > 0;
+  if (row.capacity > 0) {
+    const over = row.length >= row.capacity;
+    return { ...row, port: own?.port, accepts, limit: row.capacity - 1, over, ruledOut: !over };
+  }
   const limit = limits.reduce((most, each) => Math.max(most, each), 0);
   const least = limits.reduce((fewest, each) => Math.min(fewest, each), limit);
   return {

@@ -69,6 +69,8 @@ export interface ListenQueueSummary extends SocketOwner {
   readonly endpoint: number;
   readonly name: string;
   readonly length: number;
+  /** How many it holds before the next is refused; 0 where it is not known. */
+  readonly capacity: number;
 }
 
 /** From this length on a queue is worth a line even where none was found full: a program that accepts in time has a few at most. */

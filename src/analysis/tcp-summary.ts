@@ -99,8 +99,8 @@ export function listenQueueRows(
   const nameOf = endpointNames(profile);
   return (profile.final?.listenQueues ?? [])
     .filter(({ process, length }) => length > 0 && counts(process))
-    .map(({ process, endpoint, length }) => {
-      return { ...holder(profile, process), endpoint, name: nameOf(endpoint).name, length };
+    .map(({ process, endpoint, length, capacity }) => {
+      return { ...holder(profile, process), endpoint, name: nameOf(endpoint).name, length, capacity };
     })
     .sort((a, b) => b.length - a.length);
 }

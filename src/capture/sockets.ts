@@ -228,6 +228,8 @@ export interface ListenQueueRow {
   /** Role listening. */
   readonly endpoint: number;
   readonly length: number;
+  /** How many it holds before the next is refused: one more than its backlog, as Linux counts; 0 = unknown. */
+  readonly capacity: number;
 }
 
 /** Counters of all network namespaces that a process lives in, over the recording (TcpExt of /proc/net/netstat). */

@@ -85,7 +85,9 @@ test("CLOSE-WAIT that stays, and a queue that nobody empties: with the process, 
     expect(inside("state", "close-wait")).toHaveLength(left!.count + 11);
     const [queue] = final.listenQueues.filter((q) => profile.processes[q.process]?.pid === program.pid);
     const full = inside("-l").filter(([, waiting]) => Number(waiting) > 0);
-    expect(full.map(([, waiting]) => Number(waiting))).toEqual([queue!.length]);
+    expect(full.map(([, waiting, backlog]) => [Number(waiting), Number(backlog) + 1])).toEqual([
+      [queue!.length, queue!.capacity],
+    ]);
     const findings = analyze(profile);
     expect(findings.find((f) => f.rule === "close-wait")?.title).toMatch(/tcp-life.*13|13.*tcp-life/);
     expect(findings.find((f) => f.rule === "listen-overflow")?.title).toMatch(/tcp-life/);

@@ -54,7 +54,7 @@ test("nginx before two upstreams, with softirq work inside of its sends", () => 
       tcpTotal(front, [], { accepted: 20_000, closes: 19_000, resetsReceived: 300, retransmits: 500 }),
     ],
     closeWaits: [{ process, endpoint: front, count: 2, fd: 40 }],
-    listenQueues: [{ process, endpoint: listening, length: 40 }],
+    listenQueues: [{ process, endpoint: listening, length: 40, capacity: 0 }],
     tcpCounters: { listenOverflows: 0, listenDrops: 3, closeWaitAtEnd: 12 },
   });
   expect(analyze(profile)).toEqual([]);

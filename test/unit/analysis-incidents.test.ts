@@ -167,7 +167,7 @@ test("a process that was stopped: how much of its time, and for how long; a job 
       const endpoint = capture.endpoint({ role: "listening", address: "0.0.0.0", port: 80 });
       return {
         offcpuTotals: [{ process, state, count, sumNs: ns(sumNs), maxNs: ns(maxNs) }],
-        listenQueues: queued > 0 ? [{ process, endpoint, length: queued }] : [],
+        listenQueues: queued > 0 ? [{ process, endpoint, length: queued, capacity: 0 }] : [],
       };
     });
   const [finding, ...rest] = stopped(5, 2.5e9, 600e6);

@@ -90,6 +90,7 @@ describe("listen-overflow", () => {
 describe("listen-overflow where connections still waited at the end", () => {
   interface Waiting {
     readonly length: number;
+    readonly capacity?: number;
     readonly comm?: string;
     readonly port?: number;
     readonly self?: boolean;
@@ -101,10 +102,10 @@ describe("listen-overflow where connections still waited at the end", () => {
     overflows = 15,
   ): Finding {
     const capture = new FakeCapture();
-    const listenQueues = waiting.map(({ length, comm, port = 7002, self = false }, n) => ({
+    const listenQueues = waiting.map(({ length, capacity = 0, comm, port = 7002, self = false }, n) => ({
       process: comm === undefined ? -1 : capture.process(12 + n, comm, { self }).process,
       endpoint: port < 0 ? -1 : capture.endpoint({ role: "listening", address: "127.0.0.1", port }),
-      length,
+      ...{ length, capacity },
     }));
     const endpointTotals = accepts.map(([comm, port, queueMax, queueLimit], n) => {
       const endpoint = capture.endpoint({ role: "accepted", address: "10.0.0.5", port });
@@ -179,6 +180,16 @@ describe("listen-overflow where connections still waited at the end", () => {
     expect(finding.detail).toContain("accepted on 10.0.0.5:6379 was seen with just as many as it may hold");
     expect(finding.contributors).toHaveLength(2);
     expect(stuck([], [["tiny", 6379, 1, 1]]).title).toMatch(/^tiny \(pid 900\) does not accept in time: /);
+  });
+
+  test("goes by what each holds, where the kernel tells: one with room was not the full one", () => {
+    const finding = stuck([
+      { length: 3, capacity: 6, comm: "rcv", port: 20050 },
+      { length: 1, capacity: 1, comm: "python3" },
+    ]);
+    expect(finding.title).toMatch(/^python3 \(pid 13\) does not accept: .* \(1 still waits, 0 may\)$/);
+    expect(finding.detail).toContain("This one held more than it may at the end");
+    expect(stuck([{ length: 3, capacity: 6, comm: "rcv" }]).culprit).toBeUndefined();
   });
 
   test("prefers one that holds more than it may to a longer one", () => {

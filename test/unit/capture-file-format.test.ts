@@ -98,8 +98,8 @@ describe("the committed capture of version 2", () => {
     expect(final.connecting[1]).toMatchObject({ process: -1, endpoint: -1, maxNs: 1 });
     expect(final.closeWaits[1]).toEqual({ process: -1, endpoint: -1, count: 1, fd: -1 });
     expect(final.listenQueues).toEqual([
-      { process: 1, endpoint: 1, length: 2 ** 32 },
-      { process: -1, endpoint: -1, length: 1 },
+      { process: 1, endpoint: 1, length: 2 ** 32, capacity: 0 },
+      { process: -1, endpoint: -1, length: 1, capacity: 0 },
     ]);
     expect(final.tcpCounters).toMatchObject({ listenOverflows: 2 ** 53 - 1 });
   });

@@ -280,7 +280,12 @@ describe("the summary of sockets", () => {
       lines(
         socketProfile(capture, {
           callTotals: [callTotal(process, SYS.accept, [[5_000, 9]])],
-          listenQueues: lengths.map((length, n) => ({ process: n === 1 ? -1 : process, endpoint, length })),
+          listenQueues: lengths.map((length, n) => ({
+            process: n === 1 ? -1 : process,
+            endpoint,
+            length,
+            capacity: 0,
+          })),
           tcpCounters: { listenOverflows, listenDrops: listenOverflows, closeWaitAtEnd: 0 },
         }),
       ).filter((line) => line.includes("still waited"));

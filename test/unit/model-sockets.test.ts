@@ -98,9 +98,9 @@ test("TCP connections of an end or process that is not there belong to nobody; i
     { process, endpoint, count: Number.POSITIVE_INFINITY, fd: 1 },
   ];
   const listenQueues = [
-    { process, endpoint, length: 5 },
-    { process: 78, endpoint: 98, length: 4 },
-    { process, endpoint, length: -3 },
+    { process, endpoint, length: 5, capacity: 0 },
+    { process: 78, endpoint: 98, length: 4, capacity: 0 },
+    { process, endpoint, length: -3, capacity: 0 },
   ];
   const totals = { tcpTotals, closeWaits, listenQueues };
   const { final, notes } = buildProfile(capture.events({ final: totals }));
@@ -113,8 +113,8 @@ test("TCP connections of an end or process that is not there belong to nobody; i
     [-1, 2],
   ]);
   expect(final!.listenQueues).toEqual([
-    { process, endpoint, length: 5 },
-    { process: -1, endpoint: -1, length: 4 },
+    { process, endpoint, length: 5, capacity: 0 },
+    { process: -1, endpoint: -1, length: 4, capacity: 0 },
   ]);
   expect(notes.join()).toContain("2 ends of sockets that are not in the capture or impossible");
   expect(notes.join()).toContain("2 processes that are not in the capture");

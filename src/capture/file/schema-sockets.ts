@@ -99,6 +99,7 @@ message ListenQueue {
   sint32 process = 1; // -1: not known
   sint32 endpoint = 2;
   double length = 3;
+  double capacity = 4; // 0: not known
 }
 message TcpCounters {
   double listen_overflows = 1;

@@ -242,7 +242,7 @@ export function addSockets(
     tcpTotal(database, [[250e3, 4]]),
   ];
   const closeWaits = [{ process: worker.process, endpoint: database, count: 4, fd: 19 }];
-  const listenQueues = [{ process: worker.process, endpoint: listening, length: 2 }];
+  const listenQueues = [{ process: worker.process, endpoint: listening, length: 2, capacity: 0 }];
   const tcpCounters = { listenOverflows: 0, listenDrops: 0, closeWaitAtEnd: 5 };
   capture.slowCall(helper, [...SYSCALL, k("__x64_sys_connect"), k("inet_stream_connect")], {
     ...{ timeNs: 10e9, syscall: SYS.connect, endpoint: dead, durationNs: ns(8e9), blockedNs: ns(8e9) },

@@ -1,5 +1,5 @@
-// Asks sock_diag(7) in the other network namespace: see tcp_acked.h.
-#include "tcp_acked.h"
+// Asks sock_diag(7) in the other network namespace: see tcp_diag.h.
+#include "tcp_diag.h"
 
 #include <fcntl.h>
 #include <linux/inet_diag.h>
@@ -22,7 +22,7 @@
 namespace lowflame {
 namespace {
 
-constexpr unsigned kCloseWait = 8;  // include/net/tcp_states.h
+constexpr unsigned kCloseWait = 8, kListen = 10;  // include/net/tcp_states.h
 constexpr timeval kTimeout{1, 0};
 constexpr size_t kAnswerBytes = 64 * 1024;
 
@@ -31,21 +31,26 @@ struct Request {
   inet_diag_req_v2 body;
 };
 
-void ReadConnection(const nlmsghdr* message, size_t most, std::map<uint64_t, uint64_t>* out) {
-  if (message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)) || out->size() >= most) return;
+void ReadConnection(const nlmsghdr* message, size_t most, TcpDiag* out) {
+  if (message->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return;
   const auto* connection = static_cast<const inet_diag_msg*>(NLMSG_DATA(message));
+  if (connection->idiag_state == kListen) {
+    if (out->backlog.size() < most) out->backlog.emplace(connection->idiag_inode, connection->idiag_wqueue);
+    return;
+  }
+  if (out->acknowledged.size() >= most) return;
   auto left = static_cast<int>(message->nlmsg_len - NLMSG_LENGTH(sizeof(*connection)));
   for (auto* a = reinterpret_cast<const rtattr*>(connection + 1); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
     uint64_t acked;
     constexpr size_t kAt = offsetof(tcp_info, tcpi_bytes_acked);
     if (a->rta_type != INET_DIAG_INFO || RTA_PAYLOAD(a) < kAt + sizeof(acked)) continue;
     memcpy(&acked, static_cast<const char*>(RTA_DATA(a)) + kAt, sizeof(acked));
-    out->emplace(connection->idiag_inode, acked);
+    out->acknowledged.emplace(connection->idiag_inode, acked);
   }
 }
 
 // Of one family; what comes before an error counts.
-void Ask(int socket, uint8_t family, size_t most, std::map<uint64_t, uint64_t>* out) {
+void Ask(int socket, uint8_t family, size_t most, TcpDiag* out) {
   Request request{};
   request.header.nlmsg_len = sizeof(request);
   request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -53,7 +58,7 @@ void Ask(int socket, uint8_t family, size_t most, std::map<uint64_t, uint64_t>* 
   request.body.sdiag_family = family;
   request.body.sdiag_protocol = IPPROTO_TCP;
   request.body.idiag_ext = 1 << (INET_DIAG_INFO - 1);
-  request.body.idiag_states = 1 << kCloseWait;
+  request.body.idiag_states = 1 << kCloseWait | 1 << kListen;
   if (send(socket, &request, sizeof(request), 0) != sizeof(request)) return;
   std::vector<nlmsghdr> answer(kAnswerBytes / sizeof(nlmsghdr));
   for (;;) {
@@ -67,7 +72,7 @@ void Ask(int socket, uint8_t family, size_t most, std::map<uint64_t, uint64_t>* 
   }
 }
 
-void AskBoth(size_t most, std::map<uint64_t, uint64_t>* out) {
+void AskBoth(size_t most, TcpDiag* out) {
   // one for each family: what is left of an answer that was cut must not be taken for the next one
   for (const uint8_t family : {AF_INET, AF_INET6}) {
     const UniqueFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -78,7 +83,7 @@ void AskBoth(size_t most, std::map<uint64_t, uint64_t>* out) {
 
 }  // namespace
 
-void ReadAcknowledged(const std::string& network, size_t most, std::map<uint64_t, uint64_t>* out) {
+void ReadTcpDiag(const std::string& network, size_t most, TcpDiag* out) {
   if (network.empty()) return AskBoth(most, out);
   // a socket belongs to the namespace of the thread that makes it: this one goes there and ends
   std::thread([&] {
