@@ -5,11 +5,13 @@
 
 #include "calls.bpf.h"
 #include "current.bpf.h"
+#include "endpoint.bpf.h"
 
 struct lf_caller {
   struct lf_current thread;
-  __u64 regs; /* where the kernel keeps the registers that its calls begin with: on its stack */
-  __u32 way;  /* of its slot, among those of its set */
+  __u64 regs;              /* where the kernel keeps the registers that its calls begin with: on its stack */
+  __u32 way;               /* of its slot, among those of its set */
+  __u64 socket_operations; /* file operations of sockets; 0 = not seen yet */
 };
 
 struct {
@@ -28,6 +30,26 @@ static __always_inline struct lf_caller* lf_caller(__u64 regs, struct task_struc
   *task = lf_current(&who->thread, who->regs == regs);
   who->regs = regs;
   return who;
+}
+
+/*
+ * The file behind descriptor `fd` of `task`, which is `who`, where that is a socket; else NULL. All sockets have one
+ * set of file operations, which the kernel keeps to itself (socket_file_ops). A CPU learns it from the first by its
+ * inode, which lies in memory of its own, as the socket does: neither is needed at the entry then.
+ */
+static __always_inline struct file* lf_socket_file(struct lf_caller* who, struct task_struct* task, __u32 fd) {
+  struct file* file = lf_file_of(task, fd);
+
+  if (!file) return NULL;
+  __u64 operations;
+
+  *(volatile __u64*)&operations = (__u64)LF_GET(file, file, f_op);
+  if (lf_rare(operations != who->socket_operations)) {
+    /* a unix socket's path may be open without being one */
+    if (!lf_is_socket(file) || !LF_GET(file, file, private_data)) return NULL;
+    who->socket_operations = operations;
+  }
+  return file;
 }
 
 /* The slot of `who` among `set`'s, or NULL. Its way goes through memory: to the verifier one way to go on, not four. */

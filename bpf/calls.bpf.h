@@ -38,18 +38,19 @@ static __always_inline struct lf_call_slot* lf_call_claim(struct lf_call_set* se
   return NULL;
 }
 
-/* The call `nr` on `socket`, NULL = on none. */
-static __always_inline void lf_call_note(struct lf_call_slot* slot, __u64 nr, struct sock* socket, bool third) {
+/* The call `nr` on the socket that is `file`, NULL = on none. */
+static __always_inline void lf_call_note(struct lf_call_slot* slot, __u64 nr, struct file* file, bool third) {
   /* by way of memory, where the verifier sees a number in it */
-  *(volatile __u64*)&slot->call = (__u64)socket;
+  *(volatile __u64*)&slot->call = (__u64)file;
   slot->call = *(volatile __u64*)&slot->call << LF_SLOT_SHIFT | (third ? LF_SLOT_THIRD : 0) | nr;
 }
 
-/* The socket that the call began on, which it holds until it returns, whatever becomes of the descriptor; 0 = none. */
-static __always_inline __u64 lf_call_socket(const struct lf_call_slot* slot) {
-  __u64 socket = slot->call & LF_SLOT_SOCKET;
+/* The file of the socket that the call began on, which it holds until it returns, whatever becomes of the descriptor;
+ * NULL = none. */
+static __always_inline struct file* lf_call_file(const struct lf_call_slot* slot) {
+  __u64 file = slot->call & LF_SLOT_FILE;
 
-  return socket ? socket >> LF_SLOT_SHIFT | ~0ULL << (64 - LF_SLOT_SHIFT) : 0;
+  return (struct file*)(file ? file >> LF_SLOT_SHIFT | ~0ULL << (64 - LF_SLOT_SHIFT) : 0);
 }
 
 /* `task` slept for `ns`, until `woken_ns`; since then it has waited for a CPU. */

@@ -189,7 +189,10 @@ struct socket {
 struct inode {
   unsigned short i_mode;
 };
+struct file_operations {
+} __attribute__((preserve_access_index));
 struct file {
+  struct file_operations* f_op;
   struct inode* f_inode;
   void* private_data;
   struct {

@@ -46,15 +46,22 @@ static __always_inline bool lf_is_last(struct file* file) {
   return LF_GET(file, file, f_count.counter) == 1;
 }
 
-/* The socket that `file` is, or NULL. */
-static __always_inline struct sock* lf_socket_in(struct file* file) {
-  if (!file) return NULL;
+static __always_inline bool lf_is_socket(struct file* file) {
   struct inode* inode = LF_GET(file, file, f_inode);
 
-  if (!inode || (LF_GET(inode, inode, i_mode) & S_IFMT) != S_IFSOCK) return NULL;
+  return inode && (LF_GET(inode, inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
+/* The socket that `file` is, which is one. */
+static __always_inline struct sock* lf_socket_behind(struct file* file) {
   struct socket* socket = (struct socket*)LF_GET(file, file, private_data);
 
   return socket ? LF_GET(socket, socket, sk) : NULL;
+}
+
+/* The socket that `file` is, or NULL. */
+static __always_inline struct sock* lf_socket_in(struct file* file) {
+  return file && lf_is_socket(file) ? lf_socket_behind(file) : NULL;
 }
 
 /* The socket behind descriptor `fd` of `task`, or NULL. */

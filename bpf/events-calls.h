@@ -31,17 +31,17 @@ struct lf_call_slot {
   __u64 enter_ns; /* 0 = in none */
   __u64 blocked_ns;
   __u64 run_delay_ns;  /* at entry */
-  __u64 call;          /* its number, and the socket that it began on: LF_SLOT_* */
+  __u64 call;          /* its number, and the file of the socket that it began on: LF_SLOT_* */
   __u64 late_until_ns; /* end of the last read of bytes that had lain there; before any, the time of the claim */
   __u64 slept_ns;      /* since then */
   __u64 woken_ns;      /* when it last slept no more: from then on it ran or waited for a CPU */
 };
-/* A socket's address (x86-64) is a multiple of eight, and its highest seven bits are ones: there is room for a number.
+/* A file's address (x86-64) is a multiple of eight, and its highest seven bits are ones: there is room for a number.
  */
 #define LF_SLOT_NR (LF_CALL_NUMBERS - 1)
 #define LF_SLOT_THIRD LF_CALL_NUMBERS /* the third argument is the socket, not the first */
 #define LF_SLOT_SHIFT 7
-#define LF_SLOT_SOCKET (~0ULL << (3 + LF_SLOT_SHIFT))
+#define LF_SLOT_FILE (~0ULL << (3 + LF_SLOT_SHIFT))
 struct lf_call_set {
   struct lf_call_slot way[LF_SLOT_WAYS];
 };

@@ -45,7 +45,9 @@ int lf_open_calls(struct bpf_iter__task* ctx) {
   if (slot && slot->enter_ns && (slot->call & LF_SLOT_NR) == regs->orig_ax) {
     /* another thread may have given the descriptor to something else since */
     if (slot->call & LF_SLOT_THIRD) call.fd = (__u32)regs->dx;
-    area->socket = lf_call_socket(slot);
+    struct file* file = lf_call_file(slot);
+
+    area->socket = file ? (__u64)lf_socket_behind(file) : 0;
   } else if (class == LF_CALL_CLOSE) {
     /* the descriptor is gone already, and with it what it was */
     return 0;

@@ -140,31 +140,30 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
   if (!who || lf_rare(task->thread_info.status & TS_COMPAT)) return 0;
   __u32 fd = (__u32)regs->di;
-  struct sock* sk = NULL;
+  struct file* file = NULL;
   bool third = false;
 
   if (lf_rare(class == LF_CALL_CLOSE)) {
-    struct file* file = lf_file_of(task, fd);
-
-    sk = lf_socket_in(file);
+    file = lf_file_of(task, fd);
+    struct sock* sk = lf_socket_in(file);
     struct lf_call_area* area = call_area(cpu);
 
     if (!sk || !area) return 0;
     area->closing_socket = (__u64)sk;
     if (lf_is_last(file)) lf_gave_up(area, who->thread.tgid);
   } else if (class == LF_CALL_ANY_FD) {
-    sk = lf_socket_of(task, fd);
-    if (!sk) return 0;
+    file = lf_socket_file(who, task, fd);
+    if (!file) return 0;
   } else if (lf_rare(class == LF_CALL_SPLICE)) {
-    sk = lf_socket_of(task, fd);
-    if (!sk) {
+    file = lf_socket_file(who, task, fd);
+    if (!file) {
       third = true;
-      sk = lf_socket_of(task, (__u32)regs->dx);
-      if (!sk) return 0;
+      file = lf_socket_file(who, task, (__u32)regs->dx);
+      if (!file) return 0;
     }
   }
   if (!lf_task_wanted(task, true)) return 0;
-  if (class == LF_CALL_SOCKET || class == LF_CALL_ACCEPT) sk = lf_socket_of(task, fd);
+  if (class == LF_CALL_SOCKET || class == LF_CALL_ACCEPT) file = lf_socket_file(who, task, fd);
   struct lf_call_set* set = lf_caller_set(who);
 
   if (!set) return 0;
@@ -186,7 +185,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
     if (area) lf_close_begins(area, who->thread.slot_key);
   }
-  lf_call_note(slot, nr & LF_SLOT_NR, sk, third);
+  lf_call_note(slot, nr & LF_SLOT_NR, file, third);
   slot->blocked_ns = 0;
   slot->run_delay_ns = task->sched_info.run_delay;
   slot->enter_ns = bpf_ktime_get_ns();
@@ -305,7 +304,9 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   bool accepted = class == LF_CALL_ACCEPT && result >= 0;
 
   /* what was closed may be another socket by now */
-  area->socket = class == LF_CALL_CLOSE ? 0 : lf_call_socket(slot);
+  struct file* file = class == LF_CALL_CLOSE ? NULL : lf_call_file(slot);
+
+  area->socket = file ? (__u64)lf_socket_behind(file) : 0;
   if (lf_rare(accepted)) area->socket = (__u64)lf_socket_of(task, (__u32)result);
   struct sock* sk = (struct sock*)*(volatile __u64*)&area->socket;
 
@@ -339,7 +340,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
       lf_waited(area, who->thread.tid);
     }
     if (lf_rare(accepted)) {
-      struct sock* listener = (struct sock*)lf_call_socket(slot);
+      struct sock* listener = file ? lf_socket_behind(file) : NULL;
 
       if (listener) {
         /* this one has just left the queue */

@@ -148,7 +148,7 @@ void Session::ChargeCalls() {
     if (found != slots.end()) {
       call = found->second;
       if (!call.enter_ns || call.enter_ns >= end) continue;
-      const bool first = call.call & LF_SLOT_SOCKET && !(call.call & LF_SLOT_THIRD);
+      const bool first = call.call & LF_SLOT_FILE && !(call.call & LF_SLOT_THIRD);
       if (!first || static_cast<__u64>(r.syscall) != (call.call & LF_SLOT_NR)) fd = LF_NO_FD;
     } else {
       // of splice the third argument may be the socket: that is known to who has looked
