@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * From a descriptor to its socket, and from a socket to who is at the other end: 10 to 16 ns for the whole way where
- * memory is read directly (cast.bpf.h).
+ * memory is read directly (cast.bpf.h) and has been read just before.
  */
 #ifndef LOWFLAME_ENDPOINT_H
 #define LOWFLAME_ENDPOINT_H

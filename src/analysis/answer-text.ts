@@ -19,17 +19,22 @@ export function ownAnswers({ comm, served, upstreamShare, upstreamLeast }: Progr
   return ` ${shown(comm)} itself answers after ${time(served.turnP50Ns)} (p99 ${time(served.turnP99Ns)}); ${share} of that time it waits for the ends that it asks.`;
 }
 
-/** How bad it is that questions were left without an answer, of those that somebody waited for; undefined where hardly any was. */
-export function unansweredSeverity({
-  turns,
-  unanswered,
-  turnSumNs,
-  unansweredSumNs,
-}: Turns): Severity | undefined {
+/** Whether questions of its clients that were closed are all that tells that somebody waited: what went through a tunnel looks the same. */
+export const clientsLeft = ({ served }: ProgramAnswers, { unanswered }: Turns): boolean =>
+  served !== null && served.unanswered > unanswered / 2;
+
+/**
+ * How bad it is that an end left questions of a server without an answer, of those that somebody waited for; undefined where nobody is
+ * known to wait, or where hardly any was.
+ */
+export function unansweredSeverity(program: ProgramAnswers, end: Turns): Severity | undefined {
+  const { turns, unanswered, turnSumNs, unansweredSumNs } = end;
   const { least, times, meanNs, share } = UNANSWERED;
   const mean = unansweredSumNs / unanswered;
   const answered = turns - unanswered;
   const usual = answered > 0 ? (turnSumNs - unansweredSumNs) / answered : 0;
-  if (unanswered < least || mean < Math.max(meanNs, usual * times)) return undefined;
-  return graded(unanswered / turns, share);
+  if (program.served === null || unanswered < least || mean < Math.max(meanNs, usual * times))
+    return undefined;
+  const severity = graded(unanswered / turns, share);
+  return severity !== undefined && clientsLeft(program, end) ? "warning" : severity;
 }

@@ -49,11 +49,12 @@ export function silentEnd(
 
 function severityOf(
   end: EndpointSummary,
-  { served }: ProgramAnswers,
+  program: ProgramAnswers,
   compared: Compared | undefined,
   named: boolean,
 ): Severity | undefined {
-  const given = served === null ? undefined : unansweredSeverity(end);
+  const { served } = program;
+  const given = unansweredSeverity(program, end);
   if (given !== undefined) return given;
   const left = end.turns >= SILENT_END.minTurns && end.turnP50Ns >= SILENT_END.p50Ns;
   // whoever asks for a name waits for it

@@ -1,7 +1,7 @@
 // An end that answers, but not everything: of what a server asked it for its clients some was left without an answer, until somebody
 // gave up. Nothing to compare it with is needed.
 import { ratio } from "../../model/units.js";
-import { ownAnswers, shareOf, unansweredSeverity } from "../answer-text.js";
+import { clientsLeft, ownAnswers, shareOf, unansweredSeverity } from "../answer-text.js";
 import type { Finding } from "../finding.js";
 import type { ProgramAnswers } from "../socket-answers.js";
 import type { EndpointSummary } from "../socket-sum.js";
@@ -17,7 +17,7 @@ export function unansweredEnd(
   end: EndpointSummary,
   next: readonly string[],
 ): Finding | undefined {
-  const severity = unansweredSeverity(end);
+  const severity = unansweredSeverity(program, end);
   if (severity === undefined) return undefined;
   const name = shown(program.comm);
   const { turns, unanswered, turnSumNs, unansweredSumNs } = end;
@@ -28,7 +28,7 @@ export function unansweredEnd(
     rule: "slow-end",
     severity,
     title: `${end.name} left ${many(unanswered)} of ${many(turns)} questions of ${name} without an answer: ${time(unansweredSumNs / unanswered)} each until they were given up${others}`,
-    detail: `A time limit of ${name} was up, its client went away, or the other side closed the connection: that side hangs with some questions, or the way there does.${gone(program)}${ownAnswers(program)}`,
+    detail: `${why(program, end)}${ownAnswers(program)}`,
     share: ratio(share(end)),
     culprit: end.name,
     contributors: [],
@@ -37,10 +37,11 @@ export function unansweredEnd(
   };
 }
 
-/** Clients that did not wait to the end either. */
-function gone({ comm, served }: ProgramAnswers): string {
-  if (served === null || served.unanswered === 0) return "";
-  return ` ${many(served.unanswered)} of ${many(served.turns)} questions that ${shown(comm)} got were themselves given up, after ${time(served.unansweredSumNs / served.unanswered)}.`;
+function why(program: ProgramAnswers, end: EndpointSummary): string {
+  const { comm, served } = program;
+  if (served === null || !clientsLeft(program, end))
+    return `A time limit of ${shown(comm)} was up, or the other side closed the connection: that side hangs with some questions, or the way there does.`;
+  return `${many(served.unanswered)} clients of ${shown(comm)} closed their connections first, ${time(served.unansweredSumNs / served.unanswered)} after they had asked: they gave up, since that side hangs with some questions, or the way there does. What is sent last through a tunnel (a websocket) and wants no answer looks the same.`;
 }
 
 const many = (count: number): string => count.toLocaleString("en-US");
