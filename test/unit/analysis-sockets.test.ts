@@ -5,7 +5,15 @@ import type { FinalFacts } from "../../src/capture/binding.js";
 import { ns } from "../../src/model/units.js";
 import { FakeCapture, k, u } from "./helpers/fake-capture.js";
 import { SYSCALL } from "./helpers/proxy-load.js";
-import { addSockets, descriptor, endTotal, socketProfile } from "./helpers/socket-example.js";
+import {
+  addSockets,
+  callTotal,
+  descriptor,
+  EMFILE,
+  endTotal,
+  SYS,
+  socketProfile,
+} from "./helpers/socket-example.js";
 
 const found = (rule: string, capture: FakeCapture, final: Partial<FinalFacts> = {}) =>
   analyze(socketProfile(capture, final)).filter((finding) => finding.rule === rule);
@@ -73,12 +81,13 @@ describe("sockets-growing", () => {
     opened: (second: number) => number,
     closed: (second: number) => number = () => 0,
     descriptors: (second: number) => number = () => 0,
+    final: (process: number) => Partial<FinalFacts> = () => ({}),
   ) {
     const capture = new FakeCapture();
     const { process } = capture.process(80, "leaky");
     for (let second = 1; second <= 10; second++)
       capture.socketCount(process, second * 1e9 + 3e6, opened(second), closed(second), descriptors(second));
-    return found("sockets-growing", capture);
+    return found("sockets-growing", capture, final(process));
   }
 
   test("finds a process that opens ten a second and closes none", () => {
@@ -123,16 +132,29 @@ describe("sockets-growing", () => {
     ["steps that are small", (second: number) => Math.floor(second / 2) * 9],
   ])("does not find %s", (_, opened) => expect(growth(opened)).toEqual([]));
 
-  test("finds one that ended before the recording did, and tells of its life alone", () => {
-    const [finding] = growth(
-      (second) => Math.min(second, 7) * 20,
-      (second) => (second < 7 ? 0 : 140),
-      (second) => (second < 7 ? 3 + second * 20 : 0),
-    );
+  const untilItEnds = [
+    (second: number) => Math.min(second, 7) * 20,
+    (second: number) => (second < 7 ? 0 : 140),
+    (second: number) => (second < 7 ? 3 + second * 20 : 0),
+  ] as const;
+
+  test("finds one that ended for want of descriptors, and tells of its life alone", () => {
+    const full = { errors: 3, byError: [{ errno: EMFILE, count: 3 }] };
+    const [finding] = growth(...untilItEnds, (process) => ({
+      callTotals: [callTotal(process, SYS.connect, [[1_000, 100]], full)],
+    }));
+    expect(finding!.severity).toBe("warning");
     expect(finding!.title).toBe(
       "leaky (pid 80) opens sockets and does not close them: 100 more in 5.0 s, 20.0 a second, and has ended",
     );
+    expect(finding!.detail).toContain("3 of its calls failed for want of descriptors");
     expect(finding!.next.join("\n")).not.toContain("/proc/80");
+  });
+
+  test("one that ended and had room for more may be a client that was done: worth knowing only", () => {
+    const [finding] = growth(...untilItEnds);
+    expect(finding!.severity).toBe("info");
+    expect(finding!.detail).toContain("a client whose load grew until it was done looks like that");
   });
 
   test("does not find one that opened many and ended at once", () =>

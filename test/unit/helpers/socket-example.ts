@@ -27,6 +27,7 @@ export const SYS = {
   epoll: 232,
 };
 export const EAGAIN = 11;
+export const EMFILE = 24;
 export const ECONNRESET = 104;
 
 /** Index of the bucket that holds a length: two an octave from 1,024 ns on. */
