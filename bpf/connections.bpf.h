@@ -112,7 +112,8 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_answer answer = {};
 
   if (to == TCP_SYN_SENT) {
-    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .question = true, .kernel = true};
+    struct turn t = {
+        .key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .messages = 1, .question = true, .kernel = true};
 
     lf_turn_of(area, &t, &answer);
     return 0;
@@ -125,7 +126,7 @@ int BPF_PROG(lf_tcp_state, struct sock* sk, int from, int to) {
   struct lf_tcp_row* row = connection_row(area, &end);
 
   if (from == TCP_SYN_SENT) {
-    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .kernel = true};
+    struct turn t = {.key = connecting_key(area, sk), .now = bpf_ktime_get_ns(), .messages = 1, .kernel = true};
 
     lf_turn_of(area, &t, &answer);
     if (to == TCP_ESTABLISHED)

@@ -167,7 +167,7 @@ struct lf_turn {
   __u64 start_time_ns;
   __u32 tgid;
   __u16 asker; /* lower half of the thread id that asked last */
-  __u8 sends;  /* since the question */
+  __u8 sends;  /* since the question; to a name server: those that are not yet answered */
   __u8 flags;  /* LF_TURN_* */
   __u64 ns;    /* what the answer took to its last bytes; where there are none yet, the question to its last */
 };
@@ -180,6 +180,10 @@ struct lf_turn {
 #define LF_TURN_MAYBE 32             /* it is, if somebody waits for who asked */
 #define LF_ANSWERED_NS 1000000000ULL /* an answer that has not grown for so long is most likely complete */
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
+#define LF_NAMES_PORT 53             /* "domain" */
+#define LF_NAMES_AGAIN_NS \
+  (1ULL << 27)                   /* a resolver sends what belongs together at once, and again after a time limit */
+#define LF_NAMES_NS (1ULL << 35) /* longer than any tries before it gives up */
 #define LF_TURNS 8192
 
 /* A descriptor; the least used gives way, so the busiest are there and their counts are at least that (at very many

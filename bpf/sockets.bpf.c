@@ -331,6 +331,7 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
                        .woken_ns = opened && c->blocked_ns ? c->waiting_ns : 0,
                        .tgid = c->tgid,
                        .tid = who->thread.tid,
+                       .messages = lf_rare(is_many(c->nr)) ? (__u32)result : 1,
                        .question = opened == out,
                        .here = opened};
 

@@ -38,6 +38,7 @@ struct turn {
   __u64 tcp;      /* the socket, where it tells when bytes came; else 0 */
   __u64 woken_ns; /* of the time of the answer's call: ready to run, without a CPU */
   __u32 tgid, tid;
+  __u32 messages; /* of the call: one, or as many as sendmmsg sent and recvmmsg received */
   bool question;
   bool here;   /* somebody of this machine waits for the answer: of area->end */
   bool kernel; /* the kernel asks and answers, to connect: one part only, and counters of its own */
@@ -64,6 +65,14 @@ static __always_inline bool turn_began(const struct lf_turn* t) {
 }
 
 /*
+ * Whether the question in the line is for names. Those that are sent together (one for an IPv4 address, one for an IPv6
+ * address: getaddrinfo) are answered one by one; what is sent later, while there is none, is one of them once more.
+ */
+static __always_inline bool asks_names(const struct lf_turn* t) {
+  return t->end.role && t->end.protocol == IPPROTO_UDP && t->end.port == LF_NAMES_PORT;
+}
+
+/*
  * Whether the question in the line is of this socket, if another process asked it than the one that has the answer.
  * Sockets come again at the same address, and one that ended with its process leaves its question behind. TCP alone can
  * tell: that nothing was sent on this socket, or received there, before the answer.
@@ -73,6 +82,12 @@ static __always_inline bool asked_by_another(const struct turn* w, const struct 
 
   if (end->protocol != IPPROTO_TCP) return false;
   return w->here ? LF_GET(tcp_sock, socket, data_segs_out) : LF_GET(tcp_sock, socket, data_segs_in);
+}
+
+static __always_inline void add_sends(struct lf_turn* t, __u32 messages) {
+  __u32 sends = t->sends + messages;
+
+  t->sends = sends < 0xff ? sends : 0xff;
 }
 
 /* What lf_turn_place tells of the line whose number is in the lower bits: */
@@ -106,7 +121,7 @@ __noinline __u32 lf_turn_place(__u64 key) {
 /*
  * Notes bytes that are to be answered. An answer is timed from the last that were sent before it: a question may come
  * in pieces, as slowly as a client uploads it, and what was sent before may have wanted no answer. How long there has
- * been none goes by the first.
+ * been none goes by the first; so does the answer of a name server, where a question that was lost is sent again.
  */
 static __always_inline void asked(struct lf_call_area* area, __u64* counter, const struct turn* w, struct lf_turn* t,
                                   __u32 place) {
@@ -115,9 +130,11 @@ static __always_inline void asked(struct lf_call_area* area, __u64* counter, con
   if (lf_rare(known && t->since_ns && !turn_began(t))) {
     __u64 ns = w->now - t->since_ns;
 
-    if (t->sends < 0xff) t->sends++;
+    bool names = asks_names(t);
+
+    if (!(names && ns >= LF_NAMES_AGAIN_NS)) add_sends(t, w->messages);
     if (ns > LF_GAVE_UP_NS) t->flags |= LF_TURN_LATER;
-    t->ns = ns;
+    t->ns = names && ns < LF_NAMES_NS ? 0 : ns;
     t->asker = w->tid;
     return;
   }
@@ -135,7 +152,8 @@ static __always_inline void asked(struct lf_call_area* area, __u64* counter, con
   t->start_time_ns = w->start_ns;
   t->tgid = w->tgid;
   t->asker = w->tid;
-  t->sends = 1;
+  t->sends = 0;
+  add_sends(t, w->messages);
   t->flags = spoke ? LF_TURN_SPOKE : 0;
   t->ns = 0;
   t->since_ns = w->now;
@@ -175,6 +193,11 @@ static __always_inline void note_turn(struct lf_call_area* area, const struct tu
   answer->late_ns = lay_there(w, wait);
   answer->part_ns = wait - answer->late_ns;
   answer->whole_ns = before + answer->part_ns;
+  if (lf_rare(t->sends > w->messages) && !began && asks_names(t)) {
+    /* the others are waited for as before */
+    t->sends -= w->messages;
+    return;
+  }
   t->ns = answer->whole_ns;
   t->flags |= LF_TURN_BEGAN;
   t->since_ns = w->kernel ? 0 : w->now;
@@ -195,11 +218,11 @@ enum owed { OWED_NOT, OWED_MAYBE, OWED };
  * is known to have come since, whoever reads it, and how; nor where so much was sent, or again so late, that nobody can
  * wait for it. Only datagrams are repeated, because they may be lost. What is sent last to an end that answers
  * otherwise may want nothing (a window, an acknowledgement): there it takes somebody who is seen to wait. So it does on
- * unix sockets, where many write to what answers nobody (a log).
+ * unix sockets, where many write to what answers nobody (a log). Whoever asks for a name wants the answer.
  */
 static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 now, __u64 least_ns) {
   bool tcp = t->end.protocol == IPPROTO_TCP, repeats = t->end.protocol == IPPROTO_UDP;
-  bool spoke = t->flags & LF_TURN_SPOKE;
+  bool spoke = t->flags & LF_TURN_SPOKE && !asks_names(t);
   __u64 ns = now - t->since_ns - (repeats ? 0 : t->ns);
 
   if (turn_began(t) || t->sends > LF_GAVE_UP_SENDS || ns < least_ns) return OWED_NOT;
@@ -263,6 +286,7 @@ __noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid) {
   if (!t) return 0;
   __u64 now = bpf_ktime_get_ns(), ns = now - t->since_ns - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
   enum owed owed = t->tgid == tgid ? is_owed(t, area->closing_socket, now, LF_CLOSED_NS) : OWED_NOT;
+  bool names = asks_names(t);
 
   t->since_ns = 0;
   t->flags = 0;
@@ -276,7 +300,7 @@ __noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid) {
   closing_end(area, t);
   struct lf_endpoint_row* row = endpoint_row(area, c);
 
-  if (owed == OWED && ns >= LF_GAVE_UP_NS) {
+  if (owed == OWED && (ns >= LF_GAVE_UP_NS || names)) {
     row->unanswered++;
     row->unanswered_ns += ns;
     lf_add_answer(row, &c->answer);

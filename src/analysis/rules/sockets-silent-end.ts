@@ -1,9 +1,9 @@
 // An end that was asked, and from which nothing came in the whole recording: told as what it is, beside other ends or alone.
-import type { EndpointRow } from "../../capture/binding.js";
 import type { Profile } from "../../model/profile.js";
 import { ratio } from "../../model/units.js";
 import { ownAnswers, shareOf, unansweredSeverity } from "../answer-text.js";
 import type { Finding, Severity } from "../finding.js";
+import { isNameServer } from "../name-servers.js";
 import type { ProgramAnswers } from "../socket-answers.js";
 import type { EndpointSummary, Turns } from "../socket-sum.js";
 import { shown, time } from "../text.js";
@@ -70,5 +70,3 @@ function why({ comm, served }: ProgramAnswers, { protocol }: EndpointSummary, na
   if (served !== null && protocol === "tcp") return "it hangs, or the way there does";
   return `it hangs, or it is an end that answers nobody, as a log: whether ${shown(comm)} waits for an answer is not known`;
 }
-
-const isNameServer = (row: EndpointRow | undefined): boolean => row?.port === SILENT_END.namePort;

@@ -7,6 +7,7 @@ import { ownAnswers, shareOf } from "../answer-text.js";
 import type { CpuTime } from "../cpu-time.js";
 import type { Finding, Severity } from "../finding.js";
 import { notSelf } from "../lock-summary.js";
+import { isNameServer } from "../name-servers.js";
 import { ssCommand } from "../socket-advice.js";
 import { type ProgramAnswers, programAnswers } from "../socket-answers.js";
 import { didText, type ServerDid, serverAt } from "../socket-servers.js";
@@ -17,6 +18,7 @@ import { wayThere } from "../tcp-way.js";
 import { graded, percent, shown, time } from "../text.js";
 import { SLOW_END } from "../thresholds.js";
 import { silentEnd } from "./sockets-silent-end.js";
+import { slowNames } from "./sockets-slow-names.js";
 import { unansweredEnd } from "./sockets-unanswered-end.js";
 
 /** What of its answers is late: half of them, a quarter, one in a hundred, or the rest after a beginning in time. */
@@ -54,6 +56,7 @@ function found(
   const unanswered =
     program.served === null ? undefined : unansweredEnd(program, end, nextSteps(profile, end));
   if (unanswered !== undefined) return unanswered;
+  if (isNameServer(profile.endpoints[end.endpoint])) return slowNames(profile, program, end);
   if (each === undefined) return undefined;
   if (each.late === "rest") return lateRest(profile, program, each);
   const serverOf = (at: EndpointSummary) => serverAt(profile, cpu, at.endpoint, at.turnSumNs);
