@@ -191,7 +191,12 @@ struct inode {
 };
 struct file_operations {
 } __attribute__((preserve_access_index));
+struct hlist_head {
+  struct hlist_node* first;
+};
+
 struct file {
+  struct hlist_head* f_ep;
   struct file_operations* f_op;
   struct inode* f_inode;
   void* private_data;

@@ -175,12 +175,15 @@ struct lf_turn {
 #define LF_TURN_BEGAN 2  /* the answer has begun */
 #define LF_TURN_SPOKE 4  /* the other side answered an earlier question */
 #define LF_TURN_WAITED 8 /* who asked has since waited in a receive, in vain */
+#define LF_TURN_TRIED 64 /* somebody has since looked for an answer, in vain */
 /* Set at the end of the recording, where the socket is open: */
 #define LF_TURN_OWED 16              /* an answer is owed */
 #define LF_TURN_MAYBE 32             /* it is, if somebody waits for who asked */
 #define LF_ANSWERED_NS 1000000000ULL /* an answer that has not grown for so long is most likely complete */
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
-#define LF_NAMES_PORT 53             /* "domain" */
+#define LF_FAREWELL_NS (1ULL << 21)  /* who says goodbye closes right after */
+#define LF_FAREWELL_SENDS 3
+#define LF_NAMES_PORT 53 /* "domain" */
 #define LF_NAMES_AGAIN_NS \
   (1ULL << 27)                   /* a resolver sends what belongs together at once, and again after a time limit */
 #define LF_NAMES_NS (1ULL << 35) /* longer than any tries before it gives up */

@@ -87,7 +87,8 @@ int lf_open_turns(struct bpf_iter__task_file* ctx) {
   struct lf_turn* t = turn_of(turn_key(socket, 0));
 
   if (!t || turn_began(t)) return 0;
-  enum owed owed = t->end.role ? is_owed(t, socket, bpf_ktime_get_ns(), LF_GAVE_UP_NS) : OWED;
+  __u64 ns = bpf_ktime_get_ns() - t->since_ns - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
+  enum owed owed = t->end.role ? is_owed(t, socket, ns, LF_GAVE_UP_NS) : OWED;
 
   if (owed != OWED_NOT) t->flags |= owed == OWED ? LF_TURN_OWED : LF_TURN_MAYBE;
   return 0;

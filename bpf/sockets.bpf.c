@@ -109,6 +109,7 @@ static __always_inline struct lf_call_area* call_area(__u32 cpu) {
 #include "closing.bpf.h"
 #include "connections.bpf.h"
 #include "messages.bpf.h"
+#include "waiters.bpf.h"
 
 static __always_inline __u32 class_of(__u64 nr) {
   if (nr >= LF_CALL_NUMBERS) return 0;
@@ -150,7 +151,7 @@ int BPF_PROG(lf_call_enter, struct pt_regs* regs, long nr) {
 
     if (!sk || !area) return 0;
     area->closing_socket = (__u64)sk;
-    if (lf_is_last(file)) lf_gave_up(area, who->thread.tgid);
+    if (lf_is_last(file)) lf_gave_up(area, who->thread.tgid, is_in_epoll(file));
   } else if (class == LF_CALL_ANY_FD) {
     file = lf_socket_file(who, task, fd);
     if (!file) return 0;
@@ -298,7 +299,10 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
   lf_forget();
   area->counter[LF_CALLS_SEEN]++;
   lf_add_call(area, c);
-  if (class == LF_CALL_IDLE || class == LF_CALL_OPEN) return 0;
+  if (class == LF_CALL_IDLE || class == LF_CALL_OPEN) {
+    if (c->blocked_ns >= LF_CLOSED_NS && is_poll(c->nr)) lf_polled(area, regs->di, second);
+    return 0;
+  }
   if (lf_rare(class == LF_CALL_SPLICE) && !(slot->call & LF_SLOT_THIRD)) c->call = LF_CALL_SPLICE | LF_CALL_IN;
   bool spins = false, named = false, closed = false;
   bool accepted = class == LF_CALL_ACCEPT && result >= 0;
@@ -337,8 +341,8 @@ int BPF_PROG(lf_call_exit, struct pt_regs* regs, long result) {
 
       note_turn(area, &t, &c->answer);
       if (lf_rare(c->answer.late_ns)) lf_meanwhile(&c->answer, slot, now);
-    } else if (lf_rare(opened && c->call & LF_CALL_IN && c->blocked_ns >= LF_GAVE_UP_NS)) {
-      lf_waited(area, who->thread.tid);
+    } else if (opened && c->call & LF_CALL_IN) {
+      lf_received_in_vain(area, who->thread.tid, c->blocked_ns);
     }
     if (lf_rare(accepted)) {
       struct sock* listener = file ? lf_socket_behind(file) : NULL;

@@ -220,10 +220,9 @@ enum owed { OWED_NOT, OWED_MAYBE, OWED };
  * otherwise may want nothing (a window, an acknowledgement): there it takes somebody who is seen to wait. So it does on
  * unix sockets, where many write to what answers nobody (a log). Whoever asks for a name wants the answer.
  */
-static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 now, __u64 least_ns) {
+static __always_inline enum owed is_owed(const struct lf_turn* t, __u64 socket, __u64 ns, __u64 least_ns) {
   bool tcp = t->end.protocol == IPPROTO_TCP, repeats = t->end.protocol == IPPROTO_UDP;
   bool spoke = t->flags & LF_TURN_SPOKE && !asks_names(t);
-  __u64 ns = now - t->since_ns - (repeats ? 0 : t->ns);
 
   if (turn_began(t) || t->sends > LF_GAVE_UP_SENDS || ns < least_ns) return OWED_NOT;
   if (t->flags & LF_TURN_LATER && (!repeats || spoke)) return OWED_NOT;
@@ -254,13 +253,18 @@ static __always_inline struct lf_turn* turn_of(__u64 key) {
   return NULL;
 }
 
-/* Who asked on area->socket has waited there in a receive for so long that it counts, and got nothing. */
-__noinline int lf_waited(struct lf_call_area* area, __u32 tid) {
-  if (!area) return 0;
-  struct lf_turn* t = turn_of(turn_key(area->socket, 0));
+/*
+ * For how long the question of a socket that is being closed was left: since the last that was sent, unless that is the
+ * farewell of one who leaves (TLS: close_notify), right before the close and after a question that was sent at once
+ * (where a session of TLS goes on: after the end of the handshake).
+ */
+static __always_inline __u64 left_for(struct lf_turn* t, __u64 now) {
+  __u64 ns = now - t->since_ns, since_last = ns - t->ns;
 
-  if (t && !turn_began(t) && t->asker == (__u16)tid) t->flags |= LF_TURN_WAITED;
-  return 0;
+  if (t->end.protocol == IPPROTO_UDP) return ns;
+  if (t->sends > LF_FAREWELL_SENDS || since_last >= LF_FAREWELL_NS) return since_last;
+  t->flags &= ~LF_TURN_LATER;
+  return ns;
 }
 
 /* The end of area->closing_socket into area->end: that of its line, whose name is elsewhere, or else as it is now. */
@@ -277,17 +281,19 @@ static __always_inline void closing_end(struct lf_call_area* area, const struct 
 
 /*
  * area->closing_socket is closed: who waits for an answer there does so no more. What was surely waited for, and for
- * long enough, counts as an answer. The rest is told apart: who asks, or is asked, may have waited.
+ * long enough, counts as an answer. The rest is told apart: who asks, or is asked, may have waited. Not who asked and
+ * never looked for an answer, `in_epoll` neither: names alone are waited for in any case.
  */
-__noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid) {
+__noinline int lf_gave_up(struct lf_call_area* area, __u32 tgid, __u32 in_epoll) {
   if (!area) return 0;
   struct lf_turn* t = turn_of(turn_key(area->closing_socket, 0));
 
   if (!t) return 0;
-  __u64 now = bpf_ktime_get_ns(), ns = now - t->since_ns - (t->end.protocol == IPPROTO_UDP ? 0 : t->ns);
-  enum owed owed = t->tgid == tgid ? is_owed(t, area->closing_socket, now, LF_CLOSED_NS) : OWED_NOT;
-  bool names = asks_names(t);
+  __u64 now = bpf_ktime_get_ns(), ns = left_for(t, now);
+  enum owed owed = t->tgid == tgid ? is_owed(t, area->closing_socket, ns, LF_CLOSED_NS) : OWED_NOT;
+  bool names = asks_names(t), looked = in_epoll || t->flags & (LF_TURN_TRIED | LF_TURN_WAITED);
 
+  if (t->end.role && !looked && !names) owed = OWED_NOT;
   t->since_ns = 0;
   t->flags = 0;
   if (owed == OWED_NOT) return 0;

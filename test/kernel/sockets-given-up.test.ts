@@ -12,6 +12,7 @@ import { tcpSummaries } from "../../src/analysis/tcp-summary.js";
 import { summaryLines } from "../../src/cli/summary.js";
 import { olderToo } from "../support/older-kernels.js";
 import { freePorts } from "../support/ports.js";
+import { startProgram } from "../support/programs.js";
 import { type Recorded, recordWhile } from "../support/record.js";
 import { type Server, startNginxFront } from "../support/servers.js";
 
@@ -131,9 +132,14 @@ test("clients that go away before nginx gives up leave the end that hangs to be 
   const nginx = nginxOf(recorded);
   const left = hung[0]! + hung[1]!;
   expect(seen[1]!.get(0)! + seen[2]!.get(0)!).toBe(left);
-  expect(nginx.served!.unanswered).toBe(left);
-  for (const [n, name] of ends.entries())
-    expect(nginx.asked.find((row) => row.name === name)).toMatchObject({ unanswered: hung[n], closed: 0 });
+  // one that took a little longer than what is left of the others may not find its time
+  expect(nginx.served!.unanswered).toBeGreaterThanOrEqual(left - 2);
+  expect(nginx.served!.unanswered).toBeLessThanOrEqual(left);
+  for (const [n, name] of ends.entries()) {
+    const { unanswered, closed } = nginx.asked.find((row) => row.name === name)!;
+    expect(unanswered + closed).toBe(hung[n]);
+    expect(closed).toBeLessThanOrEqual(1);
+  }
   expect(
     findings(recorded, "slow-end")
       .map(({ culprit }) => culprit)
@@ -168,4 +174,43 @@ test("connections that nginx gives up after a quarter of a second are what it wa
     await nginx.stop();
     quick.close();
   }
+});
+
+/** A server that logs to an end that answers nobody and takes 60 ms for each of its answers. */
+async function logging(args: readonly string[], asks = 20, ms = 60) {
+  const times = ["--asks", String(asks), "--ms", String(ms)];
+  const program = await startProgram("log-lines", { args: [...times, ...args], hold: true });
+  const recorded = await recordWhile({ sources: ["cpu", "sockets"] }, async () => {
+    program.go();
+    await program.result(30_000);
+  });
+  const ends = endpointSummaries(recorded.profile).filter(({ comm }) => comm === "log-lines");
+  const { log } = await program.result();
+  const [end] = ends.filter(({ name }) => name === `127.0.0.1:${log}`);
+  return { recorded, ends, end: end! };
+}
+
+test("lines that a server logs are no questions: it never looks for an answer, and its sleep is its own", async () => {
+  const { recorded, ends } = await logging([]);
+  expect(
+    ends.filter(({ role, unanswered, closed }) => role !== "accepted" && unanswered + closed > 0),
+  ).toEqual([]);
+  expect(findings(recorded, "slow-end")).toEqual([]);
+});
+
+test("where it waits there in a poll, in vain, they are, though it says goodbye before it closes", async () => {
+  const { recorded, end } = await logging(["--waits"]);
+  // what is sure of them: each takes its time from an own answer that took as long
+  expect(end.unanswered).toBeGreaterThanOrEqual(18);
+  expect(end.unanswered + end.closed).toBe(20);
+  expect(end.unansweredSumNs).toBeGreaterThan(18 * 60e6);
+  const [finding, ...more] = findings(recorded, "slow-end");
+  expect(more).toEqual([]);
+  expect(finding).toMatchObject({ severity: "critical", culprit: end.name });
+});
+
+test("a goodbye after more than a second is no question that is asked again", async () => {
+  const { end } = await logging(["--waits"], 3, 1100);
+  expect(end.unanswered + end.closed).toBe(3);
+  expect(end.unanswered).toBeGreaterThanOrEqual(2);
 });

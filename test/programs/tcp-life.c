@@ -141,13 +141,18 @@ int main(int argc, char** argv) {
   uint64_t hang = option(argc, argv, "--hang", 0);
   if (hang) {
     int asked[64];
-    for (uint64_t i = 0; i < hang && i < 64; i++) {
+    struct pollfd answers[64];
+    nfds_t count = 0;
+    for (uint64_t i = 0; i < hang && i < 64; i++, count++) {
       asked[i] = connected(listener, port, &other);
       must(write(asked[i], "?", 1) == 1, "write");
+      answers[i] = (struct pollfd){.fd = asked[i], .events = POLLIN};
     }
-    poll(NULL, 0, 1200);
-    if (option(argc, argv, "--again", 0))
+    must(!poll(answers, count, 1200), "poll");
+    if (option(argc, argv, "--again", 0)) {
       for (uint64_t i = 0; i < hang && i < 64; i++) must(write(asked[i], "?", 1) == 1, "write");
+      poll(NULL, 0, 20);
+    }
     for (uint64_t i = 0; i < hang / 2 && i < 64; i++) close(asked[i]);
     printf("{\"event\":\"hung\",\"port\":%d}\n", port);
     fflush(stdout);

@@ -115,6 +115,8 @@ export interface Results {
   "full-queues": never;
   /** Of the calls that wait until somebody takes what was sent. */
   "stuck-sends": { readonly splicePort: number; readonly closePort: number };
+  /** Ports of the end that only reads, and of the one that answers. */
+  "log-lines": { readonly log: number; readonly quick: number };
   "late-reader": { readonly first: number; readonly second: number; readonly unreadNs: number };
   "uring-nops": { readonly requests: number };
   /** Numbers of connections of each fate; `sent`: blocks of 1,000 bytes; and ports. */

@@ -11,12 +11,19 @@ import { isNameServer } from "../name-servers.js";
 import { ssCommand } from "../socket-advice.js";
 import { type ProgramAnswers, programAnswers } from "../socket-answers.js";
 import { didText, type ServerDid, serverAt } from "../socket-servers.js";
-import { type EndpointSummary, percentileOf, type Turns, turnsTogether } from "../socket-sum.js";
+import {
+  type EndpointSummary,
+  endpointsByProgram,
+  percentileOf,
+  type Turns,
+  turnsTogether,
+} from "../socket-sum.js";
 import { endpointSummaries } from "../socket-summary.js";
 import { tcpSummaries } from "../tcp-summary.js";
 import { wayThere } from "../tcp-way.js";
 import { graded, percent, shown, time } from "../text.js";
 import { SLOW_END } from "../thresholds.js";
+import { closedQuestions } from "./sockets-closed-questions.js";
 import { silentEnd } from "./sockets-silent-end.js";
 import { slowNames } from "./sockets-slow-names.js";
 import { unansweredEnd } from "./sockets-unanswered-end.js";
@@ -38,11 +45,20 @@ export function slowEnds(profile: Profile, cpu: CpuTime | undefined): Finding[] 
   const rows = endpointSummaries(profile, counts);
   const programs = programAnswers(rows, tcpSummaries(profile, counts), [], tickNs);
   return programs.flatMap((program) =>
-    program.asked
-      .flatMap((end) => found(profile, cpu, end, program, programs) ?? [])
-      .slice(0, SLOW_END.maxFindings),
+    [
+      ...program.asked.flatMap((end) => found(profile, cpu, end, program, programs) ?? []),
+      ...onlyClosed(program, rows).flatMap(
+        (end) => closedQuestions(program, end, nextSteps(profile, end)) ?? [],
+      ),
+    ].slice(0, SLOW_END.maxFindings),
   );
 }
+
+/** Ends that a program asked, and of which no answer is known, nor that one was waited for. */
+const onlyClosed = ({ processes }: ProgramAnswers, rows: readonly EndpointSummary[]): EndpointSummary[] =>
+  endpointsByProgram(
+    rows.filter((row) => processes.has(row.process) && (row.role === "remote" || row.role === "path")),
+  ).filter(({ turns, closed }) => turns === 0 && closed > 0);
 
 function found(
   profile: Profile,
@@ -52,12 +68,13 @@ function found(
   programs: readonly ProgramAnswers[],
 ): Finding | undefined {
   const each = judged(end, program);
-  if (end.bytesIn === 0) return silentEnd(profile, program, end, each, nextSteps(profile, end));
-  const unanswered =
-    program.served === null ? undefined : unansweredEnd(program, end, nextSteps(profile, end));
+  const next = nextSteps(profile, end);
+  if (end.bytesIn === 0)
+    return silentEnd(profile, program, end, each, next) ?? closedQuestions(program, end, next);
+  const unanswered = program.served === null ? undefined : unansweredEnd(program, end, next);
   if (unanswered !== undefined) return unanswered;
   if (isNameServer(profile.endpoints[end.endpoint])) return slowNames(profile, program, end);
-  if (each === undefined) return undefined;
+  if (each === undefined) return closedQuestions(program, end, next);
   if (each.late === "rest") return lateRest(profile, program, each);
   const serverOf = (at: EndpointSummary) => serverAt(profile, cpu, at.endpoint, at.turnSumNs);
   const serversAt = (at: EndpointSummary) => serverOf(at)?.processes ?? new Set<number>();
@@ -155,7 +172,7 @@ function finding(
   const way = wayThere(end, program.tcp.get(end.endpoint), late === "tail" || late === "quarter", sure);
   const slow = end.role === "path" ? "the other side is slow" : "the other side is slow, or the way there";
   const seen = way.blame === undefined && sure ? `: ${slow}.` : ".";
-  const read = chain === undefined ? answersSoon(program, end) : undefined;
+  const read = chain === undefined ? answersSoon(program, end, lateOf(late)) : undefined;
   const blame =
     chain !== undefined
       ? chainShort(chain, lateOf(late))
@@ -200,9 +217,13 @@ function chainText({ through, end }: Behind): string {
 }
 
 /** The own answers of the program there, where it gives them soon after it has read a question: what took the time was before. */
-function answersSoon({ there }: ProgramAnswers, end: EndpointSummary): Turns | undefined {
+function answersSoon(
+  { there }: ProgramAnswers,
+  end: EndpointSummary,
+  value: (row: Turns) => number,
+): Turns | undefined {
   const own = there.get(end);
-  return own !== undefined && own.turnP50Ns < end.turnP50Ns * SLOW_END.readSoon ? own : undefined;
+  return own !== undefined && value(own) < value(end) * SLOW_END.readSoon ? own : undefined;
 }
 
 const queuedText = (own: Turns): string =>

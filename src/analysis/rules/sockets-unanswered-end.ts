@@ -41,7 +41,7 @@ function why(program: ProgramAnswers, end: EndpointSummary): string {
   const { comm, served } = program;
   if (served === null || !clientsLeft(program, end))
     return `A time limit of ${shown(comm)} was up, or the other side closed the connection: that side hangs with some questions, or the way there does.`;
-  return `${many(served.unanswered)} clients of ${shown(comm)} closed their connections first, ${time(served.unansweredSumNs / served.unanswered)} after they had asked: they gave up, since that side hangs with some questions, or the way there does. What is sent last through a tunnel (a websocket) and wants no answer looks the same.`;
+  return `${many(served.unanswered)} questions of clients of ${shown(comm)} were closed without an answer, too, ${time(served.unansweredSumNs / served.unanswered)} after they had come: they gave up, or it did, since that side hangs with some questions, or the way there does. What is sent last through a tunnel (a websocket), or to one that answers nobody (a log collector), and wants no answer, looks the same.`;
 }
 
 const many = (count: number): string => count.toLocaleString("en-US");
