@@ -193,6 +193,7 @@ export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
   {
     title: "Sent again",
     numeric: true,
+    minor: true, // the table of connections has it, too
     format: number,
     cell: ({ tcp }) => tcp?.retransmits ?? -1,
   },
@@ -207,7 +208,7 @@ export const ANSWER_COLUMNS: readonly RowColumn<AnswerRow>[] = [
     numeric: true,
     format: share,
     cell: (row) => (row.own ? row.share : -1),
-    draw: (row) => el("span", {}, waitsText(row)),
+    draw: (row) => el("span", { class: "wraps" }, waitsText(row).replaceAll(" %", "\u00a0%")),
   },
 ];
 

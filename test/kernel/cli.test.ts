@@ -1,6 +1,6 @@
 // The real command on this machine: every way to end a recording, what is kept, and that nothing stays in the kernel.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -66,10 +66,15 @@ function stillLoaded(ids: readonly number[]): number[] {
 const partial = () => readdirSync(dir).find((name) => name.startsWith("lowflame-partial-"));
 
 /** Waits until the recording has written something to its partial capture. */
+const partialSize = (): number => {
+  const name = partial();
+  return name !== undefined && existsSync(path(name)) ? statSync(path(name)).size : 0;
+};
 const recording = (child: Child) =>
   child.until(
-    () => partial() !== undefined && existsSync(path(partial()!)) && child.running,
-    15_000,
+    // its header comes when all is attached
+    () => child.running && partialSize() > 0,
+    30_000,
     "a partial capture",
   );
 
