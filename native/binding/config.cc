@@ -45,6 +45,7 @@ SessionConfig ConfigFromJs(const Napi::Object& js) {
   c.ring_bytes = static_cast<uint32_t>(number("ringBytes", 0));
   c.table_rows = static_cast<uint32_t>(number("tableRows", 0));
   if (js.Get("unwind").IsBoolean()) c.unwind = js.Get("unwind").As<Napi::Boolean>();
+  c.queue_samples = static_cast<size_t>(number("queueSamples", static_cast<double>(c.queue_samples)));
   c.unwind_bytes = static_cast<uint64_t>(number("unwindBytes", 0));
   c.without = Strings(js.Get("without"));
   if (js.Get("filters").IsObject()) {

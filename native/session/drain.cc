@@ -21,8 +21,6 @@ constexpr uint64_t kHotplugIntervalNs = 1000000000ull;
 // Few, large batches: each costs JavaScript a message, a gzip member and a walk of the event loop.
 constexpr uint64_t kWakeupIntervalNs = 1000000000ull;
 constexpr size_t kWakeupSamples = 65536;
-// What JavaScript may leave lying here; beyond it samples are dropped and counted.
-constexpr size_t kMaxPendingSamples = 2u << 20;
 constexpr size_t kMaxKnownThreads = 65536;
 
 template <class V>
@@ -117,7 +115,7 @@ void Session::DrainOnce(bool last) {
   {
     std::lock_guard<std::mutex> lock(pending_mutex_);
     size_t coming = work_.size();
-    if (coming && pending_.size() + coming > kMaxPendingSamples) {
+    if (coming && pending_.size() + coming > config_.queue_samples) {
       queue_full_ += coming;
       work_.samples = {};
     }

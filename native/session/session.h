@@ -44,6 +44,8 @@ struct SessionConfig {
   uint32_t thread_slots = 0;
   uint32_t ring_bytes = 0;
   uint32_t table_rows = 0;
+  // What JavaScript may leave lying; beyond it samples are dropped and counted.
+  size_t queue_samples = 2u << 20;
   bool unwind = true;                // user stacks from unwind tables; else by frame pointer
   uint64_t unwind_bytes = 0;         // kernel memory for tables; 0 = 64 MiB
   std::vector<std::string> without;  // kernel features to do without, as an older kernel would

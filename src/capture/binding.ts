@@ -193,6 +193,8 @@ export interface SessionConfig {
   readonly ringBytes?: Bytes;
   /** Rows of each CPU's tables of exact totals (a power of two); absent = all there are. */
   readonly tableRows?: number;
+  /** Samples that may wait until JavaScript takes them; beyond it they are dropped and counted. Absent = 2 Mi. */
+  readonly queueSamples?: number;
   /** False: user stacks follow frame pointers. Else unwind tables, in at most `unwindBytes` of kernel memory (64 MiB). */
   readonly unwind?: boolean;
   readonly unwindBytes?: Bytes;

@@ -16,7 +16,7 @@ export interface NativeDriver {
 export const NATIVE_BUILD_MS = 180_000;
 
 const BUILD = join(repositoryRoot(), "build");
-const SANITIZE = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
+const SANITIZE = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all";
 
 /** @param part a folder of native/ */
 export function nativeDriver(

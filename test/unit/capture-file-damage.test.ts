@@ -92,16 +92,14 @@ describe("a file with a wrong byte", () => {
     return bytes;
   }
 
-  test("anywhere, with any bit turned, gives only what was written", async () => {
+  test("anywhere, with one bit turned or all of a byte, gives only what was written", async () => {
     for (let at = 0; at < whole.length; at++) {
-      for (const mask of [1 << (at % 8), 0xff]) {
-        const { events, error } = await outcome(flipped(at, mask));
-        const { kept, damage } = split(events);
-        // What goes unnoticed changed nothing: gzip's time stamp, bits that deflate does not use.
-        const expected = error ? 0 : damage === null ? SMALL_CAPTURE.length : kept.length;
-        expect(kept, `byte ${at}`).toStrictEqual(SMALL_CAPTURE.slice(0, expected));
-        if (damage !== null) expectSentence(damage);
-      }
+      const { events, error } = await outcome(flipped(at, at % 9 === 8 ? 0xff : 1 << (at % 9)));
+      const { kept, damage } = split(events);
+      // What goes unnoticed changed nothing: gzip's time stamp, bits that deflate does not use.
+      const expected = error ? 0 : damage === null ? SMALL_CAPTURE.length : kept.length;
+      expect(kept, `byte ${at}`).toStrictEqual(SMALL_CAPTURE.slice(0, expected));
+      if (damage !== null) expectSentence(damage);
     }
   });
 
