@@ -181,7 +181,7 @@ struct lf_turn {
 #define LF_TURN_MAYBE 32             /* it is, if somebody waits for who asked */
 #define LF_ANSWERED_NS 1000000000ULL /* an answer that has not grown for so long is most likely complete */
 #define LF_GAVE_UP_SENDS 8           /* who sends on and on without an answer wants none */
-#define LF_FAREWELL_NS (1ULL << 21)  /* who says goodbye closes right after */
+#define LF_FAREWELL_NS LF_CLOSED_NS  /* who says goodbye closes soon: as soon as it has a CPU */
 #define LF_FAREWELL_SENDS 3
 #define LF_NAMES_PORT 53 /* "domain" */
 #define LF_NAMES_AGAIN_NS \

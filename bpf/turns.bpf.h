@@ -255,7 +255,7 @@ static __always_inline struct lf_turn* turn_of(__u64 key) {
 
 /*
  * For how long the question of a socket that is being closed was left: since the last that was sent, unless that is the
- * farewell of one who leaves (TLS: close_notify), right before the close and after a question that was sent at once
+ * farewell of one who leaves (TLS: close_notify), shortly before the close and after a question that was sent at once
  * (where a session of TLS goes on: after the end of the handshake).
  */
 static __always_inline __u64 left_for(struct lf_turn* t, __u64 now) {
