@@ -5,12 +5,9 @@
 
 #include <cstring>
 
+#include "../core/page.h"
+
 namespace lowflame {
-namespace {
-
-constexpr size_t kPage = 4096;
-
-}  // namespace
 
 PerfBuffer::~PerfBuffer() {
   if (map_) munmap(map_, map_bytes_);

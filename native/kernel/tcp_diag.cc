@@ -18,11 +18,11 @@
 #include <vector>
 
 #include "../core/unique_fd.h"
+#include "tcp_states.h"
 
 namespace lowflame {
 namespace {
 
-constexpr unsigned kCloseWait = 8, kListen = 10;  // include/net/tcp_states.h
 constexpr timeval kTimeout{1, 0};
 constexpr size_t kAnswerBytes = 64 * 1024;
 

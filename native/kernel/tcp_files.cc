@@ -15,14 +15,14 @@
 
 #include "machine.h"
 #include "tcp_diag.h"
+#include "tcp_states.h"
 
 namespace lowflame {
 namespace {
 
 constexpr size_t kMaxNamespaces = 256;
 constexpr size_t kMaxCloseWait = 65536;
-constexpr uint32_t kFirstInode = 0xf0000000;      // of namespaces: PROC_DYNAMIC_FIRST in fs/proc/generic.c
-constexpr unsigned kCloseWait = 8, kListen = 10;  // include/net/tcp_states.h
+constexpr uint32_t kFirstInode = 0xf0000000;  // of namespaces: PROC_DYNAMIC_FIRST in fs/proc/generic.c
 
 struct CloseFile {
   void operator()(FILE* f) const { fclose(f); }

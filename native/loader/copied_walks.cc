@@ -3,22 +3,22 @@
 
 #include <sys/stat.h>
 
+#include "../core/page.h"
 #include "modules.h"
 
 namespace lowflame {
 namespace {
 
 // Beyond it all tables go before the next walk.
-constexpr uint64_t kMaxTableBytes = 32 << 20;
+constexpr uint64_t kMaxCopiedTableBytes = 32 << 20;
 // The drain waits while a table is built, and node's of 90 MB takes 20 ms.
 constexpr off_t kMostFileBytes = 256 << 20;
-constexpr uint64_t kPage = 4096;
 
 }  // namespace
 
 std::optional<StackWalk> CopiedWalks::Walk(uint32_t pid, uint64_t start_time_ns, uint64_t time_ns,
                                            const StackCopy& copy) {
-  if (table_bytes_ > kMaxTableBytes) {
+  if (table_bytes_ > kMaxCopiedTableBytes) {
     tables_.clear();
     table_bytes_ = 0;
   }

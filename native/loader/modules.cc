@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "../core/page.h"
 #include "../kernel/machine.h"
 #include "../symbols/file_owner.h"
 #include "../symbols/mapped_file.h"
@@ -19,7 +20,6 @@ constexpr size_t kMaxIdentities = 65536;
 constexpr uint64_t kInUseNs = 1000000000ull, kRefusedNs = 5000000000ull;
 // Tables wait together for the kernel, but not too many: they are copies.
 constexpr uint64_t kMaxWaiting = 8 << 20;
-constexpr uint64_t kPage = 4096;
 
 uint64_t BytesOf(const UnwindTable& t) {
   return (t.words.size() * sizeof(uint32_t) + kPage - 1) / kPage * kPage;

@@ -13,7 +13,7 @@ namespace {
 // Threads of a process come close together.
 constexpr size_t kMaxProcesses = 128;
 // Copies of what the kernel has. Beyond it they are given up before the next walk; one walk has twice as much at most.
-constexpr uint64_t kMaxTableBytes = 32 << 20;
+constexpr uint64_t kMaxOutsideTableBytes = 32 << 20;
 
 }  // namespace
 
@@ -21,7 +21,7 @@ StackWalk OutsideWalks::Walk(const OutsideThread& thread) {
   const uint64_t begin = MonotonicNs();
   if (spent_ns_ >= most_ns_) return {{}, LF_UW_STOP_TIME};
   until_ns_ = begin + (most_ns_ - spent_ns_);
-  if (table_bytes_ > kMaxTableBytes) {
+  if (table_bytes_ > kMaxOutsideTableBytes) {
     tables_.clear();
     table_bytes_ = 0;
   }
@@ -82,7 +82,8 @@ OutsideWalks::Loaded* OutsideWalks::Load(uint32_t id) {
   if (auto known = tables_.find(id); known != tables_.end()) return &known->second;
   size_t at = 0;
   while (at < process_->tables.size() && process_->tables[at] != id) at++;
-  if (at == process_->tables.size() || table_bytes_ > 2 * kMaxTableBytes || MonotonicNs() >= until_ns_) return nullptr;
+  if (at == process_->tables.size() || table_bytes_ > 2 * kMaxOutsideTableBytes || MonotonicNs() >= until_ns_)
+    return nullptr;
   UnwindTable made = modules_->TableOf(id, tid_, process_->mappings[at]);
   if (made.words.empty() && modules_->Failed(id)) failed_ = true;
   // one that cannot be had is not asked for again with every frame

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "../core/page.h"
+
 namespace lowflame {
 namespace {
 
-constexpr size_t kMost = size_t{LF_UW_PARTS} * LF_UW_PART_MAPPINGS;
-constexpr uint64_t kPage = 4096;
+constexpr size_t kMostMappings = size_t{LF_UW_PARTS} * LF_UW_PART_MAPPINGS;
 
 bool Joins(const UnwindMapping& a, const UnwindMapping& b) {
   return a.end == b.begin && a.table == b.table && (a.table == LF_UW_TABLE_FP || a.bias == b.bias);
@@ -44,7 +45,7 @@ std::vector<UnwindMapping> WithoutGaps(const std::vector<UnwindMapping>& mapping
 // Of too many, those that were mapped last: the kernel goes downwards from where the C library lies, which nearly every
 // stack goes through, and the program is below them all. Returns their number.
 size_t LeaveOut(std::vector<UnwindMapping>* mappings) {
-  const size_t over = mappings->size() - kMost;
+  const size_t over = mappings->size() - kMostMappings;
   const auto first = mappings->begin() + LF_UW_PART_MAPPINGS;
   mappings->erase(first, first + static_cast<std::ptrdiff_t>(over));
   return over;
@@ -153,9 +154,9 @@ std::vector<uint32_t> UnwindProcesses::TakeChanged() {
 std::vector<lf_uw_process> UnwindProcesses::Encode(Process* p) {
   std::vector<UnwindMapping> dense;
   const std::vector<UnwindMapping>* mappings = &p->mappings;
-  if (mappings->size() > kMost) {
+  if (mappings->size() > kMostMappings) {
     dense = WithoutGaps(*mappings);
-    if (dense.size() > kMost) left_out_ += LeaveOut(&dense);
+    if (dense.size() > kMostMappings) left_out_ += LeaveOut(&dense);
     mappings = &dense;
   }
   const size_t count = mappings->size();

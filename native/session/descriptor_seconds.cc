@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint64_t kShortestNs = 500000000ull;
 constexpr uint64_t kFewest = 100;  // calls in vain: fewer are no spin, and there may be many such descriptors
-constexpr size_t kMost = 4096;
+constexpr size_t kMostDescriptors = 4096;
 
 }  // namespace
 
@@ -42,7 +42,7 @@ void DescriptorSeconds::End(uint64_t begin_ns, uint64_t now_ns) {
   for (const auto& [key, s] : now_) {
     if (s.again < kFewest || s.again * 10 <= s.count * 9) continue;
     auto it = worst_.find(key);
-    if (it == worst_.end() && worst_.size() >= kMost) continue;
+    if (it == worst_.end() && worst_.size() >= kMostDescriptors) continue;
     if (it == worst_.end()) it = worst_.emplace(key, Second{}).first;
     if (s.again > it->second.again) it->second = {ns, s.count, s.again};
   }

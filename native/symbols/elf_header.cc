@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../core/page.h"
 #include "read_at.h"
 
 namespace lowflame {
@@ -109,7 +110,6 @@ std::vector<ElfSegment> ExecutableSegments(int fd) {
 }
 
 const ElfSegment* SegmentOf(const std::vector<ElfSegment>& segments, uint64_t offset) {
-  constexpr uint64_t kPage = 4096;
   const ElfSegment* segment = nullptr;
   for (const ElfSegment& s : segments)
     if (s.offset / kPage * kPage <= offset && offset < s.offset + s.bytes) segment = &s;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "read_name.h"
 #include "rooted_open.h"
 
 namespace lowflame {
@@ -15,7 +16,6 @@ namespace {
 
 constexpr uint64_t kMaxFile = 256u << 20;
 constexpr size_t kMaxEntries = 1u << 20, kMaxNameBytes = 64u << 20;
-constexpr size_t kMaxName = 16384;
 constexpr uint64_t kMaxSize = 1u << 30;  // of one function
 constexpr int kMaxLookBack = 64;
 constexpr size_t kMaxRanges = 1024;  // of one reading; more are told as one

@@ -11,12 +11,13 @@
 
 #include "elf_sections.h"
 #include "read_at.h"
+#include "read_name.h"
 
 namespace lowflame {
 namespace {
 
 constexpr uint64_t kMaxRelocationBytes = 48u << 20;  // Chromium has 26 MB of them
-constexpr size_t kMaxSlots = 1u << 18, kMaxSections = 16, kMaxName = 16384;
+constexpr size_t kMaxSlots = 1u << 18, kMaxSections = 16;
 constexpr uint64_t kStubBytes = 16;
 constexpr uint32_t kNone = UINT32_MAX;
 

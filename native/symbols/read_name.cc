@@ -7,11 +7,6 @@
 #include <cstring>
 
 namespace lowflame {
-namespace {
-
-constexpr size_t kMaxName = 16384;
-
-}  // namespace
 
 std::string ReadName(int fd, uint64_t at, uint64_t space) {
   char text[kMaxName];

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "debug_files.h"
+#include "read_name.h"
 
 namespace lowflame {
 namespace {
@@ -50,7 +51,6 @@ const char* StringOf(Dwarf_Die* die, unsigned int attribute) {
 
 // Mangled where the language has that; "" if it has no name.
 std::string NameOf(Dwarf_Die* die) {
-  constexpr size_t kMaxName = 16384;
   const char* name = "";
   for (unsigned int attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name})
     if (!*name) name = StringOf(die, attribute);

@@ -1,7 +1,7 @@
 // Child processes that cannot outlive the test that started them: each runs under test/programs/leash.c, which kills its
 // whole process group when it ends or when this process dies. Output is kept up to a limit.
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { programsDir, repositoryRoot } from "./paths.js";
 
@@ -17,12 +17,20 @@ export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Builds what is missing or old among the test programs; needs make, gcc and g++. Cheap when nothing changed. */
-export function buildPrograms(): void {
-  execFileSync("make", ["-s", `OUT=${programsDir()}`], {
+function makePrograms(...targets: readonly string[]): void {
+  const out = programsDir();
+  mkdirSync(out, { recursive: true });
+  // one at a time: test files run side by side
+  const command = ["make", "-s", "-j2", `OUT=${out}`, ...targets];
+  execFileSync("flock", [join(out, "make.lock"), ...command], {
     cwd: join(repositoryRoot(), "test/programs"),
     stdio: ["ignore", "inherit", "inherit"],
   });
+}
+
+/** Builds what is missing or old among the test programs; needs make, gcc and g++. Cheap when nothing changed. */
+export function buildPrograms(): void {
+  makePrograms();
 }
 
 /** A running child in a process group of its own; `pid` is the command's own pid and the group's id. */
@@ -60,7 +68,7 @@ export class Child {
   /** Starts `command` (first element is the program, searched in PATH and /usr/sbin). */
   static start(command: readonly string[], options: ChildOptions = {}): Child {
     const leash = join(programsDir(), "leash");
-    if (!existsSync(leash)) buildPrograms();
+    if (!existsSync(leash)) makePrograms(leash);
     const env = { ...(options.env ?? process.env) };
     env.PATH = `${env.PATH ?? ""}:/usr/sbin:/sbin`;
     const child = spawn(leash, [...command], { cwd: options.cwd, env, stdio: ["pipe", "pipe", "pipe"] });

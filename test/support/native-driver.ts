@@ -35,6 +35,7 @@ export function nativeDriver(
         sanitized
           ? ["-DCMAKE_BUILD_TYPE=None", `-DCMAKE_CXX_FLAGS=${SANITIZE}`]
           : ["-DCMAKE_BUILD_TYPE=Release"],
+        "-DCMAKE_UNITY_BUILD=ON",
       );
       const alone = (...command: string[]) =>
         execFileSync(
