@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -91,57 +90,6 @@ OwnUsage ReadOwnUsage() {
     return static_cast<uint64_t>(t.tv_sec) * 1000000000ull + static_cast<uint64_t>(t.tv_usec) * 1000ull;
   };
   return {ns(u.ru_utime), ns(u.ru_stime), static_cast<uint64_t>(u.ru_maxrss) * 1024};
-}
-
-namespace {
-
-// Calls `matches` with the name of each function of the kernel proper; gives the range of each for which it
-// returns an index, with that index.
-template <class Matches>
-std::vector<std::pair<size_t, KernelRange>> RangesOfFunctions(Matches matches) {
-  std::vector<std::pair<size_t, KernelRange>> found;
-  FILE* f = fopen("/proc/kallsyms", "re");
-  if (!f) return found;
-  std::vector<uint64_t> text;
-  char line[768];
-  while (fgets(line, sizeof(line), f)) {
-    char type = 0, name[512];
-    unsigned long long address = 0;
-    if (sscanf(line, "%llx %c %511s", &address, &type, name) != 3) continue;
-    if (strchr(line, '[')) break;  // modules follow
-    if (type != 't' && type != 'T' && type != 'w' && type != 'W') continue;
-    text.push_back(address);
-    const int index = matches(std::string_view(name));
-    if (index >= 0 && address) found.push_back({static_cast<size_t>(index), {address, 0}});
-  }
-  fclose(f);
-  std::sort(text.begin(), text.end());
-  for (auto& [index, r] : found) {
-    auto next = std::upper_bound(text.begin(), text.end(), r.begin);
-    if (next != text.end()) r.end = *next;
-  }
-  return found;
-}
-
-int IndexOf(const std::vector<std::string_view>& names, std::string_view name) {
-  auto it = std::find(names.begin(), names.end(), name);
-  return it == names.end() ? -1 : static_cast<int>(it - names.begin());
-}
-
-}  // namespace
-
-std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view>& names) {
-  std::vector<KernelRange> ranges(names.size());
-  for (const auto& [index, range] : RangesOfFunctions([&](std::string_view name) { return IndexOf(names, name); }))
-    ranges[index] = range;
-  return ranges;
-}
-
-std::vector<std::vector<KernelRange>> KernelFunctionClones(const std::vector<std::string_view>& names) {
-  std::vector<std::vector<KernelRange>> ranges(names.size());
-  auto matches = [&](std::string_view name) { return IndexOf(names, name.substr(0, name.find('.'))); };
-  for (const auto& [index, range] : RangesOfFunctions(matches)) ranges[index].push_back(range);
-  return ranges;
 }
 
 }  // namespace lowflame

@@ -1,9 +1,8 @@
-// Facts read from /proc and /sys: CPUs online, CPU times, own memory, ranges of kernel functions.
+// Facts read from /proc and /sys: CPUs online, CPU times, own memory.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace lowflame {
@@ -28,15 +27,6 @@ struct OwnUsage {
   uint64_t user_ns, system_ns, peak_rss_bytes;
 };
 OwnUsage ReadOwnUsage();
-
-// [begin, end) of each kernel function found, in the order asked; {0, 0} if not found or hidden.
-struct KernelRange {
-  uint64_t begin = 0, end = 0;
-  bool contains(uint64_t a) const { return a >= begin && a < end; }
-};
-std::vector<KernelRange> KernelFunctionRanges(const std::vector<std::string_view>& names);
-// Of each name the function so called and those that the compiler made of it ("NAME.constprop.0"), in the order asked.
-std::vector<std::vector<KernelRange>> KernelFunctionClones(const std::vector<std::string_view>& names);
 
 std::string ReadSmallFile(const std::string& path);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "../core/error.h"
+#include "kernel_functions.h"
 #include "machine.h"
 #include "objects.h"
 #include "perf_ring.h"
@@ -111,7 +112,7 @@ std::vector<ProbeRow> ProbeKernel() {
                     kNone});
   if (!features.btf) return rows;
 
-  uint64_t swevent = KernelFunctionRanges({"perf_swevent_hrtimer"})[0].begin;
+  uint64_t swevent = KernelFunctions().Ranges({"perf_swevent_hrtimer"})[0].begin;
   if (features.hrtimer_expire && swevent) {
     rows.push_back(TryObject("tp_btf.hrtimer_expire_entry", "user stacks of CPU samples at the sampling timer",
                              Object::Kind::kCpu, {"lf_cpu_timer"}, kCpu));
@@ -150,7 +151,7 @@ std::vector<ProbeRow> ProbeKernel() {
                            Object::Kind::kProc, {"lf_exec", "lf_sleepers", "lf_tasks", "lf_run_queues"}, kAll));
   rows.push_back(LockRow(features));
   rows.push_back(SocketRow(features));
-  if (KernelFunctionRanges({"__schedule"})[0].begin)
+  if (KernelFunctions().Ranges({"__schedule"})[0].begin)
     rows.push_back(Ok("kallsyms", "kernel symbol addresses", "/proc/kallsyms"));
   else
     rows.push_back({"kallsyms", "kernel symbol addresses", "degraded", "addresses in /proc/kallsyms are hidden",

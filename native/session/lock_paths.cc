@@ -44,13 +44,13 @@ bool AnyContains(const std::vector<KernelRange>& ranges, uint64_t return_address
 
 }  // namespace
 
-void LockPaths::Read() {
+void LockPaths::Read(const KernelFunctions& functions) {
   std::vector<std::string_view> names;
   for (const Named& n : kSlowPaths) names.push_back(n.name);
   for (std::string_view name : kScheduler) names.push_back(name);
   for (std::string_view name : kBetween) names.push_back(name);
   for (std::string_view name : {kPercpuWrite, kText, kTextEnd}) names.push_back(name);
-  const std::vector<std::vector<KernelRange>> ranges = KernelFunctionClones(names);
+  const std::vector<std::vector<KernelRange>> ranges = functions.Clones(names);
   const auto* next = ranges.data();
   for (const Named& n : kSlowPaths)
     for (const KernelRange& r : *next++) slow_paths_.push_back({r, n.kind});

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "../kernel/machine.h"
+#include "../kernel/kernel_functions.h"
 #include "task_record.h"
 
 namespace lowflame {
@@ -20,8 +20,8 @@ class LockPaths {
     uint64_t call_site;  // the first return address of the stack outside of the slow path; 0 = none
   };
 
-  // Reads the kernel's symbols. Where they are hidden no wait is known.
-  void Read();
+  // Where the kernel's symbols are hidden no wait is known.
+  void Read(const KernelFunctions& functions);
   // The kernel's code of scheduling and locks: functions marked __sched. {0, 0} = not known.
   const KernelRange& text() const { return text_; }
 

@@ -46,8 +46,8 @@ void Session::LoadLocks() {
     slab_object_->Load();
   }
   tracing_ranges_ =
-      KernelFunctionRanges({"bpf_trace_run2", "__bpf_trace_contention_begin", "__traceiter_contention_begin",
-                            "__bpf_trace_contention_end", "__traceiter_contention_end"});
+      kernel_functions_->Ranges({"bpf_trace_run2", "__bpf_trace_contention_begin", "__traceiter_contention_begin",
+                                 "__bpf_trace_contention_end", "__traceiter_contention_end"});
 }
 
 void Session::AttachLocks() {

@@ -100,7 +100,8 @@ void Session::Configure(const SessionConfig& config) {
                                              "__irq_exit_rcu"};
   const size_t first_scheduler = wanted_names.size();
   wanted_names.insert(wanted_names.end(), scheduler.begin(), scheduler.end());
-  auto ranges = KernelFunctionRanges(wanted_names);
+  kernel_functions_ = std::make_unique<KernelFunctions>();
+  auto ranges = kernel_functions_->Ranges(wanted_names);
   uint64_t swevent = ranges[0].begin;
   softirq_ranges_.assign(ranges.begin() + 1, ranges.begin() + static_cast<long>(first_scheduler));
   for (size_t i = first_scheduler; i < ranges.size(); i++)
@@ -156,7 +157,7 @@ void Session::Load() {
   object_config_.want_futex = config_.futex;
   object_config_.wall_offset_ns = WallNs() - MonotonicNs();
   if (config_.locks) {
-    lock_paths_.Read();
+    lock_paths_.Read(*kernel_functions_);
     object_config_.sched_text = {lock_paths_.text().begin, lock_paths_.text().end};
   }
   if (switches) programs.push_back("lf_sleepers");
@@ -194,6 +195,7 @@ void Session::Load() {
   if (config_.sockets) LoadSockets();
   proc_object_->Load();
   proc_object_->FillFilters(object_config_);
+  kernel_functions_.reset();
   step_ = Step::kLoaded;
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../core/samples.h"
+#include "../kernel/kernel_functions.h"
 #include "../kernel/machine.h"
 #include "../kernel/objects.h"
 #include "../kernel/other_programs.h"
@@ -221,6 +222,7 @@ class Session {
   std::unique_ptr<OutsideWalks> outside_walks_;  // at the end, once the loader has stopped
   Statistics statistics_;
   std::map<int, CpuState> cpus_;
+  std::unique_ptr<KernelFunctions> kernel_functions_;  // until all is loaded
   std::vector<KernelRange> softirq_ranges_, schedule_ranges_, tracing_ranges_;
   StartFacts start_;
   FinalFacts final_;

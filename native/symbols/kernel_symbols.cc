@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 
+#include "../core/kallsyms.h"
 #include "symbols.h"
 
 namespace lowflame {
@@ -26,10 +27,6 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(t.tv_sec) * 1000000000ull + static_cast<uint64_t>(t.tv_nsec);
 }
 
-bool IsText(char type) {
-  return type == 't' || type == 'T' || type == 'w' || type == 'W';
-}
-
 // Highest BPF program id at or after `from`.
 uint32_t NewestProgram(uint32_t from) {
   uint32_t id = from;
@@ -38,47 +35,11 @@ uint32_t NewestProgram(uint32_t from) {
   return id;
 }
 
-struct Line {
-  uint64_t address;
-  char type;
-  const char* name;
-  const char* module;  // nullptr for the kernel proper
-};
-
-template <class Each>
-void ReadKallsyms(Each each) {
-  FILE* f = fopen("/proc/kallsyms", "re");
-  if (!f) return;
-  char text[1024];
-  while (fgets(text, sizeof(text), f)) {
-    char* end;
-    Line line{};
-    line.address = strtoull(text, &end, 16);
-    if (*end != ' ' || !end[1] || end[2] != ' ') continue;
-    line.type = end[1];
-    char* name = end + 3;
-    char* stop = name + strcspn(name, "\t\n ");
-    char after = *stop;
-    *stop = 0;
-    line.name = name;
-    if (after == '\t' || after == ' ') {
-      char* open = strchr(stop + 1, '[');
-      char* close = open ? strchr(open, ']') : nullptr;
-      if (close) {
-        *close = 0;
-        line.module = open + 1;
-      }
-    }
-    if (!each(line)) break;
-  }
-  fclose(f);
-}
-
 }  // namespace
 
 uint64_t KernelSymbolAddress(std::string_view name) {
   uint64_t address = 0;
-  ReadKallsyms([&](const Line& line) {
+  ReadKallsyms([&](const KallsymsLine& line) {
     if (line.module || name != line.name) return true;
     address = line.address;
     return false;
@@ -89,14 +50,14 @@ uint64_t KernelSymbolAddress(std::string_view name) {
 std::vector<std::pair<uint64_t, std::string>> KernelDataSymbols() {
   std::vector<std::pair<uint64_t, std::string>> symbols;
   uint64_t text_end = UINT64_MAX;
-  ReadKallsyms([&](const Line& line) {
+  ReadKallsyms([&](const KallsymsLine& line) {
     // below are offsets into per-CPU memory, which older kernels list as absolute
     constexpr uint64_t kFirstKernelAddress = 0xffff800000000000;
     if (line.address < kFirstKernelAddress || !strcmp(line.name, "_end")) return true;
     // the kernel's own symbols come in the order of their addresses
     if (!line.module && !strcmp(line.name, "_etext")) text_end = line.address;
     // Debian's 7.2 lists most of .data, tasklist_lock for one, as text
-    const bool data = strchr("dDbBrRvV", line.type) || (!line.module && IsText(line.type) && line.address > text_end);
+    const bool data = strchr("dDbBrRvV", line.type) || (!line.module && line.is_text() && line.address > text_end);
     if (data) symbols.emplace_back(line.address, line.name);
     return symbols.size() < kMaxSymbols;
   });
@@ -127,11 +88,11 @@ std::shared_ptr<const KernelSymbols::Table> KernelSymbols::Read(const Table* bef
     symbols.push_back({address, static_cast<uint32_t>(table->names.size()), module_id, false});
     table->names.append(name, strlen(name) + 1);
   };
-  ReadKallsyms([&](const Line& line) {
+  ReadKallsyms([&](const KallsymsLine& line) {
     if (!line.module && !strcmp(line.name, "_stext")) table->text_begin = line.address;
     if (!line.module && !strcmp(line.name, "_etext")) table->text_end = line.address;
     // address 0: hidden by kptr_restrict
-    if (line.address && IsText(line.type)) add(line.address, line.name, line.module ? line.module : "");
+    if (line.address && line.is_text()) add(line.address, line.name, line.module ? line.module : "");
     return symbols.size() < kMaxSymbols && table->modules.size() < kMaxModules;
   });
   auto by_address = [](const Symbol& a, const Symbol& b) { return a.address < b.address; };
