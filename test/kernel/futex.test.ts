@@ -119,7 +119,8 @@ for (const without of [[], ["sched_exit_tp"]]) {
         rows.map((r) => kindOf(recorded, r.lock)),
         form.name,
       ).toEqual([kind]);
-      const share = (0.95 * counted) / form.count;
+      // the program's own time goes on until it has a CPU again, and other tests run beside it
+      const share = (0.8 * counted) / form.count;
       expect(sum(rows, (r) => r.sumNs) / form.waitedNs, form.name).toBeGreaterThan(share - 0.02);
     }
   });
