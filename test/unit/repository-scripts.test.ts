@@ -105,6 +105,35 @@ describe("counting the tests of a run", () => {
     expect(stderr).toContain('"a wait" passed at try 2; before: Error: expected 3 to be 4');
   });
 
+  test("what failed beside others is named for a run of its own, in which only that counts", () => {
+    const path = join(folder, "results.json");
+    const again = join(folder, "again");
+    const script = join(ROOT, "scripts/lib/count-tests.mjs");
+    const run = (...rest: string[]) =>
+      spawnSync("node", [script, path, ...rest], { encoding: "utf8" }).stdout;
+    const test = (fullName: string, status: string) => ({ fullName, status, failureMessages: [] });
+    const row = [
+      {
+        name: "a.test.ts",
+        status: "failed",
+        assertionResults: [test("b (c)", "failed"), test("d", "passed")],
+      },
+      { name: "e.test.ts", status: "failed", assertionResults: [] },
+      { name: "f.test.ts", status: "passed", assertionResults: [test("g", "passed")] },
+    ];
+    writeFileSync(path, JSON.stringify({ testResults: row }));
+    expect(run("1", "--again", again)).toBe("2 0\n");
+    expect(readFileSync(again, "utf8")).toBe("a.test.ts\tb \\(c\\)\ne.test.ts\t\n");
+    const alone = (status: string) => [
+      { status: "passed", assertionResults: [test("b (c)", status), test("d", "skipped")] },
+    ];
+    writeFileSync(path, JSON.stringify({ testResults: alone("passed") }));
+    expect(run("0", "--of", "1")).toBe("1 0\n");
+    expect(run("0", "--of", "2")).toBe("1 1\n");
+    writeFileSync(path, JSON.stringify({ testResults: alone("failed") }));
+    expect(run("1", "--of", "1")).toBe("0 1\n");
+  });
+
   test("a skipped test is a failure", () => {
     expect(count([{ status: "passed", tests: ["passed", "skipped", "todo"] }])).toBe("1 2\n");
   });
